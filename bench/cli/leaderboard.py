@@ -1,0 +1,36 @@
+"""``bench leaderboard``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from bench.errors import BenchError
+
+
+@click.command("leaderboard")
+@click.option("--dataset", help="Only tables of this data set.")
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the tables as one JSON list.")
+def command(dataset: str | None, results: Path, as_json: bool) -> None:
+    """Print the tables of all results and write them as md, csv and json.
+
+    One table for each data set and protocol; rows with different splits or rules never share one.
+    """
+    from bench.report.leaderboard import tables, write
+    from bench.runs.store import Store
+
+    store = Store(results)
+    found = tables(result for result in store.results() if dataset in (None, result.cell.dataset))
+    if not found:
+        what = f"results of '{dataset}'" if dataset else "results"
+        raise BenchError(f"no {what} in {store.cells}: make some with 'bench run', or give another --results")
+    written = [(table, write(table, store.leaderboards)) for table in found]
+    if as_json:
+        documents = [json.loads(paths[2].read_text(encoding="utf-8")) for _, paths in written]
+        click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        return
+    for table, paths in written:
+        click.echo(f"{table.terminal(results)}\n\nwritten: {', '.join(str(path) for path in paths)}\n")

@@ -1,0 +1,64 @@
+"""``bench models``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.group("models", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List models, or show what one can be configured with."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_models)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_models(as_json: bool = False) -> None:
+    """List all models; a name that ends in ':' is a family, completed by the name of a model of it."""
+    from bench.plugins import installed
+
+    plugins = installed()
+    if as_json:
+        click.echo(json.dumps([{"name": p.name, "plugin": p.distribution, "version": p.version} for p in plugins.values()]))
+        return
+    for plugin in plugins.values():
+        name = f"{plugin.name}…" if plugin.is_family else plugin.name
+        click.echo(f"{name:16} {plugin.distribution} {plugin.version}")
+    if not plugins:
+        click.echo("no models: install a plugin, for instance recsys-bench-classic")
+
+
+@command.command("info")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, the config as a JSON schema.")
+def info(name: str, as_json: bool) -> None:
+    """Show presets and config keys of a model, with defaults; NAME may be model@preset."""
+    from bench.runs.describe import Request, describe
+
+    [found] = describe([Request.parse(name)])
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+        return
+    click.echo(f"{found.model}: {found.about}")
+    click.echo(f"presets: {', '.join(found.presets)} (shown: {found.preset})")
+    click.echo("lists " + ("do not depend" if found.deterministic else "depend") + " on the seed\n")
+    for key, field in found.config_schema.get("properties", {}).items():
+        click.echo(f"  {key} = {json.dumps(found.config[key])}  ({_type(field)})")
+        if field.get("description"):
+            click.echo(f"      {' '.join(field['description'].split())}")
+    if found.config:
+        key = next(iter(found.config))
+        click.echo(f"\nchange one with:  bench run --models {found.model} --set {found.model}.{key}=VALUE …")
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(_type(part) for part in field["anyOf"])
+    if "enum" in field:
+        return " | ".join(json.dumps(value) for value in field["enum"])
+    return str(field.get("type", "any"))

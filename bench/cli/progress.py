@@ -1,0 +1,103 @@
+"""Progress of a run: bars with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+
+from bench.runs.cell import Cell, Result
+from bench.runs.job import Event
+from bench.runs.run import Plan
+
+_LINE_EVERY = 15.0
+"""Seconds between two plain lines of one cell."""
+
+
+class Progress:
+    """Watches a run; ``tell`` is called with every event."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._console = Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[score]}"),
+            console=self._console, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._total = len(plan.cells)
+        self._done = 0
+        self._width = max(len(cell.label) for cell in plan.cells)
+        self._task: dict[str, TaskID] = {}
+        self._phase: dict[str, tuple[str, float]] = {}
+        self._score: dict[str, str] = {}
+        self._last_line: dict[str, float] = {}
+        facts = plan.dataset.facts
+        self._say(
+            f"{facts['dataset']}: {facts['users']:,} users, {facts['items']:,} items, {facts['interactions']:,} "
+            f"interactions (read as {facts['source']['reader']})"
+        )
+        for problem, number in facts["problems"].items():
+            self._say(f"  left out: {number:,} {problem}")
+        self._say(f"protocol {plan.protocol.name}: {plan.protocol.describe()}")
+
+    def __enter__(self) -> Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def tell(self, cell: Cell, event: Event) -> None:
+        """Show an event."""
+        kind = event["event"]
+        if kind == "started":
+            self._task[cell.id] = self._bars.add_task(cell.label, total=None, unit="", score="")
+            self._last_line[cell.id] = time.monotonic()
+        elif kind == "phase":
+            self._phase[cell.id] = (event["name"], time.monotonic())
+            self._bars.reset(self._task[cell.id], total=None, description=f"{cell.label} · {event['name']}", unit="")
+        elif kind == "progress":
+            self._progress(cell, event)
+        elif kind == "validation":
+            self._score[cell.id] = f"{event['metric']} {event['score']:.4f}"
+        elif kind in ("finished", "kept"):
+            self._finished(cell, event["result"], kept=kind == "kept")
+
+    def _progress(self, cell: Cell, event: Event) -> None:
+        done, total, unit = event["done"], event["total"], f"{event['unit']}s"
+        score = self._score.get(cell.id, "")
+        self._bars.update(self._task[cell.id], completed=done, total=total, unit=unit, score=score)
+        now = time.monotonic()
+        if self._console.is_terminal or now - self._last_line[cell.id] < _LINE_EVERY:
+            return
+        self._last_line[cell.id] = now
+        phase, start = self._phase[cell.id]
+        left = f", at most {_clock((now - start) / done * (total - done))} left" if total and done else ""
+        self._say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {_clock(now - start)}{left} {score}")
+
+    def _finished(self, cell: Cell, result: Result, kept: bool) -> None:
+        if cell.id in self._task:
+            self._bars.remove_task(self._task.pop(cell.id))
+        self._done += 1
+        head = f"[{self._done}/{self._total}] {cell.label:{self._width}}"
+        if result.status == "failed":
+            self._say(f"{head}  failed: {result.reason}")
+            return
+        name = "ndcg@10" if "ndcg@10" in result.groups["all"].metrics else next(iter(result.groups["all"].metrics))
+        seconds = sum(phase.seconds for phase in result.phases.values())
+        note = "already there" if kept else f"{_clock(seconds)}"
+        self._say(f"{head}  {name} {result.groups['all'].metrics[name]:.4f}  ({note})")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}" if minutes else f"{seconds:.1f} s"

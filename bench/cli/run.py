@@ -1,0 +1,101 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from bench.errors import BenchError
+
+
+def numbers(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """``1,2,5-7`` as a list."""
+    found: list[int] = []
+    try:
+        for part in value.split(","):
+            low, _, high = part.strip().partition("-")
+            found += range(int(low), int(high or low) + 1)
+    except ValueError:
+        raise BenchError(f"{parameter.opts[0]} takes whole numbers such as 1,2,5-7, not '{value}'") from None
+    return found
+
+
+def _options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str, Any]]:
+    """Config changes by model, from a YAML file and from ``MODEL.KEY=VALUE`` words, which win."""
+    try:
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8")) if file else {}
+        if not isinstance(loaded or {}, dict) or not all(isinstance(part, dict) for part in (loaded or {}).values()):
+            raise BenchError(f"{file}: expected 'model: {{key: value}}' for each model")
+        options: dict[str, dict[str, Any]] = {model: dict(part) for model, part in (loaded or {}).items()}
+        for change in changes:
+            path, equals, value = change.partition("=")
+            model, dot, key = path.rpartition(".")
+            if not (equals and dot and model and key):
+                raise BenchError(f"--set takes MODEL.KEY=VALUE, not '{change}'")
+            options.setdefault(model, {})[key] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise BenchError(f"no valid YAML: {' '.join(str(error).split())}") from error
+    return options
+
+
+@click.command("run")
+@click.option("--models", required=True, help="Names, each perhaps with a preset: pop,ease,colarec@paper.")
+@click.option("--dataset", required=True, help="A name of 'bench datasets list'.")
+@click.option("--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change a model's config; repeatable.")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The same from YAML.")
+@click.option("--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]")
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--seeds", default="1", show_default=True, callback=numbers, help="Seeds of the models: 1,2 or 1-5.")
+@click.option("--k", "ks", default="5,10,20", show_default=True, callback=numbers, help="Cut-offs of the metrics.")
+@click.option("--protocol", help="random, colarec; the data set's own if left out.")
+@click.option("--split-seed", type=int, help="Seed of the split; another one is another protocol.")
+@click.option("--history", type=click.Choice(["train", "train+valid"]), help="What is known of a user at test.")
+@click.option("--exclude", type=click.Choice(["train", "train+valid"]), help="What is not recommended at test.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a cell is killed.")
+@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
+@click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
+@click.option("--save-models", is_flag=True, help="Keep the trained models in their cells.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def command(
+    models: str,
+    dataset: str,
+    changes: tuple[str, ...],
+    config: Path | None,
+    results: Path,
+    jobs: int,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Run models on a data set and print the leaderboard.
+
+    What has been run before is not run again. A model that fails is a row of the table, and the exit status is 1.
+    """
+    from bench.cli.progress import Progress
+    from bench.report.leaderboard import tables, write
+    from bench.runs.run import carry_out, plan
+    from bench.runs.store import Store
+
+    planned = plan(models, dataset, options=_options(changes, config), jobs=jobs, **choices)
+    store = Store(results)
+    with Progress(planned) as progress:
+        done = carry_out(planned, store, jobs, progress.tell)
+    fingerprint = planned.task.split.fingerprint
+    everything = [result for result in store.results() if result.cell.fingerprint == fingerprint]
+    [table] = tables(everything)
+    paths = write(table, store.leaderboards)
+    failed = [result for result in done if result.status == "failed"]
+    if as_json:
+        click.echo(paths[2].read_text(encoding="utf-8"), nl=False)
+    else:
+        click.echo(f"\n{table.terminal(results)}\n")
+        click.echo(f"leaderboard: {', '.join(str(path) for path in paths)}")
+        click.echo(f"results:     {store.cells}")
+    if failed:
+        count = f"{len(failed)} of {len(done)} cells" if len(done) > 1 else "the cell"
+        click.echo(f"{count} failed; the reasons stand above, run the same command again to retry", err=True)
+        raise SystemExit(1)

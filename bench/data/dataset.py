@@ -1,0 +1,133 @@
+"""Prepared data on disk: matrices as ``.npy`` files that are mapped, texts in Parquet, facts in JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.contract import Interactions
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ARRAYS = ("indptr", "items", "times")
+
+
+def save_interactions(folder: Path, name: str, interactions: Interactions) -> None:
+    """Write ``NAME.indptr.npy``, ``NAME.items.npy`` and ``NAME.times.npy``."""
+    for array in ARRAYS:
+        np.save(folder / f"{name}.{array}.npy", getattr(interactions, array))
+
+
+def load_interactions(folder: Path, name: str, n_items: int) -> Interactions:
+    """Map what :func:`save_interactions` wrote; nothing is read before it is used."""
+    arrays = (np.load(folder / f"{name}.{array}.npy", mmap_mode="r") for array in ARRAYS)
+    return Interactions(*arrays, n_items=n_items)
+
+
+def merged(parts: list[Interactions]) -> Interactions:
+    """The union of disjoint parts over the same users, each row in time order, ties in the order of the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    users = np.concatenate([part.users for part in parts])
+    times = np.concatenate([part.times for part in parts])
+    order = np.lexsort((times, users))
+    indptr = np.sum([part.indptr for part in parts], axis=0)
+    items = np.concatenate([part.items for part in parts])
+    return Interactions(indptr, items[order], times[order], parts[0].n_items)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The folder's ``facts.json``."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / "facts.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BenchError(f"prepared data in {self.path} is damaged ({error}): delete that folder") from error
+        return found
+
+    @property
+    def n_items(self) -> int:
+        return int(self.facts["items"])
+
+    @property
+    def n_users(self) -> int:
+        return int(self.facts["users"])
+
+    def _interactions(self, name: str) -> Interactions:
+        try:
+            return load_interactions(self.path, name, self.n_items)
+        except (OSError, ValueError, EOFError) as error:
+            raise BenchError(f"prepared data in {self.path} is damaged ({error}): delete that folder") from error
+
+
+class Texts(_Folder):
+    """The part of a folder that describes items and users."""
+
+    def item_texts(self) -> pd.DataFrame:
+        """See :meth:`bench.contract.Context.item_texts`."""
+        return self._texts("item_texts")
+
+    def user_texts(self) -> pd.DataFrame:
+        """See :meth:`bench.contract.Context.user_texts`."""
+        return self._texts("user_texts")
+
+    def _texts(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(self.path / f"{name}.parquet")
+
+
+class Dataset(Texts):
+    """All interactions of a data set after filtering, users and items numbered by sorted original id."""
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        return self._interactions("all")
+
+
+class VisibleSplit(Texts):
+    """What a worker may see: train, validation, texts."""
+
+    @cached_property
+    def train(self) -> Interactions:
+        return self._interactions("train")
+
+    @cached_property
+    def valid(self) -> Interactions:
+        return self._interactions("valid")
+
+    def parts(self, names: str) -> Interactions:
+        """The union of the parts that ``names`` lists, such as ``train+valid``."""
+        return merged([self._interactions(name) for name in names.split("+")])
+
+
+class HiddenTest(_Folder):
+    """The test part, kept apart from everything that a worker is given."""
+
+    @cached_property
+    def test(self) -> Interactions:
+        return self._interactions("test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split data set as the parent process sees it."""
+
+    visible: VisibleSplit
+    hidden: HiddenTest
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the protocol: rows with different ones are never compared."""
+        return str(self.visible.facts["fingerprint"])

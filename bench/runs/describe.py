@@ -1,0 +1,142 @@
+"""Ask a plugin, in a process of its own, what a model is and what config a request comes to.
+
+The parent never imports model code: it sends requests ``{"model", "preset", "options"}`` as JSON and gets
+descriptions back. Answers are kept by the hash of the plugin's source.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.errors import BenchError, unknown
+from bench.files import cache_folder, content_hash, write_json
+from bench.plugins import Plugin, find_model, load_model, one_line
+
+_MARK = "bench-descriptions:"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model as the user asks for it."""
+
+    model: str
+    preset: str | None = None
+    options: Mapping[str, Any] | None = None
+
+    @staticmethod
+    def parse(text: str) -> Request:
+        """``name`` or ``name@preset``."""
+        model, _, preset = text.strip().partition("@")
+        return Request(model, preset or None)
+
+
+class Description(BaseModel):
+    """A model as its plugin describes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    about: str
+    """First line of the class's docstring."""
+    deterministic: bool
+    presets: list[str]
+    preset: str
+    """The preset that was asked for, or the default one."""
+    config: dict[str, Any]
+    """The whole config that the preset and options come to."""
+    config_schema: dict[str, Any]
+
+
+def describe(requests: Sequence[Request]) -> list[Description]:
+    """Descriptions in the order of ``requests``.
+
+    Raises
+    ------
+    BenchError
+        For an unknown model, preset, config key or a wrong value, or a plugin that does not import.
+    """
+    plugins = [find_model(request.model) for request in requests]
+    asked = [
+        {"model": request.model, "preset": request.preset, "options": dict(request.options or {})} for request in requests
+    ]
+    paths = [
+        cache_folder() / "descriptions" / f"{_key(plugin, question)}.json"
+        for plugin, question in zip(plugins, asked, strict=True)
+    ]
+    for interpreter in dict.fromkeys(plugin.interpreter for plugin in plugins):
+        open_ = [
+            i for i, plugin in enumerate(plugins) if plugin.interpreter == interpreter and not paths[i].is_file()
+        ]  # fmt: skip
+        if open_:
+            for i, answer in zip(open_, _ask(interpreter, [asked[i] for i in open_]), strict=True):
+                if "error" in answer:
+                    raise BenchError(answer["error"])
+                write_json(paths[i], answer)
+    return [Description.model_validate_json(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def _key(plugin: Plugin, question: Mapping[str, Any]) -> str:
+    return content_hash([plugin.interpreter, plugin.distribution, plugin.version, plugin.source_hash(), question])[:24]
+
+
+def _ask(interpreter: str, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [interpreter, "-m", "bench.runs.describe"], input=json.dumps(questions), capture_output=True, text=True, check=False
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), None)
+    if line is None:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        names = ", ".join(question["model"] for question in questions)
+        raise BenchError(f"asking {interpreter} to describe {names} failed (exit status {done.returncode}): {last}")
+    answers: list[dict[str, Any]] = json.loads(line.removeprefix(_MARK))
+    return answers
+
+
+def import_error(plugin: Plugin) -> str | None:
+    """Why the module of a plugin does not import, tried in another process; None if it does."""
+    done = subprocess.run(
+        [plugin.interpreter, "-c", f"import {plugin.module}"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
+
+
+def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
+    name = question["model"]
+    try:
+        model: Any = load_model(name)
+        presets: Mapping[str, Mapping[str, Any]] = getattr(model, "presets", None) or {"default": {}}
+        preset = question["preset"] or next(iter(presets))
+        if preset not in presets:
+            raise unknown(f"preset of {name}", preset, presets, f"'bench models info {name}'")
+        fields = model.Config.model_fields
+        for key in question["options"]:
+            if key not in fields:
+                raise unknown(f"config key of {name}", key, fields, f"'bench models info {name}'")
+        config = model.Config(**{**presets[preset], **question["options"]})
+        return Description(
+            model=name,
+            about=(model.__doc__ or "").strip().split("\n")[0],
+            deterministic=model.deterministic,
+            presets=list(presets),
+            preset=preset,
+            config=config.model_dump(mode="json"),
+            config_schema=model.Config.model_json_schema(),
+        ).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "config"
+        return {"error": f"{name}: {where} = {first['input']!r}: {first['msg']}; see 'bench models info {name}'"}
+    except Exception as error:  # a stranger's code may raise anything; the parent shows it as one line
+        return {"error": one_line(error) if isinstance(error, BenchError) else f"{name}: {one_line(error)}"}
+
+
+if __name__ == "__main__":
+    # Plugins may print while they are imported, so the answer is marked.
+    print(f"\n{_MARK}{json.dumps([_answer(question) for question in json.load(sys.stdin)])}")

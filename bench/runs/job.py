@@ -1,0 +1,133 @@
+"""One cell in one child process: start it, follow its events, end it whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import VisibleSplit
+from bench.files import write_json
+from bench.runs.cell import Cell
+
+Event = dict[str, Any]
+
+_HIDDEN_FROM_WORKERS = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker may use."""
+
+    timeout: float | None = None
+    """Seconds of wall time."""
+    memory: int | None = None
+    """Bytes of address space."""
+    threads: int = 1
+    """CPU threads of numerical libraries."""
+
+
+@dataclass
+class Job:
+    """A cell that is being run."""
+
+    cell: Cell
+    interpreter: str
+    folder: Path
+    limits: Limits
+    outcome: Event = field(default_factory=lambda: {"event": "lost"})
+    """The worker's last word: its ``done`` or ``failed`` event."""
+    validations: list[Event] = field(default_factory=list)
+    _process: subprocess.Popen[bytes] | None = None
+    _end: str | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool, tell: Callable[[Event], None]) -> str | None:
+        """Run the worker to its end; ``tell`` gets its events. Returns why it failed, or None."""
+        self._write(split, users, save_model)
+        read, write = os.pipe()
+        with (self.folder / "worker.log").open("wb") as log, self._lock:
+            if self._end:
+                return self._end
+            self._process = subprocess.Popen(
+                [self.interpreter, "-m", "bench.runs.worker", str(self.folder), str(write)],
+                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, pass_fds=[write], cwd=self.folder / "work",
+                start_new_session=True, env=self._environment(),
+            )  # fmt: skip
+        os.close(write)
+        timer = threading.Timer(self.limits.timeout or 0, self.end, [f"timeout after {self.limits.timeout:g} s" if self.limits.timeout else ""])
+        timer.daemon = True
+        if self.limits.timeout:
+            timer.start()
+        try:
+            with os.fdopen(read, encoding="utf-8") as events:
+                for line in events:
+                    self._follow(line, tell)
+            status = self._process.wait()
+        finally:
+            timer.cancel()
+            self.end("interrupted")
+        return self._verdict(status)
+
+    def end(self, reason: str) -> None:
+        """Kill the worker and all its children, if it still runs."""
+        with self._lock:
+            self._end = self._end or reason
+            if self._process is None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            if self._process.stdin:
+                self._process.stdin.close()
+
+    def _write(self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool) -> None:
+        (self.folder / "work").mkdir()
+        np.save(self.folder / "users.npy", users)
+        write_json(self.folder / "job.json", {
+            "cell": self.cell.model_dump(mode="json"),
+            "split": str(split.path),
+            "memory_limit": self.limits.memory,
+            "save_model": save_model,
+        })  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN_FROM_WORKERS}
+        threads = str(self.limits.threads)
+        numerical = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        return {**kept, **numerical, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+
+    def _follow(self, line: str, tell: Callable[[Event], None]) -> None:
+        try:
+            event: Event = json.loads(line)
+        except ValueError:  # the worker died within a line
+            return
+        if event["event"] in ("done", "failed"):
+            self.outcome = event
+        if event["event"] == "validation":
+            self.validations.append({key: event[key] for key in ("epoch", "score", "improved")})
+        tell(event)
+
+    def _verdict(self, status: int) -> str | None:
+        if self.outcome["event"] == "done" and status == 0:
+            return None
+        if self.outcome["event"] == "failed":
+            return str(self.outcome["reason"])
+        if self._end and self._end != "interrupted":
+            return self._end
+        if status < 0:
+            name = signal.Signals(-status).name
+            hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
+            return f"killed by {name}{hint}"
+        return f"the worker ended with exit status {status}"

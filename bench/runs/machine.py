@@ -1,0 +1,61 @@
+"""Where and with what a result was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def hardware() -> dict[str, Any]:
+    """Processor, usable cores, memory in GiB and operating system."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"processor": _processor(), "cores": cores(), "memory_gib": round(memory, 1), "system": platform.platform()}
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def device(wanted: str) -> str:
+    """``wanted``, or for ``auto`` what this machine has: ``cuda`` if an NVIDIA driver is loaded, else ``cpu``."""
+    if wanted != "auto":
+        return wanted
+    return "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+
+@cache
+def git_revision() -> str | None:
+    """Revision of the source tree that the harness runs from, ``+`` if it has changes; None outside of git."""
+    here = Path(__file__).parent
+    try:
+        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)  # or it is installed inside somebody else's tree
+        revision = _git(here, "rev-parse", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", ":/bench", ":/plugins")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision + ("+" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def command_line() -> str:
+    """The command that was given, fit for a shell."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,0 +1,98 @@
+"""The results folder: one folder per cell, each whole or absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bench.errors import BenchError
+from bench.files import write_text
+from bench.runs.cell import Result
+
+
+class Store:
+    """Cells under ``ROOT/cells`` and leaderboards under ``ROOT/leaderboards``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cells = root / "cells"
+        self.leaderboards = root / "leaderboards"
+
+    def open_for_writing(self) -> None:
+        """Make the folders and sweep away what a killed run of this machine left behind."""
+        self.cells.mkdir(parents=True, exist_ok=True)
+        for draft in self.cells.glob(f".*.{socket.gethostname()}-*"):
+            if not _alive(int(draft.name.rsplit("-", 2)[1])):
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def path(self, cell_id: str) -> Path:
+        """Folder of a cell."""
+        return self.cells / cell_id
+
+    def result(self, cell_id: str) -> Result | None:
+        """The result of a cell, or None if it was never run.
+
+        Raises
+        ------
+        BenchError
+            If the file cannot be read or is not a result.
+        """
+        path = self.path(cell_id) / "result.json"
+        try:
+            return Result.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValidationError, UnicodeDecodeError) as error:
+            lines = str(error).splitlines()
+            raise BenchError(
+                f"{path} is not a valid result ({' '.join(lines[1:3] or lines)}): move the folder {path.parent} away "
+                "and run the cell again"
+            ) from error
+
+    def results(self) -> list[Result]:
+        """All results, oldest first."""
+        if not self.cells.is_dir():
+            return []
+        names = sorted(path.name for path in self.cells.iterdir() if path.is_dir() and not path.name.startswith("."))
+        found = [result for name in names if (result := self.result(name)) is not None]
+        return sorted(found, key=lambda result: (result.created, result.cell_id))
+
+    def replace(self, result: Result) -> None:
+        """Write a result anew, for a cell whose other files are in place."""
+        write_text(self.path(result.cell_id) / "result.json", result.model_dump_json(indent=2) + "\n")
+
+    @contextmanager
+    def draft(self, cell_id: str) -> Iterator[Path]:
+        """A folder for a cell in the making; it takes the place of the cell's folder when the block ends well."""
+        prefix = f".{cell_id}.{socket.gethostname()}-{os.getpid()}-"
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cells)).absolute()
+        try:
+            yield folder
+            folder.chmod(0o755)
+            target = self.path(cell_id)
+            if target.exists():  # a failed cell that is tried again
+                old = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cells))
+                target.rename(old / "old")
+                folder.rename(target)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                folder.rename(target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,142 @@
+"""The process that runs one cell: ``python -m bench.runs.worker FOLDER EVENTS_FD``.
+
+It reads ``job.json`` in FOLDER, fits and asks for recommendations, and leaves ``items.npy`` and ``scores.npy`` there.
+Events go as JSON lines to the file descriptor EVENTS_FD, prints and warnings to the log. It is given the train and
+validation parts of the data and nothing that leads to the test part. When the parent dies, so does it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.contract import Model
+from bench.data.dataset import VisibleSplit
+from bench.plugins import load_model, one_line
+from bench.runs.cell import Cell
+from bench.runs.context import Emit, WorkerContext
+
+_USERS_AT_ONCE = 8192
+"""Users per call of ``recommend``: bounds its memory and lets it report progress."""
+
+
+def main(folder: Path, events: int) -> int:
+    """Run the job of ``folder``; the exit status is 0 if it succeeded."""
+    stream = os.fdopen(events, "w", buffering=1)
+
+    def emit(event: str, **fields: Any) -> None:
+        stream.write(json.dumps({"event": event, **fields}) + "\n")
+
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        if job["memory_limit"]:
+            resource.setrlimit(resource.RLIMIT_AS, (job["memory_limit"], job["memory_limit"]))
+        run(folder, job, emit)
+    except MemoryError as error:
+        traceback.print_exc()
+        emit("failed", reason=f"out of memory: {' '.join(str(error).split()) or 'no more address space'}")
+        return 1
+    except Exception as error:  # whatever a model raises ends this cell only
+        traceback.print_exc()
+        emit("failed", reason=one_line(error))
+        return 1
+    return 0
+
+
+def run(folder: Path, job: dict[str, Any], emit: Emit) -> None:
+    """Import, fit and recommend, as ``job`` says."""
+    cell = Cell.model_validate(job["cell"])
+    split = VisibleSplit(Path(job["split"]))
+    phases: dict[str, dict[str, float]] = {}
+    with _measured("import", phases, emit):
+        model_class: Any = load_model(cell.model)
+        model: Model = model_class(model_class.Config(**cell.config))
+    context = WorkerContext(
+        model, split, emit,
+        seed=cell.seed, device=cell.device, folder=folder / "work", stopping=cell.stopping, time_budget=cell.time_budget,
+    )  # fmt: skip
+    with _measured("fit", phases, emit):
+        model.fit(split.train, split.valid, context)
+    if job["save_model"]:
+        (folder / "model").mkdir()
+        model.save(folder / "model")
+    with _measured("recommend", phases, emit):
+        _recommend(folder, model, split, cell, emit)
+    emit(
+        "done",
+        phases=phases,
+        stopped_by_budget=context.stopped_by_budget,
+        facts=context.facts,
+        packages=_packages(),
+    )
+
+
+def _recommend(folder: Path, model: Model, split: VisibleSplit, cell: Cell, emit: Emit) -> None:
+    users = np.load(folder / "users.npy")
+    history, exclude = (split.parts(cell.protocol[use]) for use in ("history", "exclude"))
+    items, scores = [], []
+    for start in range(0, len(users), _USERS_AT_ONCE):
+        some = users[start : start + _USERS_AT_ONCE]
+        found = model.recommend(some, history.select(some), exclude.select(some), cell.list_length)
+        items.append(np.asarray(found[0]))
+        scores.append(np.asarray(found[1]))
+        emit("progress", done=min(start + _USERS_AT_ONCE, len(users)), total=len(users), unit="user")
+    np.save(folder / "items.npy", np.concatenate(items), allow_pickle=False)
+    np.save(folder / "scores.npy", np.concatenate(scores), allow_pickle=False)
+
+
+@contextmanager
+def _measured(phase: str, phases: dict[str, dict[str, float]], emit: Emit) -> Iterator[None]:
+    emit("phase", name=phase)
+    _reset_peak()
+    start = time.perf_counter()
+    yield
+    phases[phase] = {"seconds": time.perf_counter() - start, "peak_mib": _peak_mib()}
+
+
+def _reset_peak() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: begin a new peak
+    except OSError:
+        return  # elsewhere the peak of a phase is the peak so far
+
+
+def _peak_mib() -> float:
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _packages() -> dict[str, str]:
+    """Versions of the imported top-level packages that have one."""
+    tops = {name for name in list(sys.modules) if "." not in name} - sys.stdlib_module_names
+    versions = {name: getattr(sys.modules[name], "__version__", None) for name in sorted(tops)}
+    return {name: version for name, version in versions.items() if isinstance(version, str)} | {
+        "python": sys.version.split()[0]
+    }
+
+
+def _die_with_parent() -> None:
+    """Standard input is a pipe that the parent holds open; it ends when the parent is gone, however it went."""
+    os.read(sys.stdin.fileno(), 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

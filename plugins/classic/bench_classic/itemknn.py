@@ -1,0 +1,79 @@
+"""Item-kNN on the cosine of item columns (Sarwar et al., WWW 2001; Deshpande & Karypis, TOIS 2004)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bench.contract import UNFILLED, Context, Interactions, ModelConfig, Recommendations, hookimpl
+from bench.evaluation.topk import chunk_size, rank, top_k
+from bench_classic.ease import matrix
+
+
+class ItemKNNConfig(ModelConfig):
+    """Neighbourhood and shrinkage."""
+
+    neighbours: int = 100
+    """Most similar items kept for each item; RecBole's default."""
+    shrink: float = 0.0
+    """Added to the product of norms, so that few common users count less."""
+
+
+class ItemKNN:
+    """An item scores the sum of its similarities to the items of the history."""
+
+    Config = ItemKNNConfig
+    deterministic: ClassVar[bool] = True
+
+    similarity: sp.csr_matrix
+    """(n_items, n_items) float32: row j holds the similarities of j's neighbours to j."""
+
+    def __init__(self, config: ItemKNNConfig) -> None:
+        self.config = config
+
+    def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
+        """Cosines by blocks of items, of which the best ``neighbours`` stay; ties by item index."""
+        x = matrix(train)
+        columns = x.T.tocsr()
+        norms = np.sqrt(np.bincount(train.items, minlength=train.n_items)).astype(np.float32)
+        size = chunk_size(train.n_items)
+        rows, others, values = [], [], []
+        for start in range(0, train.n_items, size):
+            block = np.arange(start, min(start + size, train.n_items))
+            scores = (columns[block] @ x).toarray()
+            scores /= norms[block, None] * norms + np.float32(self.config.shrink) + np.float32(1e-9)
+            scores[np.arange(len(block)), block] = -np.inf
+            scores[scores == 0] = -np.inf
+            best = top_k(scores, min(self.config.neighbours, train.n_items))
+            row, slot = np.nonzero(best.items != UNFILLED)
+            rows.append(block[row])
+            others.append(best.items[row, slot])
+            values.append(best.scores[row, slot])
+            context.progress(int(block[-1]) + 1, train.n_items, "item")
+        neighbours = (np.concatenate(values), (np.concatenate(others), np.concatenate(rows)))
+        self.similarity = sp.csr_matrix(neighbours, shape=(train.n_items, train.n_items))
+
+    def recommend(
+        self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
+    ) -> Recommendations:
+        """Items without a neighbour in the history score 0 and come last, by item index."""
+        x = matrix(history)
+        return rank(lambda rows: (x[rows] @ self.similarity).toarray(), users, exclude, k)
+
+    def save(self, folder: Path) -> None:
+        """The sparse similarities."""
+        sp.save_npz(folder / "similarity.npz", self.similarity)
+
+    def load(self, folder: Path, device: str) -> None:
+        """See :meth:`save`."""
+        self.similarity = sp.load_npz(folder / "similarity.npz")
+
+
+@hookimpl
+def bench_model(name: str) -> type:
+    """The model of this file."""
+    return ItemKNN
