@@ -147,7 +147,7 @@ class Context(Protocol):
         """Put a JSON-ready fact about the model, such as its number of parameters, into ``result.json``."""
 
     def item_texts(self) -> pd.DataFrame:
-        """(n_items) rows in item order: column ``id`` (original) and the text fields of the data set, missing as ``""``."""
+        """(n_items) rows in item order: column ``id`` (original) and the data set's text fields, missing as ``""``."""
 
     def user_texts(self) -> pd.DataFrame:
         """(n_users) rows in user order: column ``id`` and the fields that the data set has of its users."""
@@ -164,8 +164,8 @@ class Model(Protocol):
     config: Any
     """The ``Config`` that the model was made with."""
 
-    # Optional: presets: ClassVar[Mapping[str, Mapping[str, Any]]], named changes to the defaults of Config. The first is
-    # the default one; without presets the only one is called "default".
+    # Optional: presets: ClassVar[Mapping[str, Mapping[str, Any]]], named changes to the defaults of Config. The first
+    # is the default one; without presets the only one is called "default".
 
     def __init__(self, config: Any) -> None: ...
 

@@ -34,7 +34,7 @@ class Hooks:
     """All hooks. A cell is given as the mapping that ``result.json`` holds under ``cell``."""
 
     @hookspec(firstresult=True)
-    def bench_model(self, name: str) -> type | None:  # type: ignore[empty-body]
+    def bench_model(self, name: str) -> type | None:
         """The class (:class:`bench.contract.Model`) of the model ``name``. Asked of the entry's own module only."""
 
     @hookspec(firstresult=True)
@@ -101,7 +101,9 @@ class Plugin:
         try:
             return importlib.import_module(self.module)
         except Exception as error:  # a stranger's module may raise anything, and must harm nobody else
-            raise BenchError(f"plugin '{self.name}' of {self.distribution} cannot be imported: {one_line(error)}") from error
+            raise BenchError(
+                f"plugin '{self.name}' of {self.distribution} cannot be imported: {one_line(error)}"
+            ) from error
 
 
 @cache
@@ -116,7 +118,9 @@ def _source_hash(package: str, plugin: str) -> str:
 def one_line(error: BaseException) -> str:
     """Type and message of an error, without line breaks."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return (
+        text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+    )
 
 
 def installed(group: str = MODELS) -> dict[str, Plugin]:
@@ -140,8 +144,8 @@ def installed(group: str = MODELS) -> dict[str, Plugin]:
         other = found.setdefault(entry.name, plugin)
         if other.distribution != distribution:
             raise BenchError(
-                f"'{entry.name}' comes from {other.distribution} and from {distribution}: uninstall one of them, or name "
-                "the wanted distributions in BENCH_PLUGINS"
+                f"'{entry.name}' comes from {other.distribution} and from {distribution}: uninstall one of them, or "
+                "name the wanted distributions in BENCH_PLUGINS"
             )
     return dict(sorted(found.items()))
 
@@ -178,15 +182,22 @@ def load_model(name: str) -> type:
     return found
 
 
-def life_cycle() -> pluggy.PluginManager:
-    """A manager with all plugins of the group ``bench.plugins``."""
+def life_cycle() -> tuple[pluggy.PluginManager, list[BenchError]]:
+    """A manager with the plugins of the group ``bench.plugins``, and the errors of those that cannot be imported."""
     manager = _manager()
+    broken = []
     for plugin in installed(PLUGINS).values():
-        manager.register(plugin.load(), plugin.name)
-    return manager
+        try:
+            manager.register(plugin.load(), plugin.name)
+        except BenchError as error:
+            broken.append(error)
+    return manager, broken
 
 
 def plugin_source(name: str) -> Reader | None:
     """The reader of a raw format that some plugin brings."""
-    found: Reader | None = life_cycle().hook.bench_source(name=name)
+    manager, broken = life_cycle()
+    found: Reader | None = manager.hook.bench_source(name=name)
+    if found is None and broken:
+        raise BenchError(f"no reader for the raw format '{name}', and {broken[0]}")
     return found

@@ -55,7 +55,9 @@ def info(name: str, as_json: bool) -> None:
     if card.expected:
         counts = card.expected
         click.echo(f"{'size':9} {counts.users:,} users, {counts.items:,} items, {counts.interactions:,} interactions")
-    click.echo(f"{'filters':9} {card.filters.k_core or 'no '}-core, duplicate pairs: keep the {card.filters.duplicates}")
+    click.echo(
+        f"{'filters':9} {card.filters.k_core or 'no '}-core, duplicate pairs: keep the {card.filters.duplicates}"
+    )
     click.echo(f"{'protocol':9} {card.protocol}: {protocol(card.protocol).describe()}")
     click.echo(f"{'tail':9} {card.long_tail.rule} {card.long_tail.value:g}")
 
@@ -66,7 +68,9 @@ def info(name: str, as_json: bool) -> None:
 @click.option("--protocol", help="The data set's own if left out.")
 @click.option("--split-seed", type=int)
 @_JSON
-def prepare_dataset(name: str, raw_dir: Path | None, protocol: str | None, split_seed: int | None, as_json: bool) -> None:
+def prepare_dataset(
+    name: str, raw_dir: Path | None, protocol: str | None, split_seed: int | None, as_json: bool
+) -> None:
     """Read, filter and split a data set now, and say what came of it."""
     from bench.data.catalog import card as find_card
     from bench.data.groups import user_groups
@@ -81,17 +85,28 @@ def prepare_dataset(name: str, raw_dir: Path | None, protocol: str | None, split
     groups = user_groups(train.lengths, card.long_tail)
     counted = {group.name: (group.rule, int(group.members.sum())) for group in groups}
     if as_json:
-        click.echo(json.dumps({
-            **data.facts, "fingerprint": parts.fingerprint, "folder": str(data.path),
-            "train": len(train), "valid": len(valid), "test": len(test),
-            "groups": {group: {"rule": rule, "users": n} for group, (rule, n) in counted.items()},
-        }, indent=2))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    **data.facts,
+                    "fingerprint": parts.fingerprint,
+                    "folder": str(data.path),
+                    "train": len(train),
+                    "valid": len(valid),
+                    "test": len(test),
+                    "groups": {group: {"rule": rule, "users": n} for group, (rule, n) in counted.items()},
+                },
+                indent=2,
+            )
+        )
         return
     for step, left in data.facts["steps"]:
         click.echo(f"{left:>12,}  {step}")
     for problem, number in data.facts["problems"].items():
         click.echo(f"{number:>12,}  left out: {problem}")
-    click.echo(f"{data.n_users:>12,}  users\n{data.n_items:>12,}  items, {data.facts['without_text']:,} without any text")
+    click.echo(
+        f"{data.n_users:>12,}  users\n{data.n_items:>12,}  items, {data.facts['without_text']:,} without any text"
+    )
     click.echo(f"{len(train):>12,}  train\n{len(valid):>12,}  validation\n{len(test):>12,}  test")
     for group, (rule, n) in counted.items():
         click.echo(f"{n:>12,}  users in '{group}': {rule}")

@@ -36,18 +36,20 @@ def command(results: Path, as_json: bool) -> None:
     for package in RECOMMENDED:
         there = importlib.util.find_spec(package) is not None
         lines.append(("ok" if there else "--", package, metadata.version(package) if there else "not installed"))
-    for name, folder in (("cache", cache_folder()), ("results", results)):
-        lines.append(_folder(name, folder))
+    lines += [_folder("cache", cache_folder()), _folder("results", results)]
     for health in check_plugins():
         lines.append(("bad" if health.error else "ok", f"plugin {health.name}", health.error or health.distribution))
     for card in cards().values():
         try:
             found = raw.find(card, None)
-            lines.append(("ok", f"data {card.name}", f"found {', '.join(str(path) for path in found.paths.values())}"))
-        except BenchError as error:
-            lines.append(("--", f"data {card.name}", str(error)))
+            places = dict.fromkeys(str(path.parent) for path in found.paths.values())
+            lines.append(("ok", f"data {card.name}", f"found in {', '.join(places)}"))
+        except BenchError:
+            lines.append(("--", f"data {card.name}", f"not found, see 'bench datasets info {card.name}'"))
     if as_json:
-        click.echo(json.dumps([{"state": state, "what": what, "detail": detail} for state, what, detail in lines], indent=2))
+        click.echo(
+            json.dumps([{"state": state, "what": what, "detail": detail} for state, what, detail in lines], indent=2)
+        )
     else:
         for state, what, detail in lines:
             click.echo(f"{state:4} {what:18} {detail}")

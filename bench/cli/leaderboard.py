@@ -19,7 +19,9 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
 
     One table for each data set and protocol; rows with different splits or rules never share one.
     """
-    from bench.report.leaderboard import tables, write
+    from bench.cli.run import files
+    from bench.report.leaderboard import terminal, write
+    from bench.report.table import tables
     from bench.runs.store import Store
 
     store = Store(results)
@@ -33,4 +35,4 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     for table, paths in written:
-        click.echo(f"{table.terminal(results)}\n\nwritten: {', '.join(str(path) for path in paths)}\n")
+        click.echo(f"{terminal(table, results)}\n\nwritten: {files(paths)}\n")

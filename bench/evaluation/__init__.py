@@ -1,0 +1,1 @@
+"""Top-K lists and what they are worth."""

@@ -34,14 +34,19 @@ def hit_matrix(items: NDArray[np.int32], relevant: Interactions) -> Hits:
     return found
 
 
+def _hits_within(hits: Hits, k: int) -> Floats:
+    found: Floats = np.count_nonzero(hits[:, :k], axis=1).astype(np.float64)
+    return found
+
+
 def recall(hits: Hits, relevant: NDArray[np.int64], k: int) -> Floats:
     """Share of the relevant items that the first k slots hold: hits / r."""
-    return hits[:, :k].sum(axis=1) / relevant
+    return _hits_within(hits, k) / relevant
 
 
 def precision(hits: Hits, relevant: NDArray[np.int64], k: int) -> Floats:
     """Share of the first k slots that are hits. The divisor is k, also for shorter lists."""
-    return hits[:, :k].sum(axis=1) / k
+    return _hits_within(hits, k) / k
 
 
 def hit(hits: Hits, relevant: NDArray[np.int64], k: int) -> Floats:
@@ -63,22 +68,29 @@ def ndcg(hits: Hits, relevant: NDArray[np.int64], k: int) -> Floats:
     gains = 1.0 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(relevant, k)]
     width = min(k, hits.shape[1])
-    return hits[:, :width] @ gains[:width] / ideal
+    found: Floats = hits[:, :width].astype(np.float64) @ gains[:width] / ideal
+    return found
 
 
-def map(hits: Hits, relevant: NDArray[np.int64], k: int) -> Floats:
+def average_precision(hits: Hits, relevant: NDArray[np.int64], k: int) -> Floats:
     """Mean of the precision at the rank of each hit, over min(r, k).
 
-    This is RecBole's definition; ``ranx`` and TREC divide by r, which is lower for users with more than k relevant items.
+    This is RecBole's definition; ``ranx`` and TREC divide by r, which gives less for users with r > k.
     """
     top = hits[:, :k]
-    at_hits = np.cumsum(top, axis=1) / np.arange(1, top.shape[1] + 1) * top
-    return at_hits.sum(axis=1) / np.minimum(relevant, k)
+    at_hits: Floats = np.cumsum(top, axis=1) / np.arange(1, top.shape[1] + 1) * top
+    sums: Floats = at_hits.sum(axis=1)
+    return sums / np.minimum(relevant, k)
 
 
 METRICS: dict[str, Metric] = {
-    "recall": recall, "ndcg": ndcg, "mrr": mrr, "hit": hit, "precision": precision, "map": map,
-}  # fmt: skip
+    "recall": recall,
+    "ndcg": ndcg,
+    "mrr": mrr,
+    "hit": hit,
+    "precision": precision,
+    "map": average_precision,
+}
 
 
 def per_user(

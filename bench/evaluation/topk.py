@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench.contract import UNFILLED, Interactions, Recommendations
 
 MEMORY_BUDGET = 256 * 2**20
-"""Bytes that one chunk of scores may take. Fixed, never taken from free memory, so that chunks are the same everywhere."""
+"""Bytes that one chunk of scores may take. Fixed, never taken from free memory: chunks are the same everywhere."""
 
 _BLOCK = 32
 """Items per block of the pre-selection in :func:`top_k`."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from tabulate import tabulate
 
 from bench.data.catalog import card
 from bench.data.protocol import Protocol
 from bench.errors import BenchError, unknown
 from bench.evaluation.intervals import bootstrap
-from bench.report.leaderboard import Row, Table, tables
+from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
 
 
@@ -29,10 +28,18 @@ class Comparison:
     def text(self) -> str:
         """The table for a terminal."""
         lines = [
-            [r.group, f"{r.n:,}", r.metric, f"{r.a:.4f}", f"{r.b:.4f}", f"{r.difference:+.4f}",
-             f"[{r.low:+.4f}, {r.high:+.4f}]", "*" if r.low > 0 or r.high < 0 else ""]
-            for r in self.frame.itertuples()
-        ]  # fmt: skip
+            [
+                r["group"],
+                f"{r['n']:,}",
+                r["metric"],
+                f"{r['a']:.4f}",
+                f"{r['b']:.4f}",
+                f"{r['difference']:+.4f}",
+                f"[{r['low']:+.4f}, {r['high']:+.4f}]",
+                "*" if r["low"] > 0 or r["high"] < 0 else "",
+            ]
+            for r in self.frame.to_dict("records")
+        ]
         heads = ["group", "n", "metric", "A", "B", "A − B", "95 % interval", ""]
         align = ["left", "right", "left", "right", "right", "right", "right", "left"]
         return f"{self.head}\n\n{tabulate(lines, headers=heads, colalign=align, disable_numparse=True)}"
@@ -61,10 +68,18 @@ def compare(
         left, right = first.to_numpy()[inside], second.to_numpy()[inside]
         interval = bootstrap(left - right)
         for i, metric in enumerate(metrics):
-            records.append({
-                "group": group, "n": n, "metric": metric, "a": left[:, i].mean(), "b": right[:, i].mean(),
-                "difference": interval.mean[i], "low": interval.low[i], "high": interval.high[i],
-            })  # fmt: skip
+            records.append(
+                {
+                    "group": group,
+                    "n": n,
+                    "metric": metric,
+                    "a": left[:, i].mean(),
+                    "b": right[:, i].mean(),
+                    "difference": interval.mean[i],
+                    "low": interval.low[i],
+                    "high": interval.high[i],
+                }
+            )
     seeds = " and ".join(f"{row.seeds} of {row.model}" for row in rows)
     head = f"A = {a}, B = {b} on {dataset} ({table.name}); seeds: {seeds}; * interval without 0"
     return Comparison(head, pd.DataFrame(records))
@@ -79,7 +94,9 @@ def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | N
     chosen = [t for t, rule in rules if rule.name == name and split_seed in (None, rule.split.seed)]
     if len(chosen) != 1:
         which = ", ".join(f"{rule.name} with split seed {rule.split.seed}" for _, rule in rules)
-        raise BenchError(f"{len(chosen)} tables of '{dataset}' fit; there are {which}: give --protocol and --split-seed")
+        raise BenchError(
+            f"{len(chosen)} tables of '{dataset}' fit; there are {which}: give --protocol and --split-seed"
+        )
     return chosen[0]
 
 
@@ -103,6 +120,8 @@ def _per_user(store: Store, row: Row, metrics: Sequence[str]) -> pd.DataFrame:
 def _read(store: Store, cell_id: str, columns: Sequence[str]) -> pd.DataFrame:
     path = store.path(cell_id) / "per_user.parquet"
     try:
-        return pq.read_table(path, columns=list(columns)).to_pandas()  # type: ignore[no-untyped-call]
+        return pd.read_parquet(path, columns=list(columns))
     except (OSError, ValueError) as error:
-        raise BenchError(f"{path} cannot be read ({error}): delete the folder {path.parent} and run it again") from error
+        raise BenchError(
+            f"{path} cannot be read ({error}): delete the folder {path.parent} and run it again"
+        ) from error

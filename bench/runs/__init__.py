@@ -1,0 +1,1 @@
+"""Cells, the processes that run them, and where results are kept."""

@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.files import content_hash
 
-SCHEMA_VERSION = 1
-
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -71,7 +69,7 @@ class Cell(_Record):
     def label(self) -> str:
         """Model, preset and seed for people."""
         preset = "" if self.preset == "default" else f"@{self.preset}"
-        return f"{self.model}{preset} seed {self.seed}"
+        return f"{self.model}{preset}" + ("" if self.deterministic else f" seed {self.seed}")
 
 
 class Phase(_Record):
@@ -97,7 +95,7 @@ class GroupResult(_Record):
 class Result(_Record):
     """Everything known of a cell that was run."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     cell_id: str
     cell: Cell
     status: Literal["finished", "failed"]

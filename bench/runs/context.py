@@ -89,7 +89,7 @@ class WorkerContext:
         self._emit("progress", done=done, total=total, unit=unit)
 
     def log(self, message: str) -> None:
-        print(message, flush=True)
+        print(message, flush=True)  # noqa: T201 (standard output of a worker is its log)
 
     def note(self, name: str, value: Any) -> None:
         self.facts[name] = value

@@ -64,16 +64,15 @@ def describe(requests: Sequence[Request]) -> list[Description]:
     """
     plugins = [find_model(request.model) for request in requests]
     asked = [
-        {"model": request.model, "preset": request.preset, "options": dict(request.options or {})} for request in requests
+        {"model": request.model, "preset": request.preset, "options": dict(request.options or {})}
+        for request in requests
     ]
     paths = [
         cache_folder() / "descriptions" / f"{_key(plugin, question)}.json"
         for plugin, question in zip(plugins, asked, strict=True)
     ]
     for interpreter in dict.fromkeys(plugin.interpreter for plugin in plugins):
-        open_ = [
-            i for i, plugin in enumerate(plugins) if plugin.interpreter == interpreter and not paths[i].is_file()
-        ]  # fmt: skip
+        open_ = [i for i, plugin in enumerate(plugins) if plugin.interpreter == interpreter and not paths[i].is_file()]
         if open_:
             for i, answer in zip(open_, _ask(interpreter, [asked[i] for i in open_]), strict=True):
                 if "error" in answer:
@@ -88,7 +87,11 @@ def _key(plugin: Plugin, question: Mapping[str, Any]) -> str:
 
 def _ask(interpreter: str, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     done = subprocess.run(
-        [interpreter, "-m", "bench.runs.describe"], input=json.dumps(questions), capture_output=True, text=True, check=False
+        [interpreter, "-m", "bench.runs.describe"],
+        input=json.dumps(questions),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     line = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), None)
     if line is None:
@@ -103,7 +106,7 @@ def import_error(plugin: Plugin) -> str | None:
     """Why the module of a plugin does not import, tried in another process; None if it does."""
     done = subprocess.run(
         [plugin.interpreter, "-c", f"import {plugin.module}"], capture_output=True, text=True, check=False
-    )  # fmt: skip
+    )
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
 
@@ -133,10 +136,10 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "config"
         return {"error": f"{name}: {where} = {first['input']!r}: {first['msg']}; see 'bench models info {name}'"}
-    except Exception as error:  # a stranger's code may raise anything; the parent shows it as one line
+    except Exception as error:  # noqa: BLE001 (a stranger's code may raise anything; the parent shows one line)
         return {"error": one_line(error) if isinstance(error, BenchError) else f"{name}: {one_line(error)}"}
 
 
 if __name__ == "__main__":
     # Plugins may print while they are imported, so the answer is marked.
-    print(f"\n{_MARK}{json.dumps([_answer(question) for question in json.load(sys.stdin)])}")
+    sys.stdout.write(f"\n{_MARK}{json.dumps([_answer(question) for question in json.load(sys.stdin)])}\n")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bench.contract import Interactions, Recommendations
 from bench.data.dataset import Split
-from bench.data.groups import Group
 from bench.data.groups import VERSION as GROUPS_VERSION
+from bench.data.groups import Group
 from bench.evaluation import metrics, violations
 from bench.runs.cell import GroupResult
 
@@ -37,7 +37,7 @@ def check(folder: Path, users: NDArray[np.int64], exclude: Interactions, k: int)
     columns = {"user": users.astype(np.int32)}
     for name, array in (("item", sound.items), ("score", sound.scores)):
         columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), k)
-    pq.write_table(pa.table(columns), folder / "lists.parquet")  # type: ignore[no-untyped-call]
+    pq.write_table(pa.table(columns), folder / "lists.parquet")
     for path in raw:
         path.unlink()
     return counted
@@ -48,7 +48,7 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
 
     Its columns are ``user``, one per ``metric@k``, and for each group the boolean ``group/NAME``.
     """
-    lists = pq.read_table(folder / "lists.parquet", columns=["user", "item"])  # type: ignore[no-untyped-call]
+    lists = pq.read_table(folder / "lists.parquet", columns=["user", "item"])
     users = lists["user"].to_numpy()
     items = lists["item"].combine_chunks()
     values = items.flatten().to_numpy().reshape(len(users), -1)
@@ -56,7 +56,7 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
     columns = {name: column.astype(np.float32) for name, column in scores.items()}
     membership = {f"group/{group.name}": group.members[users] for group in groups}
     table = pa.table({"user": users, **columns, **membership})
-    pq.write_table(table, folder / ".per_user.parquet")  # type: ignore[no-untyped-call]
+    pq.write_table(table, folder / ".per_user.parquet")
     (folder / ".per_user.parquet").replace(folder / "per_user.parquet")
     results = {}
     for group in groups:

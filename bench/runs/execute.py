@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from bench.data.dataset import Split
 from bench.data.groups import Group
 from bench.errors import BenchError
-from bench.plugins import find_model, life_cycle, one_line
+from bench.plugins import find_model, one_line
 from bench.runs import evaluate, machine
 from bench.runs.cell import Cell, Phase, Result
+from bench.runs.hooks import LifeCycle
 from bench.runs.job import Event, Job, Limits
 from bench.runs.store import Store
 
@@ -30,7 +31,7 @@ class Task:
     groups: Sequence[Group]
     ks: Sequence[int]
     raw_checksums: dict[str, str]
-    limits: Limits = Limits()
+    limits: Limits
     save_models: bool = False
 
 
@@ -52,9 +53,7 @@ class _Runner:
             job = Job(cell, find_model(cell.model).interpreter, folder, task.limits)
             self.jobs.append(job)
             self.events.put((cell, {"event": "started"}))
-            reason = job.run(
-                task.split.visible, users, task.save_models, lambda event: self.events.put((cell, event))
-            )
+            reason = job.run(task.split.visible, users, task.save_models, lambda event: self.events.put((cell, event)))
             if self.stopped:
                 raise InterruptedError
             groups, violated = {}, {}
@@ -103,11 +102,11 @@ def execute(cells: Sequence[Cell], task: Task, store: Store, at_once: int, watch
 
     A failed cell is a result too. Interrupting ends all workers, drops the cells in the making and keeps those done.
     """
-    hooks = life_cycle().hook
+    hooks = LifeCycle()
     runner = _Runner(task, store)
     finished: list[Result] = []
     records = {cell.id: cell.model_dump(mode="json") for cell in cells}
-    hooks.bench_run_started(cells=list(records.values()))
+    hooks.tell("bench_run_started", cells=list(records.values()))
     with ThreadPoolExecutor(at_once) as pool:
         try:
             futures: dict[Future[Result], Cell] = {}
@@ -118,20 +117,21 @@ def execute(cells: Sequence[Cell], task: Task, store: Store, at_once: int, watch
             while len(finished) < len(cells):
                 cell, event = runner.events.get()
                 if event["event"] == "started":
-                    hooks.bench_cell_started(cell=records[cell.id])
+                    hooks.tell("bench_cell_started", cell=records[cell.id])
                 elif event["event"] == "validation":
                     said = {key: event[key] for key in ("epoch", "metric", "score", "improved")}
-                    hooks.bench_validation(cell=records[cell.id], **said)
+                    hooks.tell("bench_validation", cell=records[cell.id], **said)
                 elif event["event"] == "finished":
                     future = next(done for done, its in futures.items() if its is cell)
-                    finished.append(future.result())  # raises what is no failure of the cell, such as a full disk
-                    hooks.bench_cell_finished(cell=records[cell.id], result=finished[-1].model_dump(mode="json"))
-                    event = {"event": "finished", "result": finished[-1]}
+                    result = future.result()  # raises what is no failure of the cell, such as a full disk
+                    finished.append(result)
+                    hooks.tell("bench_cell_finished", cell=records[cell.id], result=result.model_dump(mode="json"))
+                    event = {"event": "finished", "result": result}
                 watch(cell, event)
         except BaseException:
             runner.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    hooks.bench_run_finished(results=[result.model_dump(mode="json") for result in finished])
+    hooks.tell("bench_run_finished", results=[result.model_dump(mode="json") for result in finished])
     by_id = {result.cell_id: result for result in finished}
     return [by_id[cell.id] for cell in cells]

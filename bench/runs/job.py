@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +52,9 @@ class Job:
     _end: str | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool, tell: Callable[[Event], None]) -> str | None:
+    def run(
+        self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool, tell: Callable[[Event], None]
+    ) -> str | None:
         """Run the worker to its end; ``tell`` gets its events. Returns why it failed, or None."""
         self._write(split, users, save_model)
         read, write = os.pipe()
@@ -62,11 +63,20 @@ class Job:
                 return self._end
             self._process = subprocess.Popen(
                 [self.interpreter, "-m", "bench.runs.worker", str(self.folder), str(write)],
-                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, pass_fds=[write], cwd=self.folder / "work",
-                start_new_session=True, env=self._environment(),
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[write],
+                cwd=self.folder / "work",
+                start_new_session=True,
+                env=self._environment(),
+            )
         os.close(write)
-        timer = threading.Timer(self.limits.timeout or 0, self.end, [f"timeout after {self.limits.timeout:g} s" if self.limits.timeout else ""])
+        timer = threading.Timer(
+            self.limits.timeout or 0,
+            self.end,
+            [f"timeout after {self.limits.timeout:g} s" if self.limits.timeout else ""],
+        )
         timer.daemon = True
         if self.limits.timeout:
             timer.start()
@@ -95,12 +105,15 @@ class Job:
     def _write(self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool) -> None:
         (self.folder / "work").mkdir()
         np.save(self.folder / "users.npy", users)
-        write_json(self.folder / "job.json", {
-            "cell": self.cell.model_dump(mode="json"),
-            "split": str(split.path),
-            "memory_limit": self.limits.memory,
-            "save_model": save_model,
-        })  # fmt: skip
+        write_json(
+            self.folder / "job.json",
+            {
+                "cell": self.cell.model_dump(mode="json"),
+                "split": str(split.path),
+                "memory_limit": self.limits.memory,
+                "save_model": save_model,
+            },
+        )
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN_FROM_WORKERS}

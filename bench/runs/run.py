@@ -88,7 +88,7 @@ def plan(
         plugin = find_model(model.model)
         version = PluginVersion(
             distribution=plugin.distribution, version=plugin.version, source_hash=plugin.source_hash()
-        )  # fmt: skip
+        )
         for seed in [0] if model.deterministic else seeds:
             cell = Cell(
                 model=model.model,
@@ -156,10 +156,10 @@ def run(
         Cells at a time; the machine's cores are shared among them.
     choices
         ``options``: config changes by model name; ``protocol``, ``split_seed``, ``history``, ``exclude``: see
-        :mod:`bench.data.protocol`; ``seeds``: of the models, default ``(1,)``; ``ks``: cut-offs, default ``(5, 10, 20)``;
-        ``raw_dir``: folder of raw files; ``device``: ``auto``, ``cpu``, ``cuda``, …; ``timeout``: seconds after which a
-        cell is killed; ``time_budget``: seconds that a model may train, which it ends in good order; ``memory_limit``:
-        GiB of address space of a worker; ``save_models``: keep the trained models in their cells.
+        :mod:`bench.data.protocol`; ``seeds``: of the models, default ``(1,)``; ``ks``: cut-offs, default
+        ``(5, 10, 20)``; ``raw_dir``: folder of raw files; ``device``: ``auto``, ``cpu``, ``cuda``, …; ``timeout``:
+        seconds after which a cell is killed; ``time_budget``: seconds that a model may train, which it ends in good
+        order; ``memory_limit``: GiB of address space of a worker; ``save_models``: keep trained models in their cells.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def run(
     BenchError
         For anything that the caller can mend. A failing model is a row with ``status`` "failed", not an error.
     """
-    from bench.report.leaderboard import tables
+    from bench.report.table import tables
 
     planned = plan(models, dataset, jobs=jobs, **choices)
     store = Store(Path(results))

@@ -49,7 +49,7 @@ def main(folder: Path, events: int) -> int:
         traceback.print_exc()
         emit("failed", reason=f"out of memory: {' '.join(str(error).split()) or 'no more address space'}")
         return 1
-    except Exception as error:  # whatever a model raises ends this cell only
+    except Exception as error:  # noqa: BLE001 (whatever a model raises ends this cell only)
         traceback.print_exc()
         emit("failed", reason=one_line(error))
         return 1
@@ -65,9 +65,15 @@ def run(folder: Path, job: dict[str, Any], emit: Emit) -> None:
         model_class: Any = load_model(cell.model)
         model: Model = model_class(model_class.Config(**cell.config))
     context = WorkerContext(
-        model, split, emit,
-        seed=cell.seed, device=cell.device, folder=folder / "work", stopping=cell.stopping, time_budget=cell.time_budget,
-    )  # fmt: skip
+        model,
+        split,
+        emit,
+        seed=cell.seed,
+        device=cell.device,
+        folder=folder / "work",
+        stopping=cell.stopping,
+        time_budget=cell.time_budget,
+    )
     with _measured("fit", phases, emit):
         model.fit(split.train, split.valid, context)
     if job["save_model"]:

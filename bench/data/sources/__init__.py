@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import pandas as pd
 
@@ -63,7 +63,7 @@ def no_users() -> pd.DataFrame:
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a plain or gzip file for reading bytes; a file cut off in the middle is the user's error."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
         try:
             yield file
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:

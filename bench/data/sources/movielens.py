@@ -38,12 +38,14 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     users = _table(user, "|", ["id", "age", "gender", "occupation", "zip"], path)
     return RawData(
         interactions=interactions.assign(time=interactions["time"].astype("int64")).drop(columns="rating"),
-        items=pd.DataFrame({
-            "id": items["id"],
-            "title": titles["title"],
-            "year": titles["year"],
-            "genres": [", ".join(genre for genre, on in zip(_GENRES, row, strict=True) if on) for row in flags],
-        }),
+        items=pd.DataFrame(
+            {
+                "id": items["id"],
+                "title": titles["title"],
+                "year": titles["year"],
+                "genres": [", ".join(genre for genre, on in zip(_GENRES, row, strict=True) if on) for row in flags],
+            }
+        ),
         users=users.drop(columns="zip"),
     )
 

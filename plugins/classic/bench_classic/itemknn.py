@@ -30,7 +30,7 @@ class ItemKNN:
     deterministic: ClassVar[bool] = True
 
     similarity: sp.csr_matrix
-    """(n_items, n_items) float32: row j holds the similarities of j's neighbours to j."""
+    """(n_items, n_items) float32: column j holds the similarities of j's neighbours to j."""
 
     def __init__(self, config: ItemKNNConfig) -> None:
         self.config = config

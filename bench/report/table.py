@@ -1,0 +1,211 @@
+"""Rows and tables: a pure function of results, one table per data set and protocol fingerprint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.files import content_hash
+from bench.runs.cell import Cell, Result
+
+PHASES = ("import", "fit", "recommend")
+
+_MAIN = ("ndcg", "recall", "mrr", "hit")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The results of one model with one config, over seeds."""
+
+    results: list[Result]
+    """The finished ones."""
+    failures: list[Result]
+    """The failed ones, which have no numbers."""
+    variant: str = ""
+    """What tells its config from that of other rows of the same model and preset."""
+
+    @property
+    def first(self) -> Result:
+        return (self.results or self.failures)[0]
+
+    @property
+    def failed(self) -> bool:
+        """Whether no seed finished."""
+        return not self.results
+
+    @property
+    def model(self) -> str:
+        return self.first.cell.model + self.variant
+
+    @property
+    def name(self) -> str:
+        """The model with its preset, if it has several: what a user calls the row."""
+        cell = self.first.cell
+        preset = "" if cell.preset == "default" else f"@{cell.preset}"
+        return f"{cell.model}{preset}{self.variant}"
+
+    @property
+    def seeds(self) -> int:
+        return len(self.results)
+
+    def values(self, group: str, metric: str) -> list[float]:
+        """The metric of each seed; empty where it was not measured."""
+        found = (result.groups[group].metrics.get(metric) for result in self.results if group in result.groups)
+        return [value for value in found if value is not None]
+
+    def mean(self, group: str, metric: str) -> float:
+        """Mean over seeds."""
+        values = self.values(group, metric)
+        return float(np.mean(values)) if values else math.nan
+
+    def spread(self, group: str, metric: str) -> float:
+        """Standard deviation over seeds; not a number for fewer than two."""
+        values = self.values(group, metric)
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+    def user_error(self, group: str, metric: str) -> float:
+        """Standard error of the mean over users, averaged over seeds."""
+        found = [result.groups[group].errors.get(metric, math.nan) for result in self.results if group in result.groups]
+        return float(np.mean(found)) if found else math.nan
+
+    def cost(self, phase: str, what: str) -> float:
+        """Mean over seeds of ``seconds`` or ``peak_mib`` of a phase."""
+        found = [getattr(result.phases[phase], what) for result in self.results if phase in result.phases]
+        return float(np.mean(found)) if found else math.nan
+
+    @property
+    def peak_mib(self) -> float:
+        """Largest memory of any phase."""
+        return max(self.cost(phase, "peak_mib") for phase in PHASES)
+
+    def violations(self) -> dict[str, int]:
+        """Sum over seeds, by kind, of what is not zero."""
+        kinds = sorted({kind for result in self.results for kind in result.violations})
+        sums = {kind: sum(result.violations.get(kind, 0) for result in self.results) for kind in kinds}
+        return {kind: number for kind, number in sums.items() if number}
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of one data set under one protocol, best first, failed ones last."""
+
+    rows: list[Row]
+
+    @property
+    def cell(self) -> Cell:
+        """Any cell of the table; all have the same data set and protocol."""
+        return self.rows[0].first.cell
+
+    @property
+    def dataset(self) -> str:
+        return self.cell.dataset
+
+    @property
+    def name(self) -> str:
+        """File name without ending: data set, protocol, and the beginning of the fingerprint."""
+        protocol = self.cell.protocol["name"].replace("*", "-changed").replace(":", "-")
+        return f"{self.cell.dataset}-{protocol}-{self.cell.fingerprint[:8]}"
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, int]]:
+        """Rule and number of users of each group; groups without users are left out."""
+        found = {
+            name: (group.rule, group.n)
+            for row in self.rows
+            for result in row.results
+            for name, group in result.groups.items()
+        }
+        return {name: rule for name, rule in found.items() if rule[1]}
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Names of all metrics that any row has."""
+        found = dict.fromkeys(
+            name for row in self.rows for result in row.results for g in result.groups.values() for name in g.metrics
+        )
+        return list(found)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per model; columns as :func:`bench.run` says."""
+        return pd.DataFrame([self._record(row) for row in self.rows])
+
+    def _record(self, row: Row) -> dict[str, Any]:
+        first = row.first
+        record: dict[str, Any] = {
+            "model": row.model,
+            "preset": first.cell.preset,
+            "seeds": row.seeds,
+            "status": first.status,
+            "failed_seeds": len(row.failures),
+            "reason": next((result.reason for result in row.failures), "") or "",
+            "violations": sum(row.violations().values()),
+            "import_seconds": row.cost("import", "seconds"),
+            "fit_seconds": row.cost("fit", "seconds"),
+            "recommend_seconds": row.cost("recommend", "seconds"),
+            "peak_mib": row.peak_mib,
+            "config_hash": content_hash(first.cell.config)[:12],
+            "source_hash": first.cell.plugin.source_hash[:12],
+            "fingerprint": first.cell.fingerprint[:12],
+        }
+        for group in self.groups:
+            for metric in self.metrics:
+                record[f"{group}/{metric}"] = row.mean(group, metric)
+                record[f"{group}/{metric}/sd_seeds"] = row.spread(group, metric)
+                record[f"{group}/{metric}/se_users"] = row.user_error(group, metric)
+        return record
+
+    @property
+    def main_metrics(self) -> list[str]:
+        """The metrics of the main table: at 10, or at the largest cut-off there is; the first one orders the rows."""
+        cuts = {int(name.split("@")[1]) for name in self.metrics}
+        cut = 10 if 10 in cuts or not cuts else max(cuts)
+        return [f"{metric}@{cut}" for metric in _MAIN]
+
+
+def tables(results: Iterable[Result]) -> list[Table]:
+    """Sort results into rows and tables.
+
+    A row is made by one version of a model's code, the newest that was run, and of each seed by the newest cell.
+    """
+    grouped: dict[tuple[str, ...], list[Result]] = {}
+    for result in sorted(results, key=lambda result: result.created):
+        grouped.setdefault(_row_key(result), []).append(result)
+    split: dict[tuple[str, ...], list[list[Result]]] = {}
+    for key, found in grouped.items():
+        current = {r.cell.seed: r for r in found if r.cell.plugin == found[-1].cell.plugin}
+        split.setdefault(key[:2], []).append([current[seed] for seed in sorted(current)])
+    return [Table(_ordered(_told_apart(split[key]))) for key in sorted(split)]
+
+
+def _row_key(result: Result) -> tuple[str, ...]:
+    cell = result.cell
+    return (cell.dataset, cell.fingerprint, cell.model, cell.preset, content_hash(_settings(cell)))
+
+
+def _settings(cell: Cell) -> dict[str, Any]:
+    """What may tell two rows of one model and preset apart."""
+    return {**cell.config, "time_budget": cell.time_budget, "device": cell.device}
+
+
+def _told_apart(rows: list[list[Result]]) -> list[Row]:
+    """Rows with a variant ``[key=value]`` where one model and preset stands in the table with several settings."""
+    made = []
+    for results in rows:
+        cell = results[0].cell
+        twins = [r[0].cell for r in rows if (r[0].cell.model, r[0].cell.preset) == (cell.model, cell.preset)]
+        own, others = _settings(cell), [_settings(twin) for twin in twins]
+        differing = [f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in others)]
+        finished, failed = ([r for r in results if r.status == status] for status in ("finished", "failed"))
+        made.append(Row(finished, failed, f" [{', '.join(differing)}]" if differing else ""))
+    return made
+
+
+def _ordered(rows: list[Row]) -> list[Row]:
+    best = Table(rows).main_metrics[0]
+    return sorted(rows, key=lambda row: (row.failed, -0.0 if row.failed else -row.mean("all", best), row.model))
