@@ -14,7 +14,7 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
 
     ``unknown``: ids outside the catalogue; ``duplicate``: an item that stands higher up already; ``excluded``: an item
     that must not be recommended; ``short``: unfilled although allowed items were left; ``disordered``: a score above
-    that of the slot before; ``not-finite``: a filled slot without a finite score.
+    that of the slot before, or an unfilled slot before; ``not-finite``: a filled slot without a finite score.
 
     Raises
     ------
@@ -35,13 +35,13 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
     order = np.argsort(items, axis=1, kind="stable")
     ordered, ordered_valid = np.take_along_axis(items, order, 1), np.take_along_axis(valid, order, 1)
     allowed = np.minimum(exclude.n_items - exclude.lengths, k)
-    both = filled[:, 1:] & filled[:, :-1]
+    higher = ~filled[:, :-1] | (scores[:, 1:] > scores[:, :-1])
     return {
         "unknown": int(unknown.sum()),
         "duplicate": int(((ordered[:, 1:] == ordered[:, :-1]) & ordered_valid[:, 1:]).sum()),
         "excluded": int((hit_matrix(np.where(valid, items, UNFILLED), exclude) & valid).sum()),
         "short": int(np.maximum(allowed - filled.sum(axis=1), 0).sum()),
-        "disordered": int(((scores[:, 1:] > scores[:, :-1]) & both).sum()),
+        "disordered": int((higher & filled[:, 1:]).sum()),
         "not-finite": int((filled & ~np.isfinite(scores)).sum()),
     }
 

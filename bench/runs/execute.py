@@ -94,7 +94,7 @@ class _Runner:
     def stop(self) -> None:
         self.stopped = True
         for job in list(self.jobs):
-            job.end("interrupted")
+            job.kill()
 
 
 def execute(cells: Sequence[Cell], task: Task, store: Store, at_once: int, watch: Watch) -> list[Result]:

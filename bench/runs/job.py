@@ -49,7 +49,7 @@ class Job:
     """The worker's last word: its ``done`` or ``failed`` event."""
     validations: list[Event] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
-    _end: str | None = None
+    _killed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
@@ -59,8 +59,8 @@ class Job:
         self._write(split, users, save_model)
         read, write = os.pipe()
         with (self.folder / "worker.log").open("wb") as log, self._lock:
-            if self._end:
-                return self._end
+            if self._killed:
+                return "interrupted"
             self._process = subprocess.Popen(
                 [self.interpreter, "-m", "bench.runs.worker", str(self.folder), str(write)],
                 stdin=subprocess.PIPE,
@@ -72,35 +72,26 @@ class Job:
                 env=self._environment(),
             )
         os.close(write)
-        timer = threading.Timer(
-            self.limits.timeout or 0,
-            self.end,
-            [f"timeout after {self.limits.timeout:g} s" if self.limits.timeout else ""],
-        )
-        timer.daemon = True
-        if self.limits.timeout:
-            timer.start()
+        reader = threading.Thread(target=self._read, args=(read, tell))
+        reader.start()
+        late = None
         try:
-            with os.fdopen(read, encoding="utf-8") as events:
-                for line in events:
-                    self._follow(line, tell)
+            status = self._process.wait(self.limits.timeout)
+        except subprocess.TimeoutExpired:
+            late = f"timeout after {self.limits.timeout:g} s"
+            self.kill()
             status = self._process.wait()
-        finally:
-            timer.cancel()
-            self.end("interrupted")
-        return self._verdict(status)
+        self.kill()  # children that the worker left behind; they may hold the pipe open
+        reader.join()
+        return late or self._verdict(status)
 
-    def end(self, reason: str) -> None:
-        """Kill the worker and all its children, if it still runs."""
+    def kill(self) -> None:
+        """Kill the worker, if it still runs, and all its children."""
         with self._lock:
-            self._end = self._end or reason
-            if self._process is None:
-                return
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            if self._process.stdin:
-                self._process.stdin.close()
+            self._killed = True
+            if self._process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
 
     def _write(self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool) -> None:
         (self.folder / "work").mkdir()
@@ -121,24 +112,24 @@ class Job:
         numerical = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
         return {**kept, **numerical, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
 
-    def _follow(self, line: str, tell: Callable[[Event], None]) -> None:
-        try:
-            event: Event = json.loads(line)
-        except ValueError:  # the worker died within a line
-            return
-        if event["event"] in ("done", "failed"):
-            self.outcome = event
-        if event["event"] == "validation":
-            self.validations.append({key: event[key] for key in ("epoch", "score", "improved")})
-        tell(event)
+    def _read(self, pipe: int, tell: Callable[[Event], None]) -> None:
+        with os.fdopen(pipe, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    event: Event = json.loads(line)
+                except ValueError:  # the worker died within a line
+                    continue
+                if event["event"] in ("done", "failed"):
+                    self.outcome = event
+                elif event["event"] == "validation":
+                    self.validations.append({key: event[key] for key in ("epoch", "score", "improved")})
+                tell(event)
 
     def _verdict(self, status: int) -> str | None:
         if self.outcome["event"] == "done" and status == 0:
             return None
         if self.outcome["event"] == "failed":
             return str(self.outcome["reason"])
-        if self._end and self._end != "interrupted":
-            return self._end
         if status < 0:
             name = signal.Signals(-status).name
             hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""

@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ def main(folder: Path, events: int) -> int:
     def emit(event: str, **fields: Any) -> None:
         stream.write(json.dumps({"event": event, **fields}) + "\n")
 
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _watch_parent()
     try:
         job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         if job["memory_limit"]:
@@ -138,10 +137,16 @@ def _packages() -> dict[str, str]:
     }
 
 
-def _die_with_parent() -> None:
-    """Standard input is a pipe that the parent holds open; it ends when the parent is gone, however it went."""
-    os.read(sys.stdin.fileno(), 1)
-    os.killpg(0, signal.SIGKILL)
+def _watch_parent() -> None:
+    """Fork a process that kills the whole session when the parent is gone, however it went.
+
+    Standard input is a pipe that only the parent holds open. A thread would not do: it cannot run while native code
+    holds the interpreter lock.
+    """
+    if os.fork() == 0:
+        os.closerange(1, 2**16)
+        os.read(0, 1)
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
