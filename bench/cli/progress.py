@@ -33,6 +33,7 @@ class Progress:
             TextColumn("{task.fields[score]}"),
             console=self._console,
             disable=not self._console.is_terminal,
+            transient=True,
         )
         self._total = len(plan.cells)
         self._done = 0
@@ -70,7 +71,8 @@ class Progress:
             self._last_line[cell.id] = time.monotonic()
         elif kind == "phase":
             self._phase[cell.id] = (event["name"], time.monotonic())
-            self._bars.reset(self._task[cell.id], total=None, description=f"{cell.label} · {event['name']}", unit="")
+            name = f"{cell.label} · {event['name']}"
+            self._bars.reset(self._task[cell.id], total=None, description=name, unit="", score="")
         elif kind == "progress":
             self._progress(cell, event)
         elif kind == "validation":

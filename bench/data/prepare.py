@@ -55,6 +55,8 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     if card.filters.k_core:
         kept[kept] = filters.k_core(user_codes[kept], item_codes[kept], card.filters.k_core)
         log.append((f"{card.filters.k_core}-core", int(kept.sum())))
+    if not kept.any():
+        raise BenchError(f"'{card.name}': no interaction is left after the filters of its card: lower k_core")
     user_codes, item_codes = user_codes[kept], item_codes[kept]
     times = table["time"].to_numpy()[kept]
     users, user_ids = _renumber(user_codes, user_ids.to_numpy(object))

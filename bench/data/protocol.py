@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench.errors import unknown
+from bench.errors import BenchError, unknown
 
 Parts = Literal["train", "train+valid"]
 
@@ -57,7 +57,13 @@ PROTOCOLS = {
 
 
 def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protocol:
-    """The named protocol, with the given fields (None: as they are) changed."""
+    """The named protocol, with the given fields (None: as they are) changed.
+
+    Raises
+    ------
+    BenchError
+        For an unknown name or a value that a field does not take.
+    """
     if name not in PROTOCOLS:
         raise unknown("protocol", name, PROTOCOLS, "'bench run --help'")
     found = PROTOCOLS[name]
@@ -66,5 +72,9 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
         update["split"] = found.split.model_copy(update={"seed": split_seed})
     if not update:
         return found
-    changed = found.model_copy(update=update)
+    try:
+        changed = Protocol.model_validate({**dict(found), **update})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"protocol: {first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
     return changed if changed == found else changed.model_copy(update={"name": f"{name}*"})

@@ -45,16 +45,16 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
         found = {role: path for role, path in paths.items() if path is not None}
         if len(found) == len(paths):
             return RawFiles(source, found)
-    folder = raw_dir or "a folder of yours"
+    folder = str(raw_dir) if raw_dir else "a folder of yours and name it with --raw-dir or BENCH_RAW_DIR"
     ways = "; or ".join(_how_to_get(source, folder) for source in card.sources)
-    tail = "" if raw_dir else " and name that folder with --raw-dir or BENCH_RAW_DIR"
-    raise BenchError(f"no raw files of '{card.name}' found: {ways}{tail}")
+    raise BenchError(f"no raw files of '{card.name}' found: {ways}")
 
 
-def _how_to_get(source: Source, folder: Path | str) -> str:
+def _how_to_get(source: Source, folder: str) -> str:
     if source.package:
         return f"install the package that carries them: {source.install}"
-    return " and ".join(f"put {f.name} ({f.url or 'no public address'}) into {folder}" for f in source.files.values())
+    files = " and ".join(f"{file.name} ({file.url or 'no public address'})" for file in source.files.values())
+    return f"put {files} into {folder}"
 
 
 def _locate(file: File, package: str | None, raw_dir: Path | None) -> Path | None:

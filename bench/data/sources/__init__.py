@@ -73,3 +73,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def cut_off(path: Path, error: Exception) -> BenchError:
     """The error for an archive that ends too early or is damaged."""
     return BenchError(f"{path} is cut off or damaged ({error}): fetch it again")
+
+
+def seconds(column: pd.Series, path: Path) -> pd.Series:
+    """Times that were read as text, as int64; a row that was cut off has none, which is an error."""
+    try:
+        return column.astype("float64").astype("int64")
+    except ValueError as error:
+        raise cut_off(path, error) from error

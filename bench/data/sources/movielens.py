@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData, cut_off
+from bench.data.sources import RawData, cut_off, seconds
 from bench.errors import BenchError
 
 _GENRES = (
@@ -28,7 +29,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
             if missing:
                 raise BenchError(f"{path} has no member {', '.join(sorted(missing))}: is it another archive?")
             data, item, user = (archive.read(members[name]) for name in ("u.data", "u.item", "u.user"))
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise cut_off(path, error) from error
     interactions = _table(data, "\t", ["user", "item", "rating", "time"], path)
     columns = ["id", "title", "released", "video", "url", *_GENRES]
@@ -37,7 +38,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     titles = items["title"].str.extract(r"^(?P<title>.*?)(?: \((?P<year>\d{4})\))?\s*$").fillna("")
     users = _table(user, "|", ["id", "age", "gender", "occupation", "zip"], path)
     return RawData(
-        interactions=interactions.assign(time=interactions["time"].astype("int64")).drop(columns="rating"),
+        interactions=interactions.assign(time=seconds(interactions["time"], path)).drop(columns="rating"),
         items=pd.DataFrame(
             {
                 "id": items["id"],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData
+from bench.data.sources import RawData, seconds
 from bench.errors import BenchError
 
 _NAMES = {"user_id": "user", "item_id": "item", "timestamp": "time"}
@@ -23,7 +23,7 @@ def read(files: Mapping[str, Path]) -> RawData:
     users = _table(files["users"]).rename(columns=_TEXT_NAMES)
     items = _table(files["items"]).rename(columns=_TEXT_NAMES)
     return RawData(
-        interactions=interactions[["user", "item"]].assign(time=interactions["time"].astype("float").astype("int64")),
+        interactions=interactions[["user", "item"]].assign(time=seconds(interactions["time"], files["interactions"])),
         items=items.assign(genres=items["genres"].str.replace(" ", ", ")),
         users=users.drop(columns="zip_code", errors="ignore"),
     )
