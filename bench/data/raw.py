@@ -53,6 +53,8 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
 def _how_to_get(source: Source, folder: str) -> str:
     if source.package:
         return f"install the package that carries them: {source.install}"
+    if source.by_hand:
+        return f"{source.by_hand}, and put the files into {folder}"
     files = " and ".join(f"{file.name} ({file.url or 'no public address'})" for file in source.files.values())
     return f"put {files} into {folder}"
 

@@ -58,7 +58,7 @@ def main(table: Table) -> str:
     metrics = table.main_metrics
     lines = []
     for row in table.rows:
-        name = [row.model, row.first.cell.preset, row.seeds]
+        name = [row.model, row.first.cell.preset, row.seeds if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "failed", *[""] * (len(metrics) + 2)])
             continue
@@ -70,7 +70,7 @@ def main(table: Table) -> str:
 
 
 def by_group(table: Table) -> str:
-    """The first metric of the main table for each group of users, and its spread over seeds."""
+    """The first metric of the main table for each group of users, and its spread over seeds and folds."""
     metric = table.main_metrics[0]
     lines = [
         [
@@ -81,7 +81,7 @@ def by_group(table: Table) -> str:
         for row in table.rows
         if not row.failed
     ]
-    return _markdown(lines, [metric, *table.groups, "sd of seeds"], text_columns=1) if lines else ""
+    return _markdown(lines, [metric, *table.groups, "sd of runs"], text_columns=1) if lines else ""
 
 
 def failures(table: Table, root: Path | None = None) -> str:
