@@ -22,7 +22,6 @@ def command(results: Path, as_json: bool) -> None:
     """Say what is installed, what is broken and what this machine can run. Exit status 1 if something is broken."""
     from bench.data import raw
     from bench.data.catalog import cards
-    from bench.errors import BenchError
     from bench.files import cache_folder
     from bench.runs import machine
     from bench.runs.health import check_plugins
@@ -40,12 +39,12 @@ def command(results: Path, as_json: bool) -> None:
     for health in check_plugins():
         lines.append(("bad" if health.error else "ok", f"plugin {health.name}", health.error or health.distribution))
     for card in cards().values():
-        try:
-            found = raw.find(card, None)
-            places = dict.fromkeys(str(path.parent) for path in found.paths.values())
+        local = raw.find_local(card, None)
+        if local is None:
+            lines.append(("--", f"data {card.name}", f"not here, see 'bench datasets info {card.name}'"))
+        else:
+            places = dict.fromkeys(str(path.parent) for path in local.paths.values())
             lines.append(("ok", f"data {card.name}", f"found in {', '.join(places)}"))
-        except BenchError:
-            lines.append(("--", f"data {card.name}", f"not found, see 'bench datasets info {card.name}'"))
     if as_json:
         click.echo(
             json.dumps([{"state": state, "what": what, "detail": detail} for state, what, detail in lines], indent=2)

@@ -38,7 +38,8 @@ def find_groups(
 ) -> list[Group]:
     """All users, long tail and head, activity bins, and the families that are asked for.
 
-    A family is a name of :data:`FAMILIES`, or the path of a CSV file with the columns ``user`` (original id) and
+    ``train`` is what a model may know of each user: of held-out users, their known part. A family is a name of
+    :data:`FAMILIES`, or the path of a CSV file with the columns ``user`` (original id) and
     ``group``, whose values name the groups.
     """
     groups = [*long_tail_groups(train.lengths, long_tail), *activity_bins(train.lengths)]

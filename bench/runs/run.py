@@ -84,7 +84,7 @@ def plan(
     folds = {}
     for fold in rules.folds:
         parts = split(data, rules, fold)
-        folds[fold] = Fold(parts, find_groups(parts.visible.train, card.long_tail, user_ids, groups))
+        folds[fold] = Fold(parts, find_groups(parts.visible.parts("train"), card.long_tail, user_ids, groups))
     task = Task(
         folds=folds,
         ks=sorted(set(ks)),

@@ -29,6 +29,9 @@ _OCCUPATIONS = (
     "unemployed", "writer",
 )  # fmt: skip
 
+_LARGEST = 2**30
+"""Bytes of a member, unpacked."""
+
 GENDERS = {"M": "male", "F": "female"}
 
 
@@ -102,6 +105,9 @@ def _members(path: Path, names: tuple[str, ...]) -> list[bytes]:
             missing = set(names) - set(members)
             if missing:
                 raise BenchError(f"{path} has no member {', '.join(sorted(missing))}: is it another archive?")
+            large = [name for name in names if archive.getinfo(members[name]).file_size > _LARGEST]
+            if large:
+                raise BenchError(f"{path}: {large[0]} is larger than any MovieLens table: is it another archive?")
             return [archive.read(members[name]) for name in names]
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise cut_off(path, error) from error
