@@ -42,15 +42,15 @@ def info(name: str, raw_dir: Path | None, as_json: bool) -> None:
     from bench.data.catalog import card as find_card
     from bench.data.prepare import prepare
     from bench.data.protocol import protocol
+    from bench.data.raw import find_local
     from bench.data.statistics import statistics
-    from bench.errors import BenchError
 
     card = find_card(name)
-    try:
+    found, missing = {}, None
+    if find_local(card, raw_dir) is None:
+        missing = f"the raw files are not here; 'bench datasets prepare {name}' fetches them or says how to get them"
+    else:
         found = statistics(prepare(card, raw_dir), card, protocol(card.protocol))
-        missing = None
-    except BenchError as error:
-        found, missing = {}, str(error)
     if as_json:
         document = {"card": card.model_dump(mode="json"), "statistics": found, "missing": missing}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from urllib3.util import Retry
 
 from bench.data.catalog import File
+from bench.data.raw import CHECKSUMS
 from bench.errors import BenchError
 from bench.files import file_hash, write_json
 
@@ -43,9 +44,8 @@ def fetch(file: File, folder: Path) -> Path:
     try:
         _download(file.url, part)
     except requests.RequestException as error:
-        raise BenchError(
-            f"{file.name} cannot be fetched from {file.url} ({_cause(error)}): fetch it elsewhere and put it into {folder}"
-        ) from error
+        reason = f"{file.name} cannot be fetched from {file.url} ({_cause(error)})"
+        raise BenchError(f"{reason}: fetch it elsewhere and put it into {folder} or the folder of --raw-dir") from error
     verify(part, file, folder)
     part.replace(target)
     return target
@@ -57,16 +57,14 @@ def verify(path: Path, file: File, folder: Path) -> None:
     A file that fails is deleted.
     """
     found = file_hash(path)
-    known = folder / "checksums.json"
+    known = folder / CHECKSUMS
     seen: dict[str, str] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
     wanted = file.sha256 or seen.get(file.name)
     if wanted is None:
         write_json(known, {**seen, file.name: found})
     elif found != wanted:
         path.unlink()
-        source = (
-            "its card says" if file.sha256 else f"was first seen (delete its line in {known} if you trust the new one)"
-        )
+        source = "its card says" if file.sha256 else f"was first seen: to trust the new one, mend {known}"
         raise BenchError(f"{file.name} from {file.url} has SHA-256 {found}, but {wanted} {source}")
 
 
@@ -74,13 +72,8 @@ def _download(url: str, part: Path) -> None:
     retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET",))
     console = Console(stderr=True)
     console.print(f"fetching {url}", highlight=False, markup=False, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    sizes = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *sizes)
     with (
         requests.Session() as session,
         Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,25 @@ class RawFiles:
     """Path by role."""
 
     def checksums(self) -> dict[str, str]:
-        """SHA-256 by file name."""
-        return {path.name: file_hash(path) for path in self.paths.values()}
+        """SHA-256 by file name.
+
+        Raises
+        ------
+        BenchError
+            If a fetched file is no longer what it was.
+        """
+        found = {path.name: file_hash(path) for path in self.paths.values()}
+        for path in self.paths.values():
+            known = path.parent / CHECKSUMS
+            if known.is_file():
+                wanted = json.loads(known.read_text(encoding="utf-8")).get(path.name)
+                if wanted not in (None, found[path.name]):
+                    raise BenchError(f"{path} has changed since it was fetched: delete it and it is fetched again")
+        return found
+
+
+CHECKSUMS = "checksums.json"
+"""Beside fetched files: the checksums that were first seen, by file name."""
 
 
 def find(card: Card, raw_dir: Path | None) -> RawFiles:

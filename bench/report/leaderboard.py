@@ -90,7 +90,8 @@ def by_group(table: Table) -> str:
     if not rows:
         return ""
     parts = []
-    for names in _blocks([*table.groups, _SPREAD]):
+    spread = [_SPREAD] if any(len(row.results) > 1 for row in rows) else []
+    for names in _blocks([*table.groups, *spread]):
         lines = [[row.model, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
         parts.append(_markdown(lines, [metric, *names], text_columns=1))
     return "\n\n".join(parts)
