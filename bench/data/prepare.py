@@ -16,6 +16,7 @@ from bench.contract import Interactions
 from bench.data import filters, raw, splits
 from bench.data.catalog import Card, Template
 from bench.data.dataset import Dataset, HiddenTest, Split, VisibleSplit, save_interactions
+from bench.data.order import within_users
 from bench.data.protocol import FoldSplit, HeldOutSplit, LeaveOutSplit, Protocol, RatioSplit, TemporalSplit
 from bench.data.sources import RawData, reader
 from bench.data.texts import fill
@@ -65,7 +66,7 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     items, item_ids = _renumber(items[kept], item_ids.to_numpy(object))
     counts = {"users": len(user_ids), "items": len(item_ids), "interactions": len(users)}
     warnings = _check_counts(card, counts)
-    order = np.lexsort((times[kept], users))  # stable: ties keep the order of the raw file
+    order = within_users(users, times[kept])  # ties keep the order of the raw file
     bounds = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
     interactions = Interactions(bounds, items[order].astype(np.int32), times[kept][order], len(item_ids))
     save_interactions(folder, "all", interactions)

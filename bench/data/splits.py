@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.order import within_users
+
 TRAIN, VALID, TEST, KNOWN = 0, 1, 2, 3
 """``KNOWN``: what a model may know, when it recommends, of users that it was not trained on."""
 
@@ -121,8 +123,7 @@ def _shuffled(bounds: Bounds, seed: int) -> NDArray[np.int64]:
     """Interactions in canonical order of users and random order within each."""
     lengths = np.diff(bounds)
     users = np.repeat(np.arange(len(lengths)), lengths)
-    order: NDArray[np.int64] = np.lexsort((np.random.default_rng(seed).random(len(users)), users))
-    return order
+    return within_users(users, np.random.default_rng(seed).integers(0, 2**32, len(users)))
 
 
 def _deal(order: NDArray[Any], counts: NDArray[np.int64]) -> Parts:
