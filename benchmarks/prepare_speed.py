@@ -99,7 +99,7 @@ def atomic(raw_dir: Path, folder: Path) -> None:
 
 
 def synthetic(path: Path, n: int) -> None:
-    """N ratings in the shape of ML-20M: 138,493 users and 26,744 items per 20 million, both long-tailed; unique pairs."""
+    """N ratings in the shape of ML-20M: 138,493 users and 26,744 items per 20 million, long-tailed, unique pairs."""
     import pandas as pd
 
     rng = np.random.default_rng(0)

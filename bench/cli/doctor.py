@@ -17,9 +17,37 @@ RECOMMENDED = ("torch", "transformers", "peft", "recbole", "optuna")
 
 @click.command("doctor")
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--leaks", is_flag=True, help="Instead, check models for knowledge that they must not have.")
+@click.option("--models", help="For --leaks: the models to check.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(results: Path, as_json: bool) -> None:
-    """Say what is installed, what is broken and what this machine can run. Exit status 1 if something is broken."""
+def command(results: Path, leaks: bool, models: str | None, as_json: bool) -> None:
+    """Say what is installed, what is broken and what this machine can run. Exit status 1 if something is broken.
+
+    With --leaks, run models on data on which only a cheat scores above chance, and on data with telling ids.
+    """
+    lines = _leaks(models) if leaks else _health(results)
+    if as_json:
+        keys = ("state", "what", "detail")
+        click.echo(json.dumps([dict(zip(keys, line, strict=True)) for line in lines], indent=2))
+    else:
+        width = max(len(what) for _, what, _ in lines)
+        for state, what, detail in lines:
+            click.echo(f"{state:4} {what:{width}} {detail}")
+    if any(state == "bad" for state, _, _ in lines):
+        raise SystemExit(1)
+
+
+def _leaks(models: str | None) -> list[tuple[str, str, str]]:
+    from bench.errors import BenchError
+    from bench.runs.leaks import check_leaks
+
+    if not models:
+        raise BenchError("--leaks needs --models: name the models to check")
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    return [("ok" if f.passed else "bad", f"{f.model}, {f.check}", f.detail) for f in check_leaks(names)]
+
+
+def _health(results: Path) -> list[tuple[str, str, str]]:
     from bench.data import raw
     from bench.data.catalog import cards
     from bench.files import cache_folder
@@ -45,15 +73,7 @@ def command(results: Path, as_json: bool) -> None:
         else:
             places = dict.fromkeys(str(path.parent) for path in local.paths.values())
             lines.append(("ok", f"data {card.name}", f"found in {', '.join(places)}"))
-    if as_json:
-        click.echo(
-            json.dumps([{"state": state, "what": what, "detail": detail} for state, what, detail in lines], indent=2)
-        )
-    else:
-        for state, what, detail in lines:
-            click.echo(f"{state:4} {what:18} {detail}")
-    if any(state == "bad" for state, _, _ in lines):
-        raise SystemExit(1)
+    return lines
 
 
 def _folder(name: str, folder: Path) -> tuple[str, str, str]:
