@@ -66,7 +66,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except click.exceptions.Exit as exit_:
         status = exit_.exit_code
     except click.ClickException as error:
-        error.show()
+        if arguments:
+            click.echo(f"error: {_one_usage_line(error)}", err=True)
+        else:
+            error.show()  # "bench" alone: the help
         status = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: finished cells are kept, run the same command again to go on", err=True)
@@ -84,6 +87,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _one_usage_line(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    text = " ".join(error.format_message().split()).rstrip(".")
+    return f"{text} (see '{context.command_path} --help')" if context else text
 
 
 def _one_line(error: Exception) -> str:

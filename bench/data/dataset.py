@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,22 @@ if TYPE_CHECKING:
 ARRAYS = ("indptr", "items", "times")
 
 
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """``np.save`` that notices a full disk: given a real file, numpy does not see that the last bytes were not written.
+
+    Raises
+    ------
+    OSError
+        If the file could not be written as a whole.
+    """
+    with path.open("wb") as file:
+        np.save(SimpleNamespace(write=file.write), array, allow_pickle=False)
+
+
 def save_interactions(folder: Path, name: str, interactions: Interactions) -> None:
     """Write ``NAME.indptr.npy``, ``NAME.items.npy`` and ``NAME.times.npy``."""
     for array in ARRAYS:
-        np.save(folder / f"{name}.{array}.npy", getattr(interactions, array))
+        save_array(folder / f"{name}.{array}.npy", getattr(interactions, array))
 
 
 def load_interactions(folder: Path, name: str, n_items: int) -> Interactions:

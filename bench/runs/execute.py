@@ -61,6 +61,8 @@ class _Runner:
         with self.store.draft(cell.id) as folder:
             job = Job(cell, find_model(cell.model).interpreter, folder, task.limits)
             self.jobs.append(job)
+            if self.stopped:  # and stop() did not see this job
+                raise InterruptedError
             self.events.put((cell, {"event": "started"}))
             reason = job.run(split.visible, users, task.save_models, lambda event: self.events.put((cell, event)))
             if self.stopped:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import VisibleSplit
+from bench.data.dataset import VisibleSplit, save_array
 from bench.files import write_json
 from bench.runs.cell import Cell
 
@@ -95,7 +95,7 @@ class Job:
 
     def _write(self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool) -> None:
         (self.folder / "work").mkdir()
-        np.save(self.folder / "users.npy", users)
+        save_array(self.folder / "users.npy", users)
         write_json(
             self.folder / "job.json",
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -29,7 +31,8 @@ class Store:
         """Make the folders and sweep away what a killed run of this machine left behind."""
         self.cells.mkdir(parents=True, exist_ok=True)
         for draft in self.cells.glob(f".*.{socket.gethostname()}-*"):
-            if not _alive(int(draft.name.rsplit("-", 2)[1])):
+            pid = draft.name.rsplit("-", 2)[1]
+            if pid.isdigit() and not _alive(int(pid)):
                 shutil.rmtree(draft, ignore_errors=True)
 
     def path(self, cell_id: str) -> Path:
@@ -76,16 +79,24 @@ class Store:
         try:
             yield folder
             folder.chmod(0o755)
-            target = self.path(cell_id)
-            if target.exists():  # a failed cell that is tried again
-                old = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cells))
-                target.rename(old / "old")
-                folder.rename(target)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                folder.rename(target)
+            self._put(folder, self.path(cell_id), prefix)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _put(self, folder: Path, target: Path, prefix: str) -> None:
+        """Rename ``folder`` to ``target``; a cell that failed before, or that another run made meanwhile, makes way."""
+        while True:
+            try:
+                folder.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                return
+            old = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cells))
+            with contextlib.suppress(FileNotFoundError):
+                target.rename(old / "old")
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _alive(pid: int) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.contract import Model
-from bench.data.dataset import VisibleSplit
+from bench.data.dataset import VisibleSplit, save_array
 from bench.plugins import load_model, one_line
 from bench.runs.cell import Cell
 from bench.runs.context import Emit, WorkerContext
@@ -101,8 +101,8 @@ def _recommend(folder: Path, model: Model, split: VisibleSplit, cell: Cell, emit
         items.append(np.asarray(found[0]))
         scores.append(np.asarray(found[1]))
         emit("progress", done=min(start + _USERS_AT_ONCE, len(users)), total=len(users), unit="user")
-    np.save(folder / "items.npy", np.concatenate(items), allow_pickle=False)
-    np.save(folder / "scores.npy", np.concatenate(scores), allow_pickle=False)
+    save_array(folder / "items.npy", np.concatenate(items))
+    save_array(folder / "scores.npy", np.concatenate(scores))
 
 
 @contextmanager

@@ -1,0 +1,287 @@
+"""The published test of a model: subclass :class:`ModelChecks`, set ``name``, and pytest does the rest.
+
+::
+
+    # tests/test_toy.py
+    from bench.testing import ModelChecks
+
+    class TestToy(ModelChecks):
+        name = "toy"
+        options = {"epochs": 3}
+
+The plugin has to be installed (``pip install -e .``), for the model is found as the harness finds it. The data is small
+and synthetic: :func:`block_interactions`. Give ``options`` that make a slow model quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from bench.contract import UNFILLED, Context, Interactions, Model, Recommendations, Validation
+from bench.evaluation import metrics, violations
+from bench.plugins import load_model
+
+Users = NDArray[np.int64]
+
+
+def interactions_from(rows: list[list[int]], n_items: int) -> Interactions:
+    """The matrix whose row ``u`` holds the items ``rows[u]``, in that order, one second apart."""
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    items = np.array([item for row in rows for item in row], np.int32)
+    matrix = Interactions(indptr, items, 1_000_000_000 + np.arange(len(items)), n_items)
+    for array in (matrix.indptr, matrix.items, matrix.times):
+        array.flags.writeable = False  # as in a worker, where they are mapped read-only
+    return matrix
+
+
+class VisibleData(NamedTuple):
+    """What a model may see."""
+
+    train: Interactions
+    valid: Interactions
+
+
+def block_interactions(
+    n_users: int = 60, n_items: int = 48, n_blocks: int = 4, noise: float = 0.1, seed: int = 0
+) -> VisibleData:
+    """Synthetic data that can be learnt: users and items belong to blocks, and users mostly stay in theirs.
+
+    User ``u`` and item ``i`` belong to blocks ``u % n_blocks`` and ``i % n_blocks``. A user has 3 to 8 train items,
+    each from outside the block with probability ``noise``, and 2 validation items from within. The last user has none.
+    """
+    rng = np.random.default_rng(seed)
+    train, valid = [], []
+    for user in range(n_users):
+        inside = np.arange(user % n_blocks, n_items, n_blocks)
+        outside = np.setdiff1d(np.arange(n_items), inside)
+        mixed = np.where(rng.random(len(inside)) < noise, rng.choice(outside, len(inside), replace=False), inside)
+        length = 0 if user == n_users - 1 else min(int(rng.integers(3, 9)), len(inside) - 2)
+        train.append(rng.permutation(mixed)[:length].tolist())
+        unseen = np.setdiff1d(inside, train[-1])
+        valid.append(rng.permutation(unseen)[: 2 if length else 0].tolist())
+    return VisibleData(interactions_from(train, n_items), interactions_from(valid, n_items))
+
+
+class FakeContext:
+    """A :class:`bench.contract.Context` without a worker: it validates by NDCG@10 after every epoch, with patience 5.
+
+    What the model reports is kept in ``messages``, ``notes`` and ``scores``.
+    """
+
+    def __init__(self, model: Model, data: VisibleData, folder: Path, seed: int = 1, device: str = "cpu") -> None:
+        self.seed = seed
+        self.device = device
+        self.folder = folder
+        self.time_budget: float | None = None
+        self.messages: list[str] = []
+        self.notes: dict[str, Any] = {}
+        self.scores: list[float] = []
+        self._model = model
+        self._data = data
+
+    def epochs(self, most: int, unit: str = "epoch") -> Iterator[int]:
+        yield from range(1, most + 1)
+
+    def validate(self) -> Validation:
+        score = ndcg(self._model, self._data)
+        improved = score > max(self.scores, default=-np.inf)
+        self.scores.append(score)
+        return Validation(score, improved, len(self.scores) - 1 - int(np.argmax(self.scores)) >= 5)
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        assert 0 <= done <= (done if total is None else total), f"progress {done} of {total} {unit}"
+
+    def log(self, message: str) -> None:
+        self.messages.append(message)
+
+    def note(self, name: str, value: Any) -> None:
+        self.notes[name] = value
+
+    def item_texts(self) -> pd.DataFrame:
+        titles = [f"thing {item} of kind {item % 4}" for item in range(self._data.train.n_items)]
+        return pd.DataFrame({"id": [f"i{item:03}" for item in range(len(titles))], "title": titles})
+
+    def user_texts(self) -> pd.DataFrame:
+        return pd.DataFrame({"id": [f"u{user:03}" for user in range(self._data.train.n_users)]})
+
+
+def ndcg(model: Model, data: VisibleData) -> float:
+    """NDCG@10 of the validation items, over the users that have some."""
+    users = np.flatnonzero(data.valid.lengths).astype(np.int64)
+    known = data.train.select(users)
+    found = model.recommend(users, known, known, 10)
+    return float(metrics.per_user(found.items, data.valid.select(users), [10], ["ndcg"])["ndcg@10"].mean())
+
+
+def assert_same_lists(found: Recommendations, expected: Recommendations, tolerance: float = 1e-4) -> None:
+    """Equal items and nearly equal scores; only items whose scores are nearly tied may change places.
+
+    A batch of another size is summed in another order, so that scores differ in the last digits. ``tolerance`` is
+    relative to the largest score.
+    """
+    scores = np.asarray(expected.scores, np.float64)
+    filled = np.isfinite(scores)
+    near = tolerance * max(1e-30, float(np.abs(scores[filled]).max(initial=0.0)))
+    np.testing.assert_array_equal(np.isfinite(found.scores), filled)
+    assert np.allclose(found.scores[filled], scores[filled], rtol=0, atol=near), "the scores differ"
+    padded = np.pad(np.where(filled, scores, -np.finfo(np.float64).max), ((0, 0), (1, 1)), constant_values=np.nan)
+    gaps = np.fmin(np.abs(padded[:, 1:-1] - padded[:, :-2]), np.abs(padded[:, 1:-1] - padded[:, 2:]))
+    # The last slot of a list that was cut off may be tied with an item that did not get in.
+    gaps[:, -1] = np.where(filled[:, -1], 0.0, gaps[:, -1])
+    clear = gaps > 2 * near
+    np.testing.assert_array_equal(found.items[clear], expected.items[clear])
+
+
+class ModelChecks:
+    """Checks that every model has to pass."""
+
+    name: ClassVar[str]
+    """Of the model, as users give it to ``bench run --models``."""
+    options: ClassVar[Mapping[str, Any]] = {}
+    """Changes to the config of the default preset."""
+    learns: ClassVar[bool] = True
+    """Whether its lists should suit the user; false for popularity and the like."""
+
+    _data: ClassVar[VisibleData] = block_interactions()
+
+    def model(self) -> Any:
+        """A new model with the default preset and ``options``."""
+        model_class: Any = load_model(self.name)
+        presets = getattr(model_class, "presets", None) or {"default": {}}
+        return model_class(model_class.Config(**{**next(iter(presets.values())), **self.options}))
+
+    def fit(self, folder: Path, seed: int = 1) -> Any:
+        """A new model, fitted to the synthetic data with a working folder below ``folder``."""
+        model = self.model()
+        work = folder / f"work-{seed}-{len(list(folder.iterdir()))}"
+        work.mkdir()
+        context: Context = FakeContext(model, self._data, work, seed)
+        model.fit(self._data.train, self._data.valid, context)
+        return model
+
+    def lists(self, model: Any, users: Users | None = None, k: int = 10) -> Recommendations:
+        """What the model recommends when train is both history and excluded."""
+        users = np.arange(self._data.train.n_users) if users is None else users
+        known = self._data.train.select(users)
+        found: Recommendations = model.recommend(users, known, known, k)
+        return found
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(cls, tmp_path_factory: pytest.TempPathFactory) -> Any:
+        """One fitted model for all checks that do not change it."""
+        return cls().fit(tmp_path_factory.mktemp("fitted"))
+
+    def test_has_the_members_of_a_model(self) -> None:
+        model_class: Any = load_model(self.name)
+        assert isinstance(self.model(), Model)
+        assert isinstance(model_class.deterministic, bool)
+        assert (model_class.__doc__ or "").strip(), "its docstring is what 'bench models info' shows"
+
+    def test_config_survives_json(self) -> None:
+        config = self.model().config
+        assert type(config).model_validate_json(config.model_dump_json()) == config
+        assert type(config).model_json_schema()["additionalProperties"] is False
+
+    def test_unknown_config_key_is_refused(self) -> None:
+        config = self.model().config
+        with pytest.raises(ValidationError, match="no_such_key"):
+            type(config)(**{**config.model_dump(), "no_such_key": 1})
+
+    def test_presets_are_valid(self) -> None:
+        model_class: Any = load_model(self.name)
+        presets = getattr(model_class, "presets", None) or {"default": {}}
+        assert presets
+        for preset, changes in presets.items():
+            assert model_class(model_class.Config(**changes)).config is not None, preset
+
+    def test_lists_have_the_promised_form(self, fitted: Any) -> None:
+        found = self.lists(fitted)
+        shape = (self._data.train.n_users, 10)
+        assert isinstance(found, Recommendations)
+        assert found.items.shape == found.scores.shape == shape
+        assert found.items.dtype == np.dtype(np.int32)
+        assert found.scores.dtype == np.dtype(np.float32)
+        nobody = np.zeros(0, np.int64)
+        assert self.lists(fitted, nobody).items.shape == (0, 10)
+
+    @pytest.mark.parametrize("k", [1, 10, 48])
+    def test_lists_keep_the_contract(self, fitted: Any, k: int) -> None:
+        counted = violations.count(self.lists(fitted, k=k), self._data.train, k)
+        assert not any(counted.values()), counted
+
+    def test_excluded_items_can_differ_from_the_history(self, fitted: Any) -> None:
+        users = np.arange(self._data.train.n_users)
+        found = fitted.recommend(users, self._data.train, self._data.valid, 20)
+        counted = violations.count(found, self._data.valid, 20)
+        assert not any(counted.values()), counted
+
+    def test_list_is_short_when_few_items_are_left(self, fitted: Any) -> None:
+        n_items = self._data.train.n_items
+        users = np.array([0, 1, 2], np.int64)
+        exclude = interactions_from([list(range(n_items)), list(range(3, n_items)), [7]], n_items)
+        found = fitted.recommend(users, self._data.train.select(users), exclude, 10)
+        assert (found.items[0] == UNFILLED).all()
+        assert sorted(found.items[1, :3]) == [0, 1, 2]
+        assert (found.items[1, 3:] == UNFILLED).all()
+        assert (found.items[2] != UNFILLED).all()
+        np.testing.assert_array_equal(found.scores == -np.inf, found.items == UNFILLED)
+
+    def test_user_without_history_gets_a_list(self, fitted: Any) -> None:
+        n_items = self._data.train.n_items
+        users = np.array([self._data.train.n_users - 1, 0], np.int64)  # the first of them has no train row either
+        nothing = interactions_from([[], []], n_items)
+        counted = violations.count(fitted.recommend(users, nothing, nothing, 10), nothing, 10)
+        assert not any(counted.values()), counted
+
+    def test_longer_list_begins_with_the_shorter_one(self, fitted: Any) -> None:
+        n_items = self._data.train.n_items
+        longest = self.lists(fitted, k=n_items + 5)
+        assert (longest.items[:, n_items:] == UNFILLED).all()
+        for k in (1, 10):
+            head = Recommendations(longest.items[:, :k], longest.scores[:, :k])
+            assert_same_lists(self.lists(fitted, k=k), head)
+
+    def test_list_does_not_depend_on_who_else_is_asked_for(self, fitted: Any) -> None:
+        together = self.lists(fitted)
+        for some in (np.array([5]), np.array([40, 3, 17]), np.arange(60)[::-1]):
+            alone = self.lists(fitted, some.astype(np.int64))
+            assert_same_lists(alone, Recommendations(together.items[some], together.scores[some]))
+
+    def test_same_seed_gives_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
+        found, expected = self.lists(self.fit(tmp_path)), self.lists(fitted)
+        np.testing.assert_array_equal(found.items, expected.items)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+    def test_another_seed_matters_unless_deterministic(self, fitted: Any, tmp_path: Path) -> None:
+        found, expected = self.lists(self.fit(tmp_path, seed=2)), self.lists(fitted)
+        same = np.array_equal(found.items, expected.items) and np.array_equal(found.scores, expected.scores)
+        assert same == type(fitted).deterministic
+
+    def test_saved_model_gives_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
+        fitted.save(tmp_path)
+        loaded = self.model()
+        loaded.load(tmp_path, "cpu")
+        found, expected = self.lists(loaded), self.lists(fitted)
+        np.testing.assert_array_equal(found.items, expected.items)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+    def test_writes_only_into_its_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = tmp_path / "here"
+        here.mkdir()
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(here)
+        self.lists(self.fit(tmp_path / "elsewhere"))
+        assert list(here.iterdir()) == []
+
+    def test_beats_chance_if_it_learns(self, fitted: Any) -> None:
+        # Random lists have an NDCG@10 of about .1, lists of the user's own block about .6.
+        assert ndcg(fitted, self._data) > (0.25 if self.learns else 0)

@@ -1,0 +1,73 @@
+"""What the harness itself costs: answering ``bench --help``, and everything around a ``pop`` cell on ml-100k.
+
+    python benchmarks/harness_overhead.py
+
+The share of a cell is the wall time of running it in a parent that has its data prepared (spawn, import, load, evaluate,
+write) less what the model itself takes to fit and recommend. Targets: 0.3 s and 1.5 s. Needs recbole or BENCH_RAW_DIR for
+ml-100k. Writes ``benchmarks/records/harness_overhead.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.runs import machine
+from bench.runs.run import carry_out, plan
+from bench.runs.store import Store
+
+RECORD = Path(__file__).parent / "records" / "harness_overhead.json"
+
+
+def help_seconds() -> float:
+    """Wall time of ``bench --help``."""
+    start = time.perf_counter()
+    subprocess.run([Path(sys.executable).parent / "bench", "--help"], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def cell_seconds(folder: Path) -> tuple[float, float]:
+    """Wall time of one ``pop`` cell in a new results folder, and the model's own part of it."""
+    planned = plan("pop", "ml-100k")
+    start = time.perf_counter()
+    [result] = carry_out(planned, Store(folder), 1, lambda cell, event: None)
+    wall = time.perf_counter() - start
+    assert result.status == "finished", result.reason
+    return wall, result.phases["fit"].seconds + result.phases["recommend"].seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = range(parser.parse_args().rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BENCH_CACHE_DIR"] = f"{folder}/cache"
+        cell_seconds(Path(folder, "first"))  # prepares the data
+        cells = [cell_seconds(Path(folder, str(i))) for i in rounds]
+    shares = [wall - own for wall, own in cells]
+    helps = [help_seconds() for _ in rounds]
+    record = {
+        "help_median_seconds": round(statistics.median(helps), 3),
+        "target_help_seconds": 0.3,
+        "pop_cell_overhead_median_seconds": round(statistics.median(shares), 3),
+        "pop_cell_wall_median_seconds": round(statistics.median(wall for wall, _ in cells), 3),
+        "target_pop_cell_overhead_seconds": 1.5,
+        "all_help_seconds": [round(value, 3) for value in helps],
+        "all_pop_cell_overhead_seconds": [round(value, 3) for value in shares],
+        "hardware": machine.hardware(),
+        "git_revision": machine.git_revision(),
+    }
+    RECORD.parent.mkdir(exist_ok=True)
+    RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps({key: record[key] for key in list(record)[:5]}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Models by their RecBole class name, with a config made from RecBole's own yaml file of that model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import recbole.model.general_recommender as general
+import recbole.model.sequential_recommender as sequential
+import yaml
+from pydantic import Field, create_model
+from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.utils import ModelType
+
+from bench.contract import ModelConfig
+from bench.errors import BenchError, unknown
+from bench_recbole.configs import SampledConfig, SequentialConfig
+
+PREFIX = "recbole:"
+
+_PROPERTIES = Path(general.__file__).parents[2] / "properties" / "model"
+
+_NEEDS = {
+    "DIEN": "labelled interactions",
+    "DIN": "labelled interactions",
+    "FDSA": "item features",
+    "GRU4RecF": "item features",
+    "GRU4RecKG": "a knowledge graph",
+    "KSR": "a knowledge graph",
+    "RaCT": "several runs, one for each stage of pretraining",
+    "S3Rec": "item features and a run for pretraining",
+    "SASRecF": "item features",
+}
+
+_COMMENT = re.compile(r"^(?P<key>[\w-]+):.*?#\s*(?:\((?P<type>[^)]*)\))?\s*(?P<about>.*?)\s*$", re.MULTILINE)
+"""A line of RecBole's yaml: ``margin: 0.5   # (float) The margin to filter negative samples.``"""
+
+_EXPONENT = re.compile(r"[-+]?\d+e[-+]?\d+", re.IGNORECASE)
+
+
+def model_names() -> list[str]:
+    """Class names of RecBole's general and sequential models that can be trained on interactions alone."""
+    return sorted(
+        name
+        for package in (general, sequential)
+        for name, value in vars(package).items()
+        if isinstance(value, type) and issubclass(value, AbstractRecommender) and name not in _NEEDS
+    )
+
+
+def recbole_class(name: str) -> type[AbstractRecommender]:
+    """RecBole's class of that name.
+
+    Raises
+    ------
+    BenchError
+        If there is none, or it needs data that the benchmark does not hand out.
+    """
+    if name in _NEEDS:
+        raise BenchError(f"RecBole's {name} needs {_NEEDS[name]}, which the benchmark does not hand to a model")
+    found = getattr(general, name, None) or getattr(sequential, name, None)
+    if isinstance(found, type) and issubclass(found, AbstractRecommender):
+        return found
+    if name in {path.stem for path in _PROPERTIES.glob("*.yaml")}:
+        raise BenchError(
+            f"RecBole's {name} is context-aware or knowledge-based: only its general and sequential models can be had"
+        )
+    raise unknown("RecBole model", name, model_names(), "https://recbole.io/model_list.html")
+
+
+def config_class(name: str) -> type[ModelConfig]:
+    """The config of a RecBole model: the keys of its yaml, typed by their defaults, and what all models share."""
+    path = _PROPERTIES / f"{name}.yaml"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    comments = {match["key"]: match for match in _COMMENT.finditer(text)}
+    fields: dict[str, Any] = {}
+    for key, value in (yaml.safe_load(text) or {}).items():
+        comment = comments.get(key)
+        default = _number(value)
+        is_float = isinstance(default, int) and comment is not None and comment["type"] == "float"
+        kind = float if is_float else _type(default)
+        fields[key] = (kind, Field(float(default) if is_float else default, description=comment and comment["about"]))
+    is_sequential = recbole_class(name).type == ModelType.SEQUENTIAL
+    base = SequentialConfig if is_sequential else SampledConfig
+    return create_model(f"{name}Config", __base__=base, __doc__=f"RecBole's {name}, as in its {name}.yaml.", **fields)
+
+
+def _number(value: Any) -> Any:
+    """Numbers that yaml takes for text (``1e-5`` has no dot) as numbers; in lists too."""
+    if isinstance(value, list):
+        return tuple(_number(item) for item in value)
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+
+
+def _type(default: Any) -> Any:
+    if isinstance(default, tuple):
+        kinds = {type(item) for item in default}
+        kind: Any = kinds.pop() if len(kinds) == 1 else Any
+        return tuple[kind, ...]
+    return Any if default is None else type(default)

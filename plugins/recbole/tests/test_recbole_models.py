@@ -1,0 +1,125 @@
+"""The published checks of a model for every short name, and for some of the family."""
+
+from typing import ClassVar
+
+import pytest
+
+from bench.testing import ModelChecks
+
+QUICK = {"epochs": 12, "train_batch_size": 64, "learning_rate": 0.02}
+
+
+class TestBPR(ModelChecks):
+    name = "bpr"
+    options: ClassVar = QUICK
+
+
+class TestNeuMF(ModelChecks):
+    name = "neumf"
+    options: ClassVar = QUICK
+
+
+class TestNCF(ModelChecks):
+    name = "ncf"
+    options: ClassVar = {**QUICK, "mf_train": False, "negative_samples": 4}
+
+
+class TestNGCF(ModelChecks):
+    name = "ngcf"
+    options: ClassVar = QUICK
+
+
+class TestLightGCN(ModelChecks):
+    name = "lightgcn"
+    options: ClassVar = QUICK
+
+
+class TestSimpleX(ModelChecks):
+    name = "simplex"
+    options: ClassVar = {**QUICK, "negative_samples": 8, "history_len": 5}
+
+
+class TestMultiVAE(ModelChecks):
+    name = "multivae"
+    options: ClassVar = {**QUICK, "train_batch_size": 16}
+
+
+class TestSASRec(ModelChecks):
+    name = "sasrec"
+    options: ClassVar = {
+        **QUICK,
+        "max_seq_length": 4,
+        "n_layers": 1,
+        "hidden_dropout_prob": 0.1,
+        "attn_dropout_prob": 0.1,
+    }
+
+
+class TestBERT4Rec(ModelChecks):
+    name = "bert4rec"
+    options: ClassVar = {**QUICK, "max_seq_length": 6, "n_layers": 1, "ft_ratio": 1.0}
+
+
+class TestGRU4Rec(ModelChecks):
+    name = "gru4rec"
+    options: ClassVar = {**QUICK, "max_seq_length": 4, "loss_type": "BPR"}
+
+
+class TestNCL(ModelChecks):
+    name = "ncl"
+    options: ClassVar = {**QUICK, "num_clusters": 4, "warm_up_step": 2}
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _faiss(cls):
+        pytest.importorskip("faiss", reason="needs the extra 'ncl'")
+
+
+class TestEASE(ModelChecks):
+    """Computed, not trained; RecBole keeps the result outside the weights."""
+
+    name = "recbole:EASE"
+
+
+class TestPop(ModelChecks):
+    """Its counts are no weights either."""
+
+    name = "recbole:Pop"
+    options: ClassVar = {"train_batch_size": 16}
+    learns = False
+
+
+class TestENMF(ModelChecks):
+    """Fed by users, and reads their train rows."""
+
+    name = "recbole:ENMF"
+    options: ClassVar = {**QUICK, "learning_rate": 0.05, "dropout_prob": 0.1}
+
+
+class TestDMF(ModelChecks):
+    """Keeps item vectors between calls."""
+
+    name = "recbole:DMF"
+    options: ClassVar = QUICK
+
+
+class TestCDAE(ModelChecks):
+    """An autoencoder with user vectors."""
+
+    name = "recbole:CDAE"
+    options: ClassVar = {**QUICK, "train_batch_size": 16, "epochs": 30}
+
+
+class TestConvNCF(ModelChecks):
+    """Scores pairs only."""
+
+    name = "recbole:ConvNCF"
+    options: ClassVar = {"epochs": 1}
+    learns = False
+
+
+class TestSHAN(ModelChecks):
+    """Reads sequences reversed."""
+
+    name = "recbole:SHAN"
+    options: ClassVar = {**QUICK, "max_seq_length": 4}

@@ -1,0 +1,216 @@
+"""What all tests share: no test touches the repository, the user's cache or real raw data by accident."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import settings
+
+settings.register_profile("the same everywhere", derandomize=True, deadline=None, database=None)
+settings.load_profile("the same everywhere")
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # before ranx is imported: it would compile for 40 s to measure small lists
+RAW_DIR = os.environ.get("BENCH_RAW_DIR")
+
+LAUNCHER = """
+import sys, pathlib, bench.data.catalog
+cards = pathlib.Path(sys.argv.pop(1))
+bench.data.catalog._cards_file = lambda: cards
+from bench.cli import main
+main()
+"""
+"""``bench`` with other dataset cards than those of the repository."""
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without BENCH_RAW_DIR, tests of real raw files are not chosen; nothing is skipped."""
+    raw = [item for item in items if item.get_closest_marker("raw")]
+    if raw and not RAW_DIR:
+        config.hook.pytest_deselected(items=raw)
+        items[:] = [item for item in items if item not in raw]
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(session_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(session_cache))
+    for name in ("BENCH_RAW_DIR", "BENCH_PLUGINS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def new_cache(tmp_path, monkeypatch):
+    """An empty cache folder for this test alone."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("BENCH_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_dir():
+    """The real raw files; only tests marked ``raw`` may ask for it."""
+    return Path(RAW_DIR).resolve()
+
+
+@pytest.fixture(scope="session")
+def write_amazon():
+    """Write (user, item, time) numbers as raw files in the form of Amazon 2014."""
+
+    def write(folder, rows):
+        folder.mkdir(parents=True, exist_ok=True)
+        reviews = [
+            {"reviewerID": f"u{user:03}", "asin": f"i{item:03}", "unixReviewTime": 1_300_000_000 + time}
+            for user, item, time in rows
+        ]
+        (folder / "reviews_tiny.json").write_text("".join(json.dumps(review) + "\n" for review in reviews))
+        metas = [
+            {"asin": f"i{item:03}", "title": f"thing {item}", "categories": [["all", f"kind {item % 4}"]]}
+            for item in sorted({item for _, item, _ in rows})
+        ]
+        (folder / "meta_tiny.json").write_text("".join(f"{meta!r}\n" for meta in metas))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """(user, item, time) of 48 users and 40 items, in random order; users like items of their own block of four."""
+    rng = np.random.default_rng(0)
+    found = []
+    for user in range(48):
+        inside = np.arange(user % 4, 40, 4)
+        some = rng.choice(inside, int(rng.integers(3, len(inside))), replace=False)
+        found += [(user, int(item)) for item in np.union1d(some, rng.choice(40, 3, replace=False))]
+    return [(*found[at], 10 * time) for time, at in enumerate(rng.permutation(len(found)))]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, rows, write_amazon):
+    """A data set ``tiny`` of 48 users and 40 items: its card file ``cards`` and the folder ``raw``."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_amazon(folder / "raw", rows)
+    files = {"reviews": {"name": "reviews_tiny.json.gz"}, "metadata": {"name": "meta_tiny.json.gz"}}
+    card = {
+        "title": "Tiny",
+        "sources": [{"reader": "amazon-2014", "files": files}],
+        "protocol": "random",
+        "long_tail": {"rule": "least-active-share", "value": 0.2},
+    }
+    (folder / "cards.yaml").write_text(yaml.safe_dump({"tiny": card}))
+    return types.SimpleNamespace(raw=folder / "raw", cards=folder / "cards.yaml")
+
+
+@pytest.fixture
+def tiny_cards(tiny, monkeypatch):
+    """Within this process, ``tiny`` is the only data set, and its raw files are found."""
+    monkeypatch.setattr("bench.data.catalog._cards_file", lambda: tiny.cards)
+    monkeypatch.setenv("BENCH_RAW_DIR", str(tiny.raw))
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def make_result():
+    """A result with given fields of itself or of its cell; ``score`` becomes every metric of every group."""
+    from bench.data.protocol import PROTOCOLS
+    from bench.runs.cell import Cell, Result
+
+    def make(model="pop", score=0.5, **fields):
+        cell = {
+            "model": model, "preset": "default", "config": {}, "deterministic": False, "seed": 1, "device": "cpu",
+            "plugin": {"distribution": "d", "version": "1", "source_hash": "s" * 64},
+            "dataset": "tiny", "texts_hash": "t", "fingerprint": "f" * 64,
+            "protocol": PROTOCOLS["random"].model_dump(mode="json"),
+        }  # fmt: skip
+        cell = Cell(**cell | {key: value for key, value in fields.items() if key in Cell.model_fields})
+        metrics = {f"{name}@{k}": score for name in ("ndcg", "recall", "mrr", "hit") for k in (5, 10)}
+        group = {"rule": "all users", "n": 4, "metrics": metrics, "errors": dict.fromkeys(metrics, 0.01)}
+        phase = {"seconds": 1.0, "peak_mib": 100.0}
+        result = {
+            "cell_id": cell.id, "cell": cell, "status": "finished", "log": "worker.log",
+            "created": "2026-01-01T00:00:00+00:00", "phases": dict.fromkeys(("import", "fit", "recommend"), phase),
+            "groups": {"all": group, "head": {**group, "rule": "some", "n": 0, "metrics": {}, "errors": {}}},
+        }  # fmt: skip
+        if fields.get("status") == "failed":
+            result |= {"groups": {}, "phases": {}, "reason": "it broke"}
+        return Result(**result | {key: value for key, value in fields.items() if key in Result.model_fields})
+
+    return make
+
+
+@pytest.fixture
+def bench(tiny_cards, capfd):
+    """Call the command line in this process: ``bench("run", …)`` has ``status``, ``out`` and ``err``."""
+    from bench.cli import main
+
+    def call(*arguments):
+        before = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main([str(argument) for argument in arguments])
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        out, err = capfd.readouterr()
+        return types.SimpleNamespace(status=ended.value.code, out=out, err=err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def launcher():
+    return LAUNCHER
+
+
+@pytest.fixture(scope="session")
+def start_bench(tiny, session_cache):
+    """Start the command line in a process of its own, with changes to the environment; it is killed at the end."""
+    started = []
+    given = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
+    given |= {"BENCH_CACHE_DIR": str(session_cache), "BENCH_RAW_DIR": str(tiny.raw)}
+
+    def start(*arguments, environment=None, **choices):
+        words = [sys.executable, "-c", LAUNCHER, str(tiny.cards), *map(str, arguments)]
+        choices = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **choices}
+        started.append(subprocess.Popen(words, env={**given, **(environment or {})}, **choices))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def rough_site(tmp_path_factory):
+    """A folder with the package of ``tests/rough_plugin`` as pip leaves it: the source, and metadata with entry points.
+
+    With this folder on PYTHONPATH the plugin is installed.
+    """
+    source = Path(__file__).parent / "rough_plugin"
+    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+    site = tmp_path_factory.mktemp("site")
+    shutil.copytree(source / "rough", site / "rough", ignore=shutil.ignore_patterns("__pycache__"))
+    metadata = site / "rough_plugin-0.3.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    groups = [
+        f"[{group}]\n" + "".join(f"{name} = {module}\n" for name, module in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (metadata / "entry_points.txt").write_text("\n".join(groups))
+    return site

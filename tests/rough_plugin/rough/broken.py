@@ -1,0 +1,3 @@
+"""Cannot be imported."""
+
+raise ImportError("this plugin needs\na library that is not there")

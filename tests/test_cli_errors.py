@@ -1,0 +1,177 @@
+"""Bad input is one line that says what to do, an exit status other than 0, and never a traceback."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+RUN = ("run", "--dataset", "tiny", "--models")
+
+
+def message(done):
+    """The one line on standard error."""
+    assert done.status not in (0, None)
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    [line] = done.err.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def last_line(done):
+    """The error that ends a run which had begun to tell its progress."""
+    assert done.status not in (0, None)
+    assert "Traceback" not in done.err
+    line = done.err.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rum"], "unknown command 'rum': did you mean 'run'"),
+        (["run", "--models", "pop", "--dataset", "tini"], "unknown data set 'tini': did you mean 'tiny'"),
+        ([*RUN, "eese"], "unknown model 'eese': did you mean 'ease'"),
+        ([*RUN, "ease@papers"], "unknown preset of ease 'papers'"),
+        ([*RUN, "ease", "--set", "ease.l3=1"], "unknown config key of ease 'l3': did you mean 'l2'"),
+        ([*RUN, "ease", "--set", "ease.l2=much"], "l2 = 'much'"),
+        ([*RUN, "ease", "--set", "ease.l2"], "--set takes MODEL.KEY=VALUE"),
+        ([*RUN, "ease", "--set", "ease.l2=[1"], "YAML"),
+        ([*RUN, "ease", "--set", "pop.x=1"], "pop, which --models does not name"),
+        ([*RUN, "ease", "--protocol", "randon"], "unknown protocol 'randon': did you mean 'random'"),
+        ([*RUN, "pop", "--seeds", "one"], "--seeds takes whole numbers"),
+        ([*RUN, "pop", "--seeds", "3-1"], "seed"),
+        ([*RUN, "pop", "--k", "0"], "cut-offs must be 1 or more"),
+        ([*RUN, "pop", "--k", "ten"], "--k takes whole numbers"),
+        ([*RUN, ","], "no model was named"),
+        ([*RUN, "pop", "--jobs", "0"], "--jobs"),
+        ([*RUN, "pop", "--timeout", "soon"], "--timeout"),
+        ([*RUN, "pop", "--history", "future"], "--history"),
+        ([*RUN, "pop", "--modles", "x"], "--modles"),
+        (["run", "--models", "pop"], "--dataset"),
+        ([*RUN, "pop", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        ([*RUN, "pop", "--raw-dir", "nowhere"], "nowhere does not exist"),
+        (["models", "info", "eese"], "did you mean 'ease'"),
+        (["models", "infos"], "infos"),
+        (["datasets", "info", "tini"], "did you mean 'tiny'"),
+        (["compare", "a", "b", "--dataset", "tiny"], "no results of 'tiny'"),
+        (["compare", "a", "b", "--dataset", "tini"], "did you mean 'tiny'"),
+        (["leaderboard", "--results", "nowhere"], "no results in nowhere/cells"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_mistake_is_one_line(bench, words, said):
+    assert said in message(bench(*words))
+
+
+@pytest.mark.parametrize("content", ["- a", "ease: 3", "ease: {l2: [", "\x00"])
+def test_bad_config_file(bench, tmp_path, content):
+    (tmp_path / "options.yaml").write_text(content)
+    message(bench(*RUN, "ease", "--config", tmp_path / "options.yaml"))
+
+
+@pytest.mark.parametrize(
+    "words", [(*RUN, "pop"), ("leaderboard",), ("compare", "a", "b", "--dataset", "tiny")], ids=lambda w: w[0]
+)
+@pytest.mark.parametrize("place", ["results", "results/cells"])
+def test_results_folder_that_cannot_be_read(bench, tmp_path, words, place):
+    """A file stands where a folder should be, which stops even the super-user."""
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    assert "results" in last_line(bench(*words, "--results", tmp_path / "results"))
+
+
+@pytest.mark.parametrize("command", ["run", "leaderboard", "compare"])
+def test_corrupt_result_file_is_named_and_nothing_is_lost(bench, tmp_path, command):
+    bench(*RUN, "pop,random", "--results", tmp_path)
+    path = min(tmp_path.glob("cells/*/result.json"))
+    path.write_text(path.read_text()[:100])
+    words = {"run": (*RUN, "pop,random"), "leaderboard": ("leaderboard",)}
+    words["compare"] = ("compare", "pop", "random", "--dataset", "tiny")
+    line = last_line(bench(*words[command], "--results", tmp_path))
+    assert str(path) in line
+    assert "move the folder" in line
+    assert len(list(tmp_path.glob("cells/*/lists.parquet"))) == 2
+
+
+def test_damaged_per_user_file_is_named(bench, tmp_path):
+    bench(*RUN, "pop,random", "--results", tmp_path)
+    path = min(tmp_path.glob("cells/*/per_user.parquet"))
+    path.write_bytes(path.read_bytes()[:50])
+    assert str(path) in message(bench("compare", "pop", "random", "--dataset", "tiny", "--results", tmp_path))
+
+
+@pytest.mark.parametrize(("a", "said"), [("popp", "did you mean 'pop'"), ("ease@x", "unknown row")])
+def test_compare_of_an_unknown_row(bench, tmp_path, a, said):
+    bench(*RUN, "pop", "--results", tmp_path)
+    assert said in message(bench("compare", a, "pop", "--dataset", "tiny", "--results", tmp_path))
+
+
+def test_compare_at_a_cut_off_that_was_not_measured(bench, tmp_path):
+    bench(*RUN, "pop,random", "--results", tmp_path)
+    done = bench("compare", "pop", "random", "--dataset", "tiny", "--k", "7", "--results", tmp_path)
+    assert "no metric at 7" in message(done)
+
+
+def test_missing_raw_files_are_named(bench, tmp_path):
+    (tmp_path / "raw").mkdir()
+    line = message(bench(*RUN, "pop", "--raw-dir", tmp_path / "raw"))
+    assert "reviews_tiny.json.gz" in line
+    assert str(tmp_path / "raw") in line
+
+
+def test_raw_file_cut_in_half(bench, tmp_path, tiny):
+    shutil.copytree(tiny.raw, tmp_path / "raw")
+    path = tmp_path / "raw" / "reviews_tiny.json"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    done = bench("datasets", "prepare", "tiny", "--raw-dir", tmp_path / "raw")
+    assert done.status == 0  # a text file has no end mark: its last, broken line is counted
+    assert "1  left out: review lines that are no JSON" in done.out
+
+
+def test_full_disk_while_data_is_prepared(bench, new_cache, tmp_path, monkeypatch):
+    def full(*arguments, **choices):
+        raise OSError(errno.ENOSPC, "No space left on device", str(new_cache))
+
+    monkeypatch.setattr("bench.data.prepare.save_interactions", full)
+    assert "the disk is full" in message(bench(*RUN, "pop", "--results", tmp_path))
+    assert list((new_cache / "datasets").iterdir()) == []
+
+
+def test_full_disk_while_a_cell_is_stored_keeps_the_others(bench, tmp_path, monkeypatch):
+    bench(*RUN, "pop", "--results", tmp_path)
+    write = Path.write_text
+
+    def full(self, *arguments, **choices):
+        if self.name == "result.json":
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        return write(self, *arguments, **choices)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert "the disk is full" in last_line(bench(*RUN, "pop,random", "--results", tmp_path))
+    assert len(list((tmp_path / "cells").iterdir())) == 1
+    assert bench(*RUN, "pop,random", "--results", tmp_path).status == 0
+    assert len(list((tmp_path / "cells").iterdir())) == 2
+
+
+def test_debug_shows_the_traceback(start_bench):
+    done = start_bench("--debug", *RUN, "eese")
+    _, err = done.communicate(timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" in err
+    assert "BenchError: unknown model 'eese'" in err
+
+
+def test_failed_model_is_a_row_and_an_exit_status(bench, tmp_path):
+    done = bench(*RUN, "pop,ease", "--set", "ease.l2=-1e9", "--results", tmp_path)
+    assert done.status == 1
+    assert "ease failed: ValueError: XᵀX + λI cannot be inverted" in done.out
+    assert "1 of 2 cells failed" in done.err
+    assert "Traceback" not in done.err + done.out
+    [table] = (tmp_path / "leaderboards").glob("*.json")
+    assert [row["status"] for row in json.loads(table.read_text())["rows"]] == ["finished", "failed"]

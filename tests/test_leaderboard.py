@@ -1,0 +1,124 @@
+"""Leaderboards are a pure function of results."""
+
+import json
+import math
+import random
+import statistics
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.report import leaderboard
+from bench.report.table import tables
+
+PLUGIN = {"distribution": "d", "version": "2", "source_hash": "other"}
+
+
+def only(results):
+    [table] = tables(results)
+    return table
+
+
+def test_rows_are_ordered_by_score_with_failed_ones_last(make_result):
+    table = only([make_result("a", 0.1), make_result("b", status="failed"), make_result("c", 0.3)])
+    assert [row.model for row in table.rows] == ["c", "a", "b"]
+    frame = table.frame()
+    assert frame["status"].tolist() == ["finished", "finished", "failed"]
+    assert frame["reason"].tolist() == ["", "", "it broke"]
+    assert math.isnan(frame["all/ndcg@10"].iloc[2])
+
+
+def test_seeds_are_aggregated(make_result):
+    scores = [0.2, 0.5, 0.3]
+    table = only([make_result("a", score, seed=seed) for seed, score in enumerate(scores)])
+    [row] = table.frame().to_dict("records")
+    assert row["seeds"] == 3
+    assert row["all/ndcg@10"] == pytest.approx(statistics.mean(scores))
+    assert row["all/ndcg@10/sd_seeds"] == pytest.approx(statistics.stdev(scores))
+    assert row["all/ndcg@10/se_users"] == pytest.approx(0.01)
+
+
+def test_failed_seed_beside_finished_ones_is_told(make_result):
+    table = only([make_result("a", 0.2, seed=1), make_result("a", seed=2, status="failed")])
+    [row] = table.frame().to_dict("records")
+    assert (row["seeds"], row["failed_seeds"], row["all/ndcg@10"]) == (1, 1, 0.2)
+    assert "a seed 2 failed: it broke" in leaderboard.markdown(table)
+
+
+def test_different_fingerprints_never_share_a_table(make_result):
+    found = tables([make_result("a"), make_result("a", fingerprint="e" * 64), make_result("a", dataset="other")])
+    assert len(found) == 3
+    assert len({table.name for table in found}) == 3
+
+
+def test_variants_are_told_apart_by_what_differs(make_result):
+    table = only([
+        make_result("a", 0.3, config={"l2": 1.0, "k": 5}),
+        make_result("a", 0.2, config={"l2": 2.0, "k": 5}),
+        make_result("b", 0.1, config={"x": 1}),
+    ])  # fmt: skip
+    assert [row.name for row in table.rows] == ["a [l2=1.0]", "a [l2=2.0]", "b"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [({"device": "cpu"}, {"device": "cuda"}), ({"time_budget": 5.0}, {"time_budget": None})], ids=str
+)
+def test_device_and_budget_make_variants(make_result, one, other):
+    table = only([make_result("a", 0.2, **one), make_result("a", 0.1, **other)])
+    [(key, value)] = one.items()
+    assert [row.name for row in table.rows] == [f"a [{key}={value}]", f"a [{key}={other[key]}]"]
+
+
+def test_presets_have_rows_of_their_own(make_result):
+    table = only([make_result("a", 0.2, preset="quick"), make_result("a", 0.3, preset="paper", config={"n": 2})])
+    assert [row.name for row in table.rows] == ["a@paper", "a@quick"]
+
+
+def test_newest_code_of_a_model_counts(make_result):
+    old = [make_result("a", 0.9, seed=seed, created="2025-01-01T00:00:00+00:00") for seed in (1, 2)]
+    new = make_result("a", 0.1, seed=1, plugin=PLUGIN)
+    [row] = only([new, *old]).rows
+    assert row.results == [new]
+
+
+def test_order_of_results_does_not_matter(make_result):
+    results = [make_result(model, score, seed=seed) for model, score in (("a", 0.1), ("b", 0.2)) for seed in (1, 2, 3)]
+    expected = leaderboard.markdown(only(results))
+    for seed in range(5):
+        random.Random(seed).shuffle(results)
+        assert leaderboard.markdown(only(results)) == expected
+
+
+def test_page_shows_rules_sizes_reasons_and_offences(make_result):
+    table = only([
+        make_result("good", 0.25, command="bench run --models good"),
+        make_result("cheat", 0.1, violations={"excluded": 1200, "short": 0}),
+        make_result("late", 0.2, stopped_by_budget=True, time_budget=9.0),
+        make_result("gone", status="failed"),
+    ])  # fmt: skip
+    page = leaderboard.markdown(table)
+    for text in (
+        "Per-user random 8:1:1", "split seed 2024", "all users, n = 4", ".2500 ±.0196", "gone seed 1 failed: it broke",
+        "cheat broke the contract in these slots: 1,200 excluded", "late was stopped by its time budget of 9 s",
+        "    bench run --models good",
+    ):  # fmt: skip
+        assert text in page
+    assert "head" not in leaderboard.by_group(table)  # a group without users has no column
+
+
+def test_terminal_is_at_most_100_columns_wide(make_result):
+    shown = leaderboard.terminal(only([make_result("lightgcn", 0.25)]), Path("results"))
+    assert max(len(line) for line in shown.splitlines()) <= 100
+
+
+def test_files_hold_the_same_table(make_result, tmp_path):
+    table = only([make_result("a", 0.25), make_result("b", status="failed")])
+    markdown, csv, document = leaderboard.write(table, tmp_path)
+    assert markdown.read_text() == leaderboard.markdown(table)
+    rows = json.loads(document.read_text())["rows"]
+    frame = pd.read_csv(csv)
+    assert frame["model"].tolist() == [row["model"] for row in rows] == ["a", "b"]
+    assert frame["all/ndcg@10"].iloc[0] == rows[0]["all/ndcg@10"] == 0.25
+    assert rows[1]["all/ndcg@10"] is None
+    assert rows[0]["results"][0]["cell_id"] == table.rows[0].first.cell_id

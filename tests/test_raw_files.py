@@ -1,0 +1,85 @@
+"""Where raw files are looked for, and the real ones."""
+
+import pytest
+
+from bench.data import raw
+from bench.data.catalog import card, cards
+from bench.data.prepare import prepare, split
+from bench.data.protocol import PROTOCOLS
+from bench.errors import BenchError
+
+NAMES = ("reviews_Beauty_5.json.gz", "meta_Beauty.json.gz")
+
+
+def put(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_text(name)
+
+
+@pytest.mark.parametrize(
+    ("below", "names"),
+    [("", NAMES), ("amazon2014", NAMES), ("", [name.removesuffix(".gz") for name in NAMES])],
+    ids=["in the folder", "one folder below", "unpacked"],
+)
+def test_files_are_found(tmp_path, below, names):
+    put(tmp_path / below, *names)
+    found = raw.find(card("beauty"), tmp_path)
+    assert sorted(path.name for path in found.paths.values()) == sorted(names)
+    assert set(found.checksums()) == set(names)
+
+
+def test_folder_comes_from_the_environment(tmp_path, monkeypatch):
+    put(tmp_path, *NAMES)
+    monkeypatch.setenv("BENCH_RAW_DIR", str(tmp_path))
+    assert raw.find(card("beauty"), None).paths["reviews"] == tmp_path / NAMES[0]
+
+
+@pytest.mark.parametrize("there", [(), NAMES[:1]])
+def test_missing_files_are_named_with_their_address(tmp_path, there):
+    put(tmp_path, *there)
+    with pytest.raises(BenchError) as caught:
+        raw.find(card("beauty"), tmp_path)
+    assert NAMES[1] in str(caught.value)
+    assert "https://" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(BenchError, match="nowhere does not exist"):
+        raw.find(card("beauty"), tmp_path / "nowhere")
+
+
+def test_same_file_in_two_places_is_an_error(tmp_path):
+    put(tmp_path / "a", *NAMES)
+    put(tmp_path / "b", *NAMES)
+    with pytest.raises(BenchError, match="there twice"):
+        raw.find(card("beauty"), tmp_path)
+
+
+def test_every_card_can_be_used():
+    for found in cards().values():
+        assert found.protocol in PROTOCOLS
+        assert found.sources
+
+
+@pytest.mark.raw
+def test_beauty_has_its_published_size(raw_dir):
+    data = prepare(card("beauty"), raw_dir)
+    assert (data.n_users, data.n_items, len(data.interactions)) == (22_363, 12_101, 198_502)
+    assert data.interactions.lengths.min() == 5
+    assert data.facts["problems"] == {}
+    parts = split(data, PROTOCOLS["colarec"])
+    assert len(parts.visible.valid) == len(parts.hidden.test)
+    assert parts.hidden.test.lengths.min() >= 1
+
+
+@pytest.mark.raw
+def test_movielens_from_zip_and_from_recbole_are_the_same(raw_dir):
+    both = card("ml-100k")
+    data = [prepare(both.model_copy(update={"sources": [source]}), raw_dir) for source in both.sources]
+    assert len({d.path for d in data}) == 2
+    assert (data[0].n_users, data[0].n_items, len(data[0].interactions)) == (943, 1682, 100_000)
+    assert len({d.facts["interactions_hash"] for d in data}) == 1
+    assert len({split(d, PROTOCOLS["random"]).fingerprint for d in data}) == 1
+    assert data[0].user_texts().equals(data[1].user_texts())

@@ -1,0 +1,170 @@
+"""Readers of raw formats: what they understand, what they count as bad, and what they refuse."""
+
+import gzip
+import json
+import zipfile
+
+import pytest
+
+from bench.data.sources import reader
+from bench.errors import BenchError
+
+GOOD = {"reviewerID": "A", "asin": "B1", "unixReviewTime": 5, "overall": 4.0}
+META = {"asin": "B1", "title": " Two\n words ", "brand": "Me", "categories": [["X", "Y"], ["Z"]]}
+
+DATA = "1\t10\t5\t874965758\n2\t9\t3\t874965760\n1\t9\t4\t874965700\n"
+ITEMS = ["10|Toy Story (1995)|01-Jan-1995||http://x|0|0|0|1|1|1|0|0|0|0|0|0|0|0|0|0|0|0|0",
+         "9|Caf\xe9, The|||http://y|0|0|0|0|0|0|0|0|1|0|0|0|0|0|0|0|0|0|0"]  # fmt: skip
+USERS = "1|24|M|technician|85711\n2|53|F|other|94043\n"
+
+
+def amazon(tmp_path, reviews=(GOOD,), metas=(META,), packed=True):
+    files = {}
+    for role, lines in (("reviews", reviews), ("metadata", metas)):
+        form = json.dumps if role == "reviews" else repr
+        text = "".join((line if isinstance(line, str) else form(line)) + "\n" for line in lines)
+        files[role] = tmp_path / f"{role}.json{'.gz' if packed else ''}"
+        files[role].write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    return files
+
+
+def movielens(path, **members):
+    texts = {"u.data": DATA, "u.item": "\n".join(ITEMS) + "\n", "u.user": USERS, **members}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in texts.items():
+            if text is not None:
+                archive.writestr(f"ml-100k/{name}", text.encode("latin-1"))
+    return {"archive": path}
+
+
+def atomic(tmp_path, inter="user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t10\t5\t874965758.0\n"):
+    texts = {
+        "interactions": inter,
+        "items": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n10\tToy\t1995\tA B\n",
+        "users": "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\tother\t85711\n",
+    }
+    for role, text in texts.items():
+        (tmp_path / role).write_text(text)
+    return {role: tmp_path / role for role in texts}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_amazon_reviews_and_metadata(tmp_path, packed):
+    found = reader("amazon-2014")(amazon(tmp_path, packed=packed))
+    assert found.interactions.to_dict("records") == [{"user": "A", "item": "B1", "time": 5}]
+    assert found.items.to_dict("records") == [
+        {"id": "B1", "title": "Two words", "brand": "Me", "categories": "X > Y"}
+    ]  # fmt: skip
+    assert found.problems == {}
+    assert len(found.users) == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["not json", '{"reviewerID": "A"', "[1, 2]", "3", {**GOOD, "asin": None}, {**GOOD, "reviewerID": 7},
+     {**GOOD, "unixReviewTime": "never"}, {**GOOD, "unixReviewTime": None}, {**GOOD, "asin": ""}, {"asin": "B1"}],
+)  # fmt: skip
+def test_bad_review_line_is_counted_and_left_out(tmp_path, bad):
+    found = reader("amazon-2014")(amazon(tmp_path, [GOOD, bad, "", GOOD]))
+    assert len(found.interactions) == 2
+    assert list(found.problems.values()) == [1]
+
+
+@pytest.mark.parametrize("bad", ["{'asin': 'B1', 'title': open('/etc/passwd')}", "{'asin': 'B1'", "('asin': 'B1')"])
+def test_bad_metadata_line_is_counted_and_never_executed(tmp_path, bad):
+    found = reader("amazon-2014")(amazon(tmp_path, metas=[bad]))
+    assert len(found.items) == 0
+    assert list(found.problems.values()) == [1]
+
+
+def test_metadata_fields_may_be_missing_or_odd(tmp_path):
+    metas = [{"asin": "B1", "title": None, "brand": 3, "categories": []}]
+    found = reader("amazon-2014")(amazon(tmp_path, metas=metas))
+    assert found.items.to_dict("records") == [{"id": "B1", "title": "", "brand": "", "categories": ""}]
+
+
+@pytest.mark.parametrize("role", ["reviews", "metadata"])
+def test_half_of_a_gzip_file_is_an_error(tmp_path, role):
+    files = amazon(
+        tmp_path, [{**GOOD, "asin": f"B{i}"} for i in range(500)], [{**META, "asin": f"B{i}"} for i in range(500)]
+    )
+    whole = files[role].read_bytes()
+    files[role].write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BenchError, match=rf"{role}.json.gz is cut off or damaged .*fetch it again"):
+        reader("amazon-2014")(files)
+
+
+def test_file_that_is_no_gzip_is_an_error(tmp_path):
+    files = amazon(tmp_path)
+    files["reviews"].write_text("<html>not found</html>")
+    with pytest.raises(BenchError, match="cut off or damaged"):
+        reader("amazon-2014")(files)
+
+
+def test_file_without_any_review_is_an_error(tmp_path):
+    with pytest.raises(BenchError, match="holds no review"):
+        reader("amazon-2014")(amazon(tmp_path, ["nothing"]))
+
+
+def test_movielens_archive(tmp_path):
+    found = reader("movielens-100k")(movielens(tmp_path / "ml.zip"))
+    assert found.interactions.to_dict("list") == {
+        "user": ["1", "2", "1"], "item": ["10", "9", "9"], "time": [874965758, 874965760, 874965700],
+    }  # fmt: skip
+    assert found.items.to_dict("records") == [
+        {"id": "10", "title": "Toy Story", "year": "1995", "genres": "Animation, Children's, Comedy"},
+        {"id": "9", "title": "Caf\xe9, The", "year": "", "genres": "Drama"},
+    ]
+    assert found.users.to_dict("records")[0] == {"id": "1", "age": "24", "gender": "M", "occupation": "technician"}
+
+
+@pytest.mark.parametrize("lost", ["u.data", "u.item", "u.user"])
+def test_archive_without_a_member_is_an_error(tmp_path, lost):
+    with pytest.raises(BenchError, match=rf"no member {lost}"):
+        reader("movielens-100k")(movielens(tmp_path / "ml.zip", **{lost: None}))
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.95])
+def test_part_of_an_archive_is_an_error(tmp_path, keep):
+    path = movielens(tmp_path / "ml.zip")["archive"]
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    with pytest.raises(BenchError, match="cut off or damaged"):
+        reader("movielens-100k")({"archive": path})
+
+
+@pytest.mark.parametrize("at", [50, 60, 70])
+def test_damaged_bytes_in_an_archive_are_an_error(tmp_path, at):
+    path = movielens(tmp_path / "ml.zip")["archive"]
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(BenchError, match="cut off or damaged"):
+        reader("movielens-100k")({"archive": path})
+
+
+@pytest.mark.parametrize("data", ["1\t10\t5\t8749\n2\t9\t3", "1\t10\t5\tnoon\n", "1\t2\t3\t4\t5\t6\n1\n"])
+def test_movielens_rows_cut_off_are_an_error(tmp_path, data):
+    with pytest.raises(BenchError, match=r"ml\.zip"):
+        reader("movielens-100k")(movielens(tmp_path / "ml.zip", **{"u.data": data}))
+
+
+def test_atomic_files(tmp_path):
+    found = reader("recbole-atomic")(atomic(tmp_path))
+    assert found.interactions.to_dict("records") == [{"user": "1", "item": "10", "time": 874965758}]
+    assert found.items.to_dict("records") == [{"id": "10", "title": "Toy", "year": "1995", "genres": "A, B"}]
+    assert found.users.columns.tolist() == ["id", "age", "gender", "occupation"]
+
+
+@pytest.mark.parametrize(
+    "inter",
+    ["", "user_id:token\titem_id:token\n1\t10\n", "user_id:token\titem_id:token\ttimestamp:float\n1\t10\n",
+     "user_id:token\titem_id:token\ttimestamp:float\n1\t10\tnoon\n"],
+)  # fmt: skip
+def test_damaged_atomic_files_are_an_error(tmp_path, inter):
+    with pytest.raises(BenchError, match="interactions"):
+        reader("recbole-atomic")(atomic(tmp_path, inter))
+
+
+def test_unknown_format_suggests_the_nearest():
+    with pytest.raises(BenchError, match="did you mean 'amazon-2014'"):
+        reader("amazon2014")

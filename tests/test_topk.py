@@ -1,0 +1,120 @@
+"""Top-K lists against a sort of the whole row."""
+
+import numpy as np
+import pytest
+
+from bench.contract import UNFILLED
+from bench.evaluation import topk
+from bench.testing import interactions_from
+
+SHAPES = [(1, 1), (3, 7), (5, 32), (70, 33), (200, 1000), (130, 4097)]
+
+
+def brute_force(scores, k):
+    """Sort every row by score and index."""
+    items = np.full((len(scores), k), UNFILLED, np.int32)
+    best = np.full((len(scores), k), -np.inf, np.float32)
+    for row, line in enumerate(scores.tolist()):
+        pairs = sorted((-score, item) for item, score in enumerate(line) if score > -np.inf)[:k]
+        items[row, : len(pairs)] = [item for _, item in pairs]
+        best[row, : len(pairs)] = [-score for score, _ in pairs]
+    return items, best
+
+
+def some_scores(kind, shape, seed=0):
+    rng = np.random.default_rng(seed)
+    scores = rng.standard_normal(shape).astype(np.float32)
+    if kind == "ties":
+        scores = np.round(scores * 2) / 2
+    if kind == "constant":
+        scores[:] = 0.25
+    if kind == "few positive":  # nearly all zero, some of them negative zero, as sparse models score
+        scores = np.where(scores > 2, scores, np.copysign(np.float32(0), scores)).astype(np.float32)
+    if kind == "masked":
+        scores[rng.random(shape) < 0.9] = -np.inf
+    if kind == "all masked":
+        scores[:] = -np.inf
+    if kind == "infinite":
+        scores[rng.random(shape) < 0.02] = np.inf
+    if kind == "negative ties":
+        scores = -np.abs(np.round(scores))
+    return scores.astype(np.float32)
+
+
+KINDS = ["normal", "ties", "constant", "few positive", "masked", "all masked", "infinite", "negative ties"]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 10, 50])
+def test_lists_are_those_of_a_full_sort(kind, shape, k):
+    scores = some_scores(kind, shape)
+    items, best = brute_force(scores, k)
+    found = topk.top_k(scores.copy(), k)
+    np.testing.assert_array_equal(found.items, items)
+    np.testing.assert_array_equal(found.scores, best)
+    assert (found.items.dtype, found.scores.dtype) == (np.int32, np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_ways_to_select_agree(kind, monkeypatch):
+    """The slow path for crowded ties is right for any scores, not only where it is used."""
+    scores = some_scores(kind, (40, 1000))
+    usual = topk.top_k(scores, 10)
+    monkeypatch.setattr(topk, "_CROWD", 0)
+    slow = topk.top_k(scores, 10)
+    np.testing.assert_array_equal(slow.items, usual.items)
+    np.testing.assert_array_equal(slow.scores, usual.scores)
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "7"])
+@pytest.mark.parametrize("rows_at_once", [1, 3, 64, 1000])
+def test_chunks_and_threads_change_nothing(rows_at_once, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    rng = np.random.default_rng(1)
+    scores = some_scores("ties", (500, 300), seed=1)
+    exclude = interactions_from([rng.choice(300, rng.integers(0, 40), replace=False).tolist() for _ in range(500)], 300)
+    asked = []
+
+    def score(rows):
+        asked.append(len(rows))
+        return scores[rows]
+
+    found = topk.rank(score, np.arange(500) + 7, exclude, 20, memory_budget=4 * 300 * rows_at_once)
+    masked = scores.copy()
+    masked[exclude.users, exclude.items] = -np.inf
+    items, best = brute_force(masked, 20)
+    np.testing.assert_array_equal(found.items, items)
+    np.testing.assert_array_equal(found.scores, best)
+    assert max(asked) == min(rows_at_once, 500)
+    assert sum(asked) == 500
+
+
+def test_excluded_rows_belong_to_positions_not_to_user_ids():
+    exclude = interactions_from([[0], [1], []], 3)
+    found = topk.rank(lambda rows: np.tile(np.float32([3, 2, 1]), (len(rows), 1)), np.array([9, 4, 9]), exclude, 2)
+    assert found.items.tolist() == [[1, 2], [0, 2], [0, 1]]
+
+
+def test_list_longer_than_the_catalogue_is_padded():
+    found = topk.rank(lambda rows: np.float32([[1, 2]]), np.array([0]), interactions_from([[]], 2), 5)
+    assert found.items.tolist() == [[1, 0, -1, -1, -1]]
+    assert found.scores.tolist() == [[2, 1, -np.inf, -np.inf, -np.inf]]
+
+
+def test_no_users_give_no_lists():
+    found = topk.rank(lambda rows: np.zeros((0, 4)), np.zeros(0, np.int64), interactions_from([], 4), 3)
+    assert found.items.shape == found.scores.shape == (0, 3)
+
+
+@pytest.mark.parametrize("width", [3, 40, 5000])
+def test_nan_is_an_error_that_counts_users(width):
+    scores = np.zeros((4, width), np.float32)
+    scores[[1, 3], -1] = np.nan
+    with pytest.raises(ValueError, match="2 of 4 users are not numbers"):
+        topk.top_k(scores, 2)
+
+
+@pytest.mark.parametrize(("n_items", "budget", "rows"), [(10, 400, 10), (1000, 400, 1), (0, 400, 100)])
+def test_chunk_is_planned_from_catalogue_and_budget(n_items, budget, rows):
+    assert topk.chunk_size(n_items, budget) == rows
