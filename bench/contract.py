@@ -95,6 +95,11 @@ class Interactions:
         at = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][users] - indptr[:-1], lengths)
         return Interactions(indptr, self.items[at], self.times[at], self.n_items)
 
+    def where(self, chosen: NDArray[np.bool_]) -> Interactions:
+        """Only the interactions that the mask ``chosen`` (n_interactions,) names; the rows stay."""
+        indptr = np.concatenate([[0], np.cumsum(chosen)])[self.indptr]
+        return Interactions(indptr, self.items[chosen], self.times[chosen], self.n_items)
+
 
 class Recommendations(NamedTuple):
     """Top-K lists, best first."""

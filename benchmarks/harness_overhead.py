@@ -3,8 +3,8 @@
     python benchmarks/harness_overhead.py
 
 The share of a cell is the wall time of running it in a parent that has its data prepared (spawn, import, load,
-evaluate, write) less what the model itself takes to fit and recommend. Targets: 0.3 s and 1.5 s. ml-100k comes from
-recbole or BENCH_RAW_DIR. Writes ``benchmarks/records/harness_overhead.json``.
+evaluate, write) less what the model itself takes to fit and recommend. Targets: 0.3 s and 1.5 s. Needs recbole or
+BENCH_RAW_DIR for ml-100k. Writes ``benchmarks/records/harness_overhead.json``.
 """
 
 from __future__ import annotations

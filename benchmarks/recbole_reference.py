@@ -6,8 +6,8 @@ with 64 dimensions. Checked are
 - the mean R@10 over five split seeds, within .015 of the published one (another split, so not the same number);
 - for every seed, R@10 of ``Trainer.fit`` and ``Trainer.evaluate``, within .005 of ours.
 
-Writes ``benchmarks/records/recbole_reference.json``. About three minutes; on a machine with other work, threads that wait
-for each other make it ten times as long, but for ``OMP_NUM_THREADS=1``::
+Writes ``benchmarks/records/recbole_reference.json``. About three minutes; on a machine with other work, threads that
+wait for each other make it ten times as long, but for ``OMP_NUM_THREADS=1``::
 
     python benchmarks/recbole_reference.py
 """

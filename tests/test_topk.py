@@ -80,7 +80,7 @@ def test_chunks_and_threads_change_nothing(rows_at_once, threads, monkeypatch):
         asked.append(len(rows))
         return scores[rows]
 
-    found = topk.rank(score, np.arange(500) + 7, exclude, 20, memory_budget=4 * 300 * rows_at_once)
+    found = topk.rank(score, exclude, 20, memory_budget=4 * 300 * rows_at_once)
     masked = scores.copy()
     masked[exclude.users, exclude.items] = -np.inf
     items, best = brute_force(masked, 20)
@@ -92,18 +92,18 @@ def test_chunks_and_threads_change_nothing(rows_at_once, threads, monkeypatch):
 
 def test_excluded_rows_belong_to_positions_not_to_user_ids():
     exclude = interactions_from([[0], [1], []], 3)
-    found = topk.rank(lambda rows: np.tile(np.float32([3, 2, 1]), (len(rows), 1)), np.array([9, 4, 9]), exclude, 2)
+    found = topk.rank(lambda rows: np.tile(np.float32([3, 2, 1]), (len(rows), 1)), exclude, 2)
     assert found.items.tolist() == [[1, 2], [0, 2], [0, 1]]
 
 
 def test_list_longer_than_the_catalogue_is_padded():
-    found = topk.rank(lambda rows: np.float32([[1, 2]]), np.array([0]), interactions_from([[]], 2), 5)
+    found = topk.rank(lambda rows: np.float32([[1, 2]]), interactions_from([[]], 2), 5)
     assert found.items.tolist() == [[1, 0, -1, -1, -1]]
     assert found.scores.tolist() == [[2, 1, -np.inf, -np.inf, -np.inf]]
 
 
 def test_no_users_give_no_lists():
-    found = topk.rank(lambda rows: np.zeros((0, 4)), np.zeros(0, np.int64), interactions_from([], 4), 3)
+    found = topk.rank(lambda rows: np.zeros((0, 4)), interactions_from([], 4), 3)
     assert found.items.shape == found.scores.shape == (0, 3)
 
 

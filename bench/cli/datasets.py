@@ -35,31 +35,51 @@ def list_datasets(as_json: bool = False) -> None:
 
 @command.command("info")
 @click.argument("name")
+@_RAW_DIR
 @_JSON
-def info(name: str, as_json: bool) -> None:
-    """Show the card of a data set: what it is, where its files come from, how it is used by default."""
+def info(name: str, raw_dir: Path | None, as_json: bool) -> None:
+    """Show the card of a data set, and its live statistics where the raw files are at hand."""
     from bench.data.catalog import card as find_card
+    from bench.data.prepare import prepare
     from bench.data.protocol import protocol
+    from bench.data.raw import find_local
+    from bench.data.statistics import statistics
 
     card = find_card(name)
+    found, missing = {}, None
+    if find_local(card, raw_dir) is None:
+        missing = f"the raw files are not here; 'bench datasets prepare {name}' fetches them or says how to get them"
+    else:
+        found = statistics(prepare(card, raw_dir), card, protocol(card.protocol))
     if as_json:
-        click.echo(card.model_dump_json(indent=2))
+        document = {"card": card.model_dump(mode="json"), "statistics": found, "missing": missing}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     click.echo(f"{card.name}: {card.title}\n\n{card.about}\n")
-    for head, text in (("cite", card.citation), ("licence", card.licence)):
-        click.echo(f"{head:9} {text}")
+    lines = [("cite", card.citation), ("licence", card.licence)]
     for source in card.sources:
         for file in source.files.values():
-            place = f"inside the Python package {source.package}" if source.package else file.url or "no public address"
-            click.echo(f"{'file':9} {file.name} ({place})")
-    if card.expected:
-        counts = card.expected
-        click.echo(f"{'size':9} {counts.users:,} users, {counts.items:,} items, {counts.interactions:,} interactions")
-    click.echo(
-        f"{'filters':9} {card.filters.k_core or 'no '}-core, duplicate pairs: keep the {card.filters.duplicates}"
-    )
-    click.echo(f"{'protocol':9} {card.protocol}: {protocol(card.protocol).describe()}")
-    click.echo(f"{'tail':9} {card.long_tail.rule} {card.long_tail.value:g}")
+            place = f"inside the Python package {source.package}" if source.package else file.url or "by hand"
+            details = [place, *([file.size] if file.size else []), *([f"SHA-256 {file.sha256}"] if file.sha256 else [])]
+            lines.append(("file", f"{file.name} ({', '.join(details)})"))
+        if source.by_hand:
+            lines.append(("by hand", source.by_hand))
+    for what, template in (("item text", card.texts.item), ("user text", card.texts.user)):
+        if template:
+            lines.append((what, template.before + template.between.join(template.parts) + template.after))
+    lines += [
+        (
+            "filters",
+            ", ".join(f"{key} {value}" for key, value in card.filters.model_dump(exclude_defaults=True).items()),
+        ),
+        ("protocol", f"{card.protocol}: {protocol(card.protocol).describe()}"),
+        ("long tail", f"{card.long_tail.rule} {card.long_tail.value:g}"),
+    ]
+    for head, text in [*lines, *found.items()]:
+        if text:
+            click.echo(f"{head:14} {text}")
+    if missing:
+        click.echo(f"\nno statistics: {missing}")
 
 
 @command.command("prepare")
@@ -67,47 +87,53 @@ def info(name: str, as_json: bool) -> None:
 @_RAW_DIR
 @click.option("--protocol", help="The data set's own if left out.")
 @click.option("--split-seed", type=int)
+@click.option("--strict", is_flag=True, help="Make raw rows that cannot be used an error.")
 @_JSON
 def prepare_dataset(
-    name: str, raw_dir: Path | None, protocol: str | None, split_seed: int | None, as_json: bool
+    name: str, raw_dir: Path | None, protocol: str | None, split_seed: int | None, strict: bool, as_json: bool
 ) -> None:
     """Read, filter and split a data set now, and say what came of it."""
     from bench.data.catalog import card as find_card
-    from bench.data.groups import user_groups
     from bench.data.prepare import prepare, split
     from bench.data.protocol import protocol as find_protocol
+    from bench.data.statistics import statistics
 
     card = find_card(name)
     rules = find_protocol(protocol or card.protocol, split_seed)
-    data = prepare(card, raw_dir)
-    parts = split(data, rules)
-    train, valid, test = parts.visible.train, parts.visible.valid, parts.hidden.test
-    groups = user_groups(train.lengths, card.long_tail)
-    counted = {group.name: (group.rule, int(group.members.sum())) for group in groups}
+    data = prepare(card, raw_dir, strict)
+    found = statistics(data, card, rules)
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    **data.facts,
-                    "fingerprint": parts.fingerprint,
-                    "folder": str(data.path),
-                    "train": len(train),
-                    "valid": len(valid),
-                    "test": len(test),
-                    "groups": {group: {"rule": rule, "users": n} for group, (rule, n) in counted.items()},
-                },
-                indent=2,
-            )
-        )
+        fingerprint = split(data, rules, rules.folds[0]).fingerprint
+        document = {**data.facts, "fingerprint": fingerprint, "folder": str(data.path), "statistics": found}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for step, left in data.facts["steps"]:
         click.echo(f"{left:>12,}  {step}")
-    for problem, number in data.facts["problems"].items():
-        click.echo(f"{number:>12,}  left out: {problem}")
-    click.echo(
-        f"{data.n_users:>12,}  users\n{data.n_items:>12,}  items, {data.facts['without_text']:,} without any text"
-    )
-    click.echo(f"{len(train):>12,}  train\n{len(valid):>12,}  validation\n{len(test):>12,}  test")
-    for group, (rule, n) in counted.items():
-        click.echo(f"{n:>12,}  users in '{group}': {rule}")
-    click.echo(f"fingerprint {parts.fingerprint[:12]}, prepared in {data.path}")
+    for problem, number in {**data.facts["problems"], **data.facts["warnings"]}.items():
+        click.echo(f"{number:>12,}  {problem}")
+    for head, text in found.items():
+        click.echo(f"{head:14} {text}")
+    click.echo(f"prepared in {data.path}")
+
+
+@command.command("add")
+@click.argument("name")
+@click.option("--interactions", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--items", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Item texts, if any.")
+@click.option("--users", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="User texts, if any.")
+@click.option("--output", type=click.Path(path_type=Path), help="The card to write.  [NAME.yaml]")
+def add(name: str, interactions: Path, items: Path | None, users: Path | None, output: Path | None) -> None:
+    """Make a card for tables of your own (CSV or Parquet): guess their columns, show the guess, write NAME.yaml."""
+    from bench.data.own import make_card
+
+    path = output or Path(f"{name}.yaml")
+    text = make_card(name, interactions, items, users)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        from bench.errors import BenchError
+
+        raise BenchError(f"{path} exists already: remove it or give another --output") from None
+    click.echo(f"{text}\nwritten: {path}. Mend the guess there if it is wrong, then:")
+    click.echo(f"bench run --models pop,ease --dataset {path}")

@@ -17,12 +17,39 @@ RECOMMENDED = ("torch", "transformers", "peft", "recbole", "optuna")
 
 @click.command("doctor")
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--leaks", is_flag=True, help="Instead, check models for knowledge that they must not have.")
+@click.option("--models", help="For --leaks: the models to check.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(results: Path, as_json: bool) -> None:
-    """Say what is installed, what is broken and what this machine can run. Exit status 1 if something is broken."""
+def command(results: Path, leaks: bool, models: str | None, as_json: bool) -> None:
+    """Say what is installed, what is broken and what this machine can run. Exit status 1 if something is broken.
+
+    With --leaks, run models on data on which only a cheat scores above chance, and on data with telling ids.
+    """
+    lines = _leaks(models) if leaks else _health(results)
+    if as_json:
+        keys = ("state", "what", "detail")
+        click.echo(json.dumps([dict(zip(keys, line, strict=True)) for line in lines], indent=2))
+    else:
+        width = max(len(what) for _, what, _ in lines)
+        for state, what, detail in lines:
+            click.echo(f"{state:4} {what:{width}} {detail}")
+    if any(state == "bad" for state, _, _ in lines):
+        raise SystemExit(1)
+
+
+def _leaks(models: str | None) -> list[tuple[str, str, str]]:
+    from bench.errors import BenchError
+    from bench.runs.leaks import check_leaks
+
+    if not models:
+        raise BenchError("--leaks needs --models: name the models to check")
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    return [("ok" if f.passed else "bad", f"{f.model}, {f.check}", f.detail) for f in check_leaks(names)]
+
+
+def _health(results: Path) -> list[tuple[str, str, str]]:
     from bench.data import raw
     from bench.data.catalog import cards
-    from bench.errors import BenchError
     from bench.files import cache_folder
     from bench.runs import machine
     from bench.runs.health import check_plugins
@@ -40,21 +67,13 @@ def command(results: Path, as_json: bool) -> None:
     for health in check_plugins():
         lines.append(("bad" if health.error else "ok", f"plugin {health.name}", health.error or health.distribution))
     for card in cards().values():
-        try:
-            found = raw.find(card, None)
-            places = dict.fromkeys(str(path.parent) for path in found.paths.values())
+        local = raw.find_local(card, None)
+        if local is None:
+            lines.append(("--", f"data {card.name}", f"not here, see 'bench datasets info {card.name}'"))
+        else:
+            places = dict.fromkeys(str(path.parent) for path in local.paths.values())
             lines.append(("ok", f"data {card.name}", f"found in {', '.join(places)}"))
-        except BenchError:
-            lines.append(("--", f"data {card.name}", f"not found, see 'bench datasets info {card.name}'"))
-    if as_json:
-        click.echo(
-            json.dumps([{"state": state, "what": what, "detail": detail} for state, what, detail in lines], indent=2)
-        )
-    else:
-        for state, what, detail in lines:
-            click.echo(f"{state:4} {what:18} {detail}")
-    if any(state == "bad" for state, _, _ in lines):
-        raise SystemExit(1)
+    return lines
 
 
 def _folder(name: str, folder: Path) -> tuple[str, str, str]:

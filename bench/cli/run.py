@@ -23,6 +23,11 @@ def numbers(context: click.Context, parameter: click.Parameter, value: str) -> l
     return found
 
 
+def words(context: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    """``a,b`` as a list."""
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
 def _options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str, Any]]:
     """Config changes by model, from a YAML file and from ``MODEL.KEY=VALUE`` words, which win."""
     try:
@@ -55,10 +60,15 @@ def files(paths: list[Path]) -> str:
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--seeds", default="1", show_default=True, callback=numbers, help="Seeds of the models: 1,2 or 1-5.")
 @click.option("--k", "ks", default="5,10,20", show_default=True, callback=numbers, help="Cut-offs of the metrics.")
-@click.option("--protocol", help="random, colarec; the data set's own if left out.")
+@click.option(
+    "--protocol", help="random, colarec, loo[:K], temporal, kfold[:K], strong or published.  [the data set's]"
+)
 @click.option("--split-seed", type=int, help="Seed of the split; another one is another protocol.")
 @click.option("--history", type=click.Choice(["train", "train+valid"]), help="What is known of a user at test.")
 @click.option("--exclude", type=click.Choice(["train", "train+valid"]), help="What is not recommended at test.")
+@click.option("--candidates", type=click.Choice(["all", "train"]), help="Rank all items, or those seen in train.")
+@click.option("--groups", default="", callback=words, help="More groups: quartiles,deciles,popularity,cold,FILE.csv.")
+@click.option("--strict", is_flag=True, help="Make raw rows that cannot be used an error.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a cell is killed.")
 @click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
@@ -90,7 +100,7 @@ def command(
     store = Store(results)
     with Progress(planned) as progress:
         done = carry_out(planned, store, jobs, progress.tell)
-    fingerprint = planned.task.split.fingerprint
+    fingerprint = planned.cells[0].fingerprint
     everything = [result for result in store.results() if result.cell.fingerprint == fingerprint]
     [table] = tables(everything)
     paths = write(table, store.leaderboards)

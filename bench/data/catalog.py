@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +26,8 @@ class File(_Strict):
     """Where a user gets it."""
     sha256: str | None = None
     """Checksum of the published file."""
+    size: str | None = None
+    """About how much there is to fetch, such as ``44 MB``."""
 
 
 class Source(_Strict):
@@ -38,13 +41,25 @@ class Source(_Strict):
     """An installed Python package that carries the files; it is located, never imported."""
     install: str | None = None
     """The command that installs that package."""
+    by_hand: str | None = None
+    """What a person has to do where a file cannot simply be fetched, such as to log in."""
+    options: dict[str, Any] = {}
+    """Given to the reader as keyword arguments."""
 
 
 class Filters(_Strict):
     """What is dropped before the split, in this order."""
 
+    min_rating: float | None = None
+    """Ratings below this are no interactions."""
+    since: datetime.date | None = None
+    """Interactions before this day (UTC) are dropped."""
+    until: datetime.date | None = None
+    """Interactions on or after this day (UTC) are dropped."""
     duplicates: Literal["first", "last"] = "first"
-    """Which of several interactions of one user with one item stays."""
+    """Which of several interactions of one user with one item stays, by time."""
+    min_text: int = 0
+    """Items whose text has fewer characters are dropped."""
     k_core: int = 0
     """Least number of interactions of every user and every item, enforced until it holds; 0 for none."""
 
@@ -55,6 +70,26 @@ class Counts(_Strict):
     users: int
     items: int
     interactions: int
+    approximate: bool = False
+    """Whether other numbers are worth a warning only, since these were not verified."""
+
+
+class Template(_Strict):
+    """How a text is made of fields. A part whose field is empty is left out with its label."""
+
+    parts: list[str]
+    """Such as ``title {title}``, each with one field in braces."""
+    before: str = ""
+    """Stands before the parts, if there are any."""
+    between: str = " "
+    after: str = ""
+
+
+class Texts(_Strict):
+    """Templates for the column ``text`` of items and users; a published ``text`` is never built anew."""
+
+    item: Template | None = None
+    user: Template | None = None
 
 
 class LongTail(_Strict):
@@ -78,10 +113,13 @@ class Card(_Strict):
     """Ways to get the data; the first whose files are all there is used."""
     filters: Filters = Filters()
     expected: Counts | None = None
-    """Counts that preparing must reproduce exactly."""
-    protocol: str
+    """Counts that preparing must reproduce."""
+    texts: Texts = Texts()
+    """How items and users are described to models that read."""
+    protocol: str = "random"
     """Name of the default protocol."""
-    long_tail: LongTail
+    long_tail: LongTail = LongTail(rule="least-active-share", value=0.2)
+    """Which users are the long tail."""
 
 
 def _cards_file() -> Path:
@@ -91,25 +129,37 @@ def _cards_file() -> Path:
 
 def cards() -> dict[str, Card]:
     """All cards by name, in the order of ``datasets.yaml``."""
-    path = _cards_file()
-    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return _load(_cards_file())
+
+
+def card(name: str) -> Card:
+    """The card of that name, or the one in the file of that name (``….yaml``).
+
+    Raises
+    ------
+    BenchError
+        If there is none, or the file does not hold exactly one valid card.
+    """
+    if name.endswith((".yaml", ".yml")):
+        found = _load(Path(name))
+        if len(found) != 1:
+            raise BenchError(f"{name} holds {len(found)} cards where one is expected")
+        return next(iter(found.values()))
+    known = cards()
+    if name not in known:
+        raise unknown("data set", name, known, "'bench datasets list'")
+    return known[name]
+
+
+def _load(path: Path) -> dict[str, Card]:
     try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(loaded, dict) or not all(isinstance(fields, dict) for fields in loaded.values()):
+            raise BenchError(f"{path}: expected 'name: {{title: …, sources: …}}'")
         return {name: Card(name=name, **fields) for name, fields in loaded.items()}
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BenchError(f"{path}: {where}: {first['msg']}") from error
-
-
-def card(name: str) -> Card:
-    """The card of that name.
-
-    Raises
-    ------
-    BenchError
-        If there is none.
-    """
-    known = cards()
-    if name not in known:
-        raise unknown("data set", name, known, "'bench datasets list'")
-    return known[name]
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        raise BenchError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error

@@ -109,6 +109,21 @@ class Dataset(Texts):
     def interactions(self) -> Interactions:
         return self._interactions("all")
 
+    @property
+    def published_parts(self) -> NDArray[np.int8]:
+        """(n_interactions,) the part of each interaction, as the raw files give it.
+
+        Raises
+        ------
+        BenchError
+            If they do not.
+        """
+        path = self.path / "parts.npy"
+        if not path.is_file():
+            raise BenchError(f"the raw files of '{self.facts['dataset']}' give no split: choose another --protocol")
+        parts: NDArray[np.int8] = np.load(path)
+        return parts
+
 
 class VisibleSplit(Texts):
     """What a worker may see: train, validation, texts."""
@@ -122,8 +137,26 @@ class VisibleSplit(Texts):
         return self._interactions("valid")
 
     def parts(self, names: str) -> Interactions:
-        """The union of the parts that ``names`` lists, such as ``train+valid``."""
-        return merged([self._interactions(name) for name in names.split("+")])
+        """The union of the parts that ``names`` lists, such as ``train+valid``; of held-out users, what is known."""
+        known = [self._interactions("known")] if "known" in self.facts["parts"] else []
+        return merged([*known, *(self._interactions(name) for name in names.split("+"))])
+
+    @cached_property
+    def barred(self) -> NDArray[np.int32]:
+        """Items that nobody may be recommended, since the protocol does not rank them; sorted."""
+        if self.facts["candidates"] == "all":
+            return np.empty(0, np.int32)
+        return np.flatnonzero(np.bincount(self.train.items, minlength=self.n_items) == 0).astype(np.int32)
+
+    def excluded(self, names: str, users: NDArray[np.int64]) -> Interactions:
+        """One row per user of ``users``: what must not be recommended, given the parts that count."""
+        own = self.parts(names).select(users)
+        if not len(self.barred):
+            return own
+        every = np.tile(self.barred, len(users))
+        bounds = np.arange(len(users) + 1) * len(self.barred)
+        barred = Interactions(bounds, every, np.zeros(len(every), np.int64), self.n_items)
+        return merged([barred, own])
 
 
 class HiddenTest(_Folder):

@@ -9,17 +9,32 @@ Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def unique_pairs(users: Ids, items: Ids, keep: str) -> Mask:
-    """Keep the first or last interaction of every (user, item) pair, in the given order of rows.
+def unique_pairs(users: Ids, items: Ids, times: NDArray[np.int64], keep: str) -> Mask:
+    """Keep the ``first`` or ``last`` interaction, by time and then row, of every (user, item) pair.
 
-    ``users`` and ``items`` are (n,) integer ids; ``keep`` is ``first`` or ``last``.
+    ``users``, ``items`` and ``times`` are (n,).
     """
     keys = users * (items.max(initial=0) + 1) + items
-    if keep == "last":
-        keys = keys[::-1]
+    ordered = np.sort(keys)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    mask = np.ones(len(keys), bool)
+    if len(repeated):  # sorting whole rows is slow, and most data sets need none of it
+        rows = np.flatnonzero(np.isin(keys, repeated))
+        mask[rows] = _edges(keys[rows], times[rows], keep)
+    return mask
+
+
+def _edges(keys: Ids, times: NDArray[np.int64], keep: str) -> Mask:
+    order = np.lexsort((times, keys))
+    ordered = keys[order]
+    edge = np.ones(len(keys), bool)
+    if keep == "first":
+        edge[1:] = ordered[1:] != ordered[:-1]
+    else:
+        edge[:-1] = ordered[1:] != ordered[:-1]
     mask = np.zeros(len(keys), bool)
-    mask[np.unique(keys, return_index=True)[1]] = True
-    return mask[::-1] if keep == "last" else mask
+    mask[order[edge]] = True
+    return mask
 
 
 def k_core(users: Ids, items: Ids, k: int) -> Mask:

@@ -1,13 +1,17 @@
-"""Groups of users, by how many train interactions they have: a declared rule each, printed with its n."""
+"""Groups of users and of items: a declared rule each, printed with its n."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contract import Interactions
 from bench.data.catalog import LongTail
+from bench.errors import BenchError, unknown
 
 VERSION = 1
 """Goes up when the rule of any group changes."""
@@ -16,36 +20,130 @@ _BINS = ((0, 4), (5, 9), (10, 19), (20, None))
 
 
 class Group(NamedTuple):
-    """Some of the users."""
+    """Some of the users, or some of the items.
+
+    The metrics of a group of items count only test items of the group as relevant, for users that have one.
+    """
 
     name: str
     rule: str
     """The rule in words."""
     members: NDArray[np.bool_]
-    """(n_users,): who is in it."""
+    """(n_users,) or (n_items,): who is in it."""
+    of: Literal["users", "items"] = "users"
 
 
-def user_groups(train_lengths: NDArray[np.int64], long_tail: LongTail) -> list[Group]:
-    """All users, long tail and head, and activity bins.
+def find_groups(
+    train: Interactions, long_tail: LongTail, user_ids: Sequence[str] = (), families: Sequence[str] = ()
+) -> list[Group]:
+    """All users, long tail and head, activity bins, and the families that are asked for.
 
-    ``train_lengths`` is (n_users,), train interactions per user. For ``least-active-share`` the bound is the length of
-    the user at that share of all users sorted by length; users with the same length are in, so the group can be larger.
+    ``train`` is what a model may know of each user: of held-out users, their known part. A family is a name of
+    :data:`FAMILIES`, or the path of a CSV file with the columns ``user`` (original id) and
+    ``group``, whose values name the groups.
+    """
+    groups = [*long_tail_groups(train.lengths, long_tail), *activity_bins(train.lengths)]
+    for family in families:
+        if family.endswith(".csv"):
+            groups += groups_of_file(Path(family), user_ids)
+        elif family in FAMILIES:
+            groups += FAMILIES[family](train)
+        else:
+            raise unknown("family of groups", family, FAMILIES, "'bench run --help'")
+    return groups
+
+
+def long_tail_groups(lengths: NDArray[np.int64], long_tail: LongTail) -> list[Group]:
+    """All users, long tail and head. ``lengths`` is (n_users,), train interactions per user.
+
+    For ``least-active-share`` the bound is the length of the user at that share of all users sorted by length; users
+    with the same length are in, so the group can be larger.
     """
     if long_tail.rule == "train-at-most":
-        bound = int(long_tail.value)
-        note = ""
+        bound, note = int(long_tail.value), ""
     else:
-        ordered = np.sort(train_lengths)
-        bound = int(ordered[max(0, int(np.ceil(long_tail.value * len(ordered))) - 1)]) if len(ordered) else 0
+        bound = _quantile(lengths, long_tail.value)
         note = f", the least active {long_tail.value:.0%} with ties"
-    tail = train_lengths <= bound
-    groups = [
-        Group("all", "all users", np.ones(len(train_lengths), bool)),
+    tail = lengths <= bound
+    return [
+        Group("all", "all users", np.ones(len(lengths), bool)),
         Group("long tail", f"at most {bound} train interactions{note}", tail),
         Group("head", f"more than {bound} train interactions", ~tail),
     ]
+
+
+def activity_bins(lengths: NDArray[np.int64]) -> list[Group]:
+    """0-4, 5-9, 10-19 and 20 or more train interactions."""
+    groups = []
     for low, high in _BINS:
-        inside = (train_lengths >= low) & (train_lengths <= (high if high is not None else np.inf))
+        inside = (lengths >= low) & (lengths <= (high if high is not None else np.inf))
         name = f"{low}+" if high is None else f"{low}-{high}"
         groups.append(Group(name, f"{name} train interactions", inside))
     return groups
+
+
+def quantile_groups(lengths: NDArray[np.int64], n: int, letter: str) -> list[Group]:
+    """N groups by activity, of equal size but for ties: users with the same length are in the same group."""
+    groups, low = [], -1
+    for i in range(1, n + 1):
+        high = _quantile(lengths, i / n)
+        rule = f"{low + 1} to {high} train interactions" if high > low else "empty by ties"
+        groups.append(Group(f"{letter}{i}", rule, (lengths > low) & (lengths <= high)))
+        low = max(low, high)
+    return groups
+
+
+def popularity_groups(counts: NDArray[np.int64]) -> list[Group]:
+    """The fifth of the items with the most train interactions, ties included, and the others.
+
+    ``counts`` is (n_items,), train interactions per item.
+    """
+    bound = int(np.sort(counts)[::-1][max(0, int(np.ceil(0.2 * len(counts))) - 1)])
+    popular = counts >= bound
+    return [
+        Group("popular items", f"at least {bound} train interactions, the top 20% with ties", popular, "items"),
+        Group("niche items", f"fewer than {bound} train interactions", ~popular, "items"),
+    ]
+
+
+def cold_groups(train: Interactions) -> list[Group]:
+    """Users and items without a train interaction."""
+    counts = np.bincount(train.items, minlength=train.n_items)
+    return [
+        Group("cold users", "no train interaction", train.lengths == 0),
+        Group("cold items", "no train interaction", counts == 0, "items"),
+    ]
+
+
+FAMILIES: dict[str, Callable[[Interactions], list[Group]]] = {
+    "quartiles": lambda train: quantile_groups(train.lengths, 4, "Q"),
+    "deciles": lambda train: quantile_groups(train.lengths, 10, "D"),
+    "popularity": lambda train: popularity_groups(np.bincount(train.items, minlength=train.n_items)),
+    "cold": cold_groups,
+}
+
+
+def groups_of_file(path: Path, user_ids: Sequence[str]) -> list[Group]:
+    """The groups of a user's own CSV file; users that it does not name are in none."""
+    from bench.data.sources.csv import read_csv
+
+    if not path.is_file():
+        raise BenchError(f"the group file {path} does not exist")
+    table = read_csv(path, ["user", "group"], {})
+    number = {user: i for i, user in enumerate(user_ids)}
+    strangers = [user for user in table["user"] if user not in number]
+    if len(strangers) == len(table):
+        raise BenchError(f"{path} names no user of the data set, for instance '{strangers[0] if strangers else ''}'")
+    groups: dict[str, NDArray[np.bool_]] = {}
+    for user, name in zip(table["user"], table["group"], strict=True):
+        members = groups.setdefault(str(name), np.zeros(len(user_ids), bool))
+        if user in number:
+            members[number[user]] = True
+    return [Group(name, f"'{name}' of {path.name}", members) for name, members in sorted(groups.items())]
+
+
+def _quantile(lengths: NDArray[Any], share: float) -> int:
+    """The length of the user at ``share`` of all users sorted by length."""
+    if not len(lengths):
+        return 0
+    return int(np.sort(lengths)[max(0, int(np.ceil(share * len(lengths))) - 1)])

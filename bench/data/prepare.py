@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import shutil
 from pathlib import Path
@@ -13,10 +14,12 @@ import pandas as pd
 import bench.data
 from bench.contract import Interactions
 from bench.data import filters, raw, splits
-from bench.data.catalog import Card
+from bench.data.catalog import Card, Template
 from bench.data.dataset import Dataset, HiddenTest, Split, VisibleSplit, save_interactions
-from bench.data.protocol import Protocol
+from bench.data.order import within_users
+from bench.data.protocol import FoldSplit, HeldOutSplit, LeaveOutSplit, Protocol, RatioSplit, TemporalSplit
 from bench.data.sources import RawData, reader
+from bench.data.texts import fill
 from bench.errors import BenchError
 from bench.files import cache_folder, content_hash, new_folder, tree_hash, write_json
 
@@ -24,8 +27,10 @@ _CODE = tree_hash([Path(path) for path in bench.data.__path__])
 """Prepared data of another version of this package is not used."""
 
 
-def prepare(card: Card, raw_dir: Path | None = None) -> Dataset:
+def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Dataset:
     """The prepared data set of ``card``, made from its raw files if it is not there yet.
+
+    With ``strict``, rows that cannot be used are an error; otherwise they are counted in the facts.
 
     Raises
     ------
@@ -37,55 +42,115 @@ def prepare(card: Card, raw_dir: Path | None = None) -> Dataset:
     key = content_hash({"card": card.model_dump(mode="json"), "files": checksums, "code": _CODE})[:16]
     folder = cache_folder() / "datasets" / f"{card.name}-{key}"
     if not folder.is_dir():
-        data = reader(files.source.reader)(files.paths)
+        data = reader(files.source.reader)(files.paths, **files.source.options)
         with new_folder(folder) as draft:
             _write_dataset(draft, card, data, {"reader": files.source.reader, "checksums": checksums})
-    return Dataset(folder)
+    dataset = Dataset(folder)
+    if strict and (problems := {**dataset.facts["problems"], **dataset.facts["warnings"]}):
+        found = ", ".join(f"{number:,} {what}" for what, number in problems.items())
+        raise BenchError(f"'{card.name}' has {found}: mend the raw files, or go on without --strict")
+    return dataset
 
 
 def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, Any]) -> None:
     table = data.interactions
     if table.empty:
-        raise BenchError(f"'{card.name}': the raw files hold no interaction")
+        found = ", ".join(f"{number:,} {what}" for what, number in data.problems.items()) or "no row at all"
+        raise BenchError(f"'{card.name}': the raw files hold no usable interaction ({found})")
     user_codes, user_ids = pd.factorize(table["user"])
     item_codes, item_ids = pd.factorize(table["item"])
-    log = [("raw rows", len(table))]
-    kept = filters.unique_pairs(user_codes, item_codes, card.filters.duplicates)
-    log.append((f"one per user and item ({card.filters.duplicates})", int(kept.sum())))
-    if card.filters.k_core:
-        kept[kept] = filters.k_core(user_codes[kept], item_codes[kept], card.filters.k_core)
-        log.append((f"{card.filters.k_core}-core", int(kept.sum())))
-    if not kept.any():
-        raise BenchError(f"'{card.name}': no interaction is left after the filters of its card: lower k_core")
-    user_codes, item_codes = user_codes[kept], item_codes[kept]
-    times = table["time"].to_numpy()[kept]
-    users, user_ids = _renumber(user_codes, user_ids.to_numpy(object))
-    items, item_ids = _renumber(item_codes, item_ids.to_numpy(object))
+    users, items, times = user_codes.astype(np.int64), item_codes.astype(np.int64), table["time"].to_numpy()
+    texts = {"item": _texts(data.items, card.texts.item), "user": _texts(data.users, card.texts.user)}
+    kept, steps = _filtered(card, table, users, items, item_ids, texts["item"])
+    users, user_ids = _renumber(users[kept], user_ids.to_numpy(object))
+    items, item_ids = _renumber(items[kept], item_ids.to_numpy(object))
     counts = {"users": len(user_ids), "items": len(item_ids), "interactions": len(users)}
-    if card.expected and counts != card.expected.model_dump():
-        wanted = ", ".join(f"{number:,} {what}" for what, number in card.expected.model_dump().items())
-        got = ", ".join(f"{number:,} {what}" for what, number in counts.items())
-        raise BenchError(f"'{card.name}' has {got}, but its card says {wanted}: are the raw files complete?")
-    order = np.lexsort((times, users))  # stable: ties keep the order of the raw file
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
-    interactions = Interactions(indptr, items[order].astype(np.int32), times[order], len(item_ids))
+    warnings = _check_counts(card, counts)
+    order = within_users(users, times[kept])  # ties keep the order of the raw file
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
+    interactions = Interactions(bounds, items[order].astype(np.int32), times[kept][order], len(item_ids))
     save_interactions(folder, "all", interactions)
-    texts = {"item": _aligned(data.items, item_ids), "user": _aligned(data.users, user_ids)}
-    for what, frame in texts.items():
+    if "part" in table:
+        np.save(folder / "parts.npy", table["part"].to_numpy(np.int8)[kept][order])
+    aligned = {"item": _aligned(texts["item"], item_ids), "user": _aligned(texts["user"], user_ids)}
+    for what, frame in aligned.items():
         frame.to_parquet(folder / f"{what}_texts.parquet")
-    write_json(
-        folder / "facts.json",
-        {
-            "dataset": card.name,
-            **counts,
-            "steps": log,
-            "problems": data.problems,
-            "without_text": int((texts["item"].drop(columns="id") == "").all(axis=1).sum()),
-            "source": source,
-            "interactions_hash": _interactions_hash(interactions, user_ids, item_ids),
-            "texts_hash": content_hash({what: frame.to_dict("list") for what, frame in texts.items()}),
-        },
-    )
+    facts = {
+        "dataset": card.name,
+        **counts,
+        "steps": steps,
+        "problems": data.problems,
+        "warnings": warnings,
+        "without_text": int((aligned["item"].drop(columns="id") == "").all(axis=1).sum()),
+        "source": source,
+        "interactions_hash": _interactions_hash(interactions, user_ids, item_ids),
+        "texts_hash": content_hash({what: frame.to_dict("list") for what, frame in aligned.items()}),
+    }
+    write_json(folder / "facts.json", facts)
+
+
+def _filtered(
+    card: Card, table: pd.DataFrame, users: filters.Ids, items: filters.Ids, item_ids: Any, item_texts: pd.DataFrame
+) -> tuple[filters.Mask, list[tuple[str, int]]]:
+    """What is left of the raw rows (n,), and how many after each step that was asked for."""
+    rules, times = card.filters, table["time"].to_numpy()
+    kept = np.ones(len(table), bool)
+    steps = [("raw rows", len(table))]
+
+    def step(name: str, mask: filters.Mask) -> None:
+        kept[kept] = mask
+        steps.append((name, int(kept.sum())))
+
+    if rules.min_rating is not None:
+        if "rating" not in table:
+            raise BenchError(f"'{card.name}' asks for ratings of {rules.min_rating:g} and more, but has no ratings")
+        step(f"rating {rules.min_rating:g} or more", table["rating"].to_numpy() >= rules.min_rating)
+    if rules.since is not None:
+        step(f"since {rules.since}", times[kept] >= _midnight(rules.since))
+    if rules.until is not None:
+        step(f"before {rules.until}", times[kept] < _midnight(rules.until))
+    pairs = filters.unique_pairs(users[kept], items[kept], times[kept], rules.duplicates)
+    step(f"one per user and item, the {rules.duplicates}", pairs)
+    if rules.min_text:
+        lengths = _aligned(item_texts, item_ids.to_numpy(object)).drop(columns="id").map(len).max(axis=1).to_numpy()
+        step(f"items with {rules.min_text} characters of text", lengths[items[kept]] >= rules.min_text)
+    if rules.k_core:
+        step(f"{rules.k_core}-core", filters.k_core(users[kept], items[kept], rules.k_core))
+    if not kept.any():
+        raise BenchError(f"'{card.name}': no interaction is left after the step '{steps[-1][0]}'")
+    return kept, steps
+
+
+def _midnight(day: datetime.date) -> float:
+    return datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp()
+
+
+def _check_counts(card: Card, counts: dict[str, int]) -> dict[str, int]:
+    """Warnings about approximate counts that are missed by more than a hundredth.
+
+    Raises
+    ------
+    BenchError
+        If exact counts are missed.
+    """
+    if card.expected is None:
+        return {}
+    wanted = card.expected.model_dump(exclude={"approximate"})
+    if card.expected.approximate:
+        off = {what: counts[what] for what, number in wanted.items() if abs(counts[what] - number) > number / 100}
+        return {f"{what} where about {wanted[what]:,} are commonly reported": number for what, number in off.items()}
+    if counts != wanted:
+        told = ", ".join(f"{number:,} {what}" for what, number in wanted.items())
+        got = ", ".join(f"{number:,} {what}" for what, number in counts.items())
+        raise BenchError(f"'{card.name}' has {got}, but its card says {told}: are the raw files complete?")
+    return {}
+
+
+def _texts(fields: pd.DataFrame, template: Template | None) -> pd.DataFrame:
+    """The fields, with the column ``text`` made by the template unless the raw files have one."""
+    if template is None or "text" in fields or not len(fields):
+        return fields
+    return fields.assign(text=fill(template, fields))
 
 
 def _renumber(codes: Any, ids: Any) -> tuple[Any, Any]:
@@ -113,44 +178,71 @@ def _interactions_hash(interactions: Interactions, user_ids: Any, item_ids: Any)
     return digest.hexdigest()
 
 
-def split(dataset: Dataset, protocol: Protocol) -> Split:
-    """Split ``dataset`` by ``protocol``, or find the split that was made before."""
+def split(dataset: Dataset, protocol: Protocol, fold: int | None = None) -> Split:
+    """Split ``dataset`` by ``protocol``, or find the split that was made before.
+
+    ``fold`` is one of ``protocol.folds``. All folds have one fingerprint.
+    """
     facts = dataset.facts
-    key = content_hash(
-        {
-            "dataset": dataset.path.name,
-            "interactions": facts["interactions_hash"],
-            "rules": protocol.rules(),
-            "code": _CODE,
-        }
-    )[:16]
-    name = f"{facts['dataset']}-{key}"
+    identity = [dataset.path.name, facts["interactions_hash"], protocol.rules(), fold, _CODE]
+    name = f"{facts['dataset']}-{content_hash(identity)[:16]}"
     visible, hidden = (cache_folder() / kind / name for kind in ("splits", "tests"))
     if not (visible.is_dir() and hidden.is_dir()):
-        parts = splits.random_ratio(dataset.interactions.indptr, protocol.split.ratios, protocol.split.seed)
+        assigned, parts = _assigned(dataset, protocol, fold)
+        whole = dataset.interactions
+        if protocol.candidates == "train":
+            seen = np.bincount(whole.items[parts == splits.TRAIN], minlength=whole.n_items) > 0
+            parts = np.where((parts == splits.TEST) & ~seen[whole.items], _NOWHERE, parts)
+        rules = protocol.model_dump(mode="json", include={"history", "exclude", "candidates"})
         fingerprint = content_hash(
             {
                 "interactions": facts["interactions_hash"],
-                "parts": hashlib.sha256(parts.tobytes()).hexdigest(),
-                "rules": protocol.model_dump(mode="json", include={"history", "exclude", "candidates"}),
+                "parts": hashlib.sha256(assigned.tobytes()).hexdigest(),
+                "rules": rules,
             }
         )
         common = {key: facts[key] for key in ("dataset", "users", "items")}
         with new_folder(hidden) as draft:
-            _write_parts(draft, dataset.interactions, parts, {"test": splits.TEST}, common)
+            _write_parts(draft, whole, parts, {"test": splits.TEST}, common)
         with new_folder(visible) as draft:
-            visible_parts = {"train": splits.TRAIN, "valid": splits.VALID}
-            _write_parts(draft, dataset.interactions, parts, visible_parts, {**common, "fingerprint": fingerprint})
+            named = {"train": splits.TRAIN, "valid": splits.VALID}
+            if (parts == splits.KNOWN).any():
+                named["known"] = splits.KNOWN
+            told = {**common, "fingerprint": fingerprint, "parts": list(named), "candidates": protocol.candidates}
+            _write_parts(draft, whole, parts, named, told)
             for texts in ("item_texts.parquet", "user_texts.parquet"):
                 shutil.copyfile(dataset.path / texts, draft / texts)
     return Split(VisibleSplit(visible), HiddenTest(hidden))
+
+
+_NOWHERE = -1
+
+
+def _assigned(dataset: Dataset, protocol: Protocol, fold: int | None) -> tuple[splits.Parts, splits.Parts]:
+    """What the fingerprint is made of, and the part of each interaction: the same unless there are folds."""
+    rule, whole = protocol.split, dataset.interactions
+    if isinstance(rule, FoldSplit):
+        assert fold is not None
+        number = splits.folds(whole.indptr, rule.folds, rule.seed)
+        return number, splits.fold_parts(whole.indptr, number, rule.folds, fold)
+    if isinstance(rule, RatioSplit):
+        counts = splits.ratio_counts(whole.lengths, rule.ratios)
+        by_time = rule.order == "time"
+        parts = splits.by_time(whole.indptr, counts) if by_time else splits.at_random(whole.indptr, counts, rule.seed)
+    elif isinstance(rule, LeaveOutSplit):
+        parts = splits.by_time(whole.indptr, splits.leave_out_counts(whole.lengths, rule.k))
+    elif isinstance(rule, TemporalSplit):
+        parts = splits.global_cut(whole.times, rule.ratios)
+    elif isinstance(rule, HeldOutSplit):
+        parts = splits.held_out_users(whole.indptr, rule.user_ratios, rule.known_share, rule.seed)
+    else:
+        parts = dataset.published_parts
+    return parts, parts
 
 
 def _write_parts(
     folder: Path, whole: Interactions, parts: splits.Parts, names: dict[str, int], facts: dict[str, Any]
 ) -> None:
     for name, part in names.items():
-        chosen = parts == part
-        indptr = np.concatenate([[0], np.cumsum(chosen)])[whole.indptr]
-        save_interactions(folder, name, Interactions(indptr, whole.items[chosen], whole.times[chosen], whole.n_items))
+        save_interactions(folder, name, whole.where(parts == part))
     write_json(folder / "facts.json", facts)

@@ -2,39 +2,104 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import BenchError, unknown
 
 Parts = Literal["train", "train+valid"]
+Ratios = tuple[float, float, float]
 
 
-class RatioSplit(BaseModel):
-    """Per user, a share of the interactions for train, validation and test."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["ratio"] = "ratio"
-    order: Literal["random"] = "random"
-    ratios: tuple[float, float, float] = (8, 1, 1)
-    seed: int = 2024
-
-
-class Protocol(BaseModel):
-    """How a data set is split, what a model sees at test, and what it must not recommend."""
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+
+class RatioSplit(_Strict):
+    """Per user, a share of the interactions for train, validation and test."""
+
+    kind: Literal["ratio"] = "ratio"
+    order: Literal["random", "time"] = "random"
+    ratios: Ratios = (8, 1, 1)
+    seed: int = 2024
+
+    def describe(self) -> str:
+        seed = f" (split seed {self.seed})" if self.order == "random" else ""
+        return f"per-user {self.order} {_colons(self.ratios)}{seed}"
+
+
+class LeaveOutSplit(_Strict):
+    """Per user, the newest k for test and the k before for validation; ties in time by row of the raw file."""
+
+    kind: Literal["leave-out"] = "leave-out"
+    k: int = Field(1, ge=1)
+
+    def describe(self) -> str:
+        return f"last {self.k} of each user for test, {self.k} before for validation"
+
+
+class TemporalSplit(_Strict):
+    """Two cuts in time for all users alike."""
+
+    kind: Literal["temporal"] = "temporal"
+    ratios: Ratios = (8, 1, 1)
+
+    def describe(self) -> str:
+        return f"global cuts in time at {_colons(self.ratios)}"
+
+
+class FoldSplit(_Strict):
+    """Cross-validation over the interactions of each user: one fold for test, the next for validation."""
+
+    kind: Literal["fold"] = "fold"
+    folds: int = Field(5, ge=3, le=127)
+    seed: int = 2024
+
+    def describe(self) -> str:
+        return f"{self.folds}-fold cross-validation per user (split seed {self.seed})"
+
+
+class HeldOutSplit(_Strict):
+    """Strong generalisation: validation and test users are not in train."""
+
+    kind: Literal["held-out"] = "held-out"
+    user_ratios: Ratios = (8, 1, 1)
+    known_share: float = Field(0.8, gt=0, lt=1)
+    """Share of a held-out user's interactions that is known when the rest is to be found."""
+    seed: int = 2024
+
+    def describe(self) -> str:
+        shares = f"{_colons(self.user_ratios)}, {self.known_share:.0%} known"
+        return f"held-out users {shares} (split seed {self.seed})"
+
+
+class PredefinedSplit(_Strict):
+    """The parts that the raw files give."""
+
+    kind: Literal["predefined"] = "predefined"
+
+    def describe(self) -> str:
+        return "split as published"
+
+
+Split = Annotated[
+    RatioSplit | LeaveOutSplit | TemporalSplit | FoldSplit | HeldOutSplit | PredefinedSplit, Field(discriminator="kind")
+]
+
+
+class Protocol(_Strict):
+    """How a data set is split, what a model sees at test, and what it must not recommend."""
+
     name: str
-    split: RatioSplit = RatioSplit()
+    split: Split = RatioSplit()
     history: Parts = "train"
     """What a model may know of a user at test; at validation it is always train."""
     exclude: Parts = "train+valid"
     """What must not be recommended at test; at validation it is always train."""
-    candidates: Literal["all"] = "all"
-    """Which items are ranked."""
+    candidates: Literal["all", "train"] = "all"
+    """Which items are ranked: all of the catalogue, or those with a train interaction. With ``train``, test items
+    without one are no test cases."""
 
     def rules(self) -> dict[str, Any]:
         """The protocol without its name: two names for the same rules are the same protocol."""
@@ -42,39 +107,63 @@ class Protocol(BaseModel):
 
     def describe(self) -> str:
         """One line for the head of a table."""
-        ratios = ":".join(f"{ratio:g}" for ratio in self.split.ratios)
         return (
-            f"per-user {self.split.order} {ratios} (split seed {self.split.seed}), history {self.history}, "
-            f"excluding {self.exclude}, ranking {self.candidates} items"
+            f"{self.split.describe()}, history {self.history}, excluding {self.exclude}, ranking "
+            f"{'all items' if self.candidates == 'all' else 'items seen in train'}"
         )
+
+    @property
+    def folds(self) -> list[int | None]:
+        """The folds that make up a whole table: ``[None]`` for a single split."""
+        return list(range(self.split.folds)) if isinstance(self.split, FoldSplit) else [None]
 
 
 PROTOCOLS = {
     "random": Protocol(name="random"),
     "colarec": Protocol(name="colarec", exclude="train"),
+    "loo": Protocol(name="loo", split=LeaveOutSplit(), history="train+valid"),
+    "temporal": Protocol(name="temporal", split=TemporalSplit(), history="train+valid"),
+    "kfold": Protocol(name="kfold", split=FoldSplit()),
+    "strong": Protocol(name="strong", split=HeldOutSplit()),
+    "published": Protocol(name="published", split=PredefinedSplit(), exclude="train"),
 }
-"""Named protocols. ``random`` is RecBole's general setting, ``colarec`` that of Wang et al. (CIKM 2024)."""
+"""Named protocols.
+
+``random`` is RecBole's general setting, ``colarec`` that of Wang et al. (CIKM 2024) on a split of our own and
+``published`` on a split that comes with the data, ``loo`` the leave-one-out of sequential recommendation (Kang &
+McAuley, ICDM 2018), ``temporal`` a global cut, ``strong`` the held-out users of Liang et al. (WWW 2018).
+"""
 
 
 def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protocol:
     """The named protocol, with the given fields (None: as they are) changed.
 
-    Raises
-    ------
-    BenchError
-        For an unknown name or a value that a field does not take.
+    ``NAME:N`` sets the number of ``kfold`` or the k of ``loo``. A changed protocol bears its name with a star.
     """
-    if name not in PROTOCOLS:
-        raise unknown("protocol", name, PROTOCOLS, "'bench run --help'")
-    found = PROTOCOLS[name]
-    update = {field: value for field, value in changes.items() if value is not None}
+    base, _, number = name.partition(":")
+    if base not in PROTOCOLS:
+        raise unknown("protocol", base, PROTOCOLS, "'bench run --help'")
+    found = PROTOCOLS[base]
+    counted = {"kfold": "folds", "loo": "k"}
+    if number and (base not in counted or not number.isdecimal()):
+        raise BenchError(f"'{name}' is no protocol: only kfold:N and loo:N take a number")
+    fields = {counted[base]: int(number)} if number else {}
     if split_seed is not None:
-        update["split"] = found.split.model_copy(update={"seed": split_seed})
-    if not update:
-        return found
-    try:
-        changed = Protocol.model_validate({**dict(found), **update})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BenchError(f"protocol: {first['loc'][0]} = {first['input']!r}: {first['msg']}") from error
-    return changed if changed == found else changed.model_copy(update={"name": f"{name}*"})
+        if "seed" not in type(found.split).model_fields or getattr(found.split, "order", "random") != "random":
+            raise BenchError(f"protocol '{name}' has no random choice that --split-seed could change")
+        fields["seed"] = split_seed
+    update = {field: value for field, value in changes.items() if value is not None}
+    changed = Protocol.model_validate(
+        {
+            **found.model_dump(),
+            **update,
+            "split": {**found.split.model_dump(), **fields},
+            "name": name,
+        }
+    )
+    same = found.model_copy(update={"name": name, "split": changed.split})
+    return changed if changed == same else changed.model_copy(update={"name": f"{name}*"})
+
+
+def _colons(ratios: Ratios) -> str:
+    return ":".join(f"{ratio:g}" for ratio in ratios)

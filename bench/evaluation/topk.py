@@ -33,7 +33,6 @@ def chunk_size(n_items: int, memory_budget: int = MEMORY_BUDGET) -> int:
 
 def rank(
     score: Callable[[NDArray[np.int64]], NDArray[np.float32]],
-    users: NDArray[np.int64],
     exclude: Interactions,
     k: int,
     memory_budget: int = MEMORY_BUDGET,
@@ -43,21 +42,21 @@ def rank(
     Parameters
     ----------
     score
-        Given positions (b,) int64 into ``users`` (not user ids), returns scores (b, n_items) float32, which may be
-        overwritten. Minus infinity means "never recommend".
-    users
-        (n,) user ids; only their number matters here.
+        Given row numbers (b,) int64 of ``exclude``, so positions in the users asked for and not their ids, returns
+        scores (b, n_items) float32, which may be overwritten. Minus infinity means "never recommend".
     exclude
-        n rows; row i is never recommended to ``users[i]``.
+        One row for each user asked for: what must not be recommended.
     k
         Length of the lists. A user with fewer items left gets a short list.
+    memory_budget
+        Bytes of scores held at a time.
 
     Raises
     ------
     ValueError
         If a score is not a number, which means that the model diverged.
     """
-    n, n_items = len(users), exclude.n_items
+    n, n_items = exclude.shape
     items = np.full((n, k), UNFILLED, np.int32)
     scores = np.full((n, k), -np.inf, np.float32)
     size = chunk_size(n_items, memory_budget)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
@@ -60,28 +59,18 @@ def compare(
     metrics = [name for name in table.metrics if name.endswith(f"@{k}")]
     if not metrics:
         raise BenchError(f"no metric at {k} in the results: run the models again with --k {k}")
-    first, second = (_per_user(store, row, metrics) for row in rows)
-    membership = _read(store, rows[0].first.cell_id, [f"group/{group}" for group in table.groups])
     records = []
-    for group, (_, n) in table.groups.items():
-        inside = membership[f"group/{group}"].to_numpy()
-        left, right = first.to_numpy()[inside], second.to_numpy()[inside]
+    for group in table.groups:
+        first, second = (_per_user(store, row, [f"{group}/{metric}" for metric in metrics]) for row in rows)
+        both = first.index.intersection(second.index)
+        left, right = first.loc[both].to_numpy(), second.loc[both].to_numpy()
         interval = bootstrap(left - right)
         for i, metric in enumerate(metrics):
-            records.append(
-                {
-                    "group": group,
-                    "n": n,
-                    "metric": metric,
-                    "a": left[:, i].mean(),
-                    "b": right[:, i].mean(),
-                    "difference": interval.mean[i],
-                    "low": interval.low[i],
-                    "high": interval.high[i],
-                }
-            )
-    seeds = " and ".join(f"{row.seeds} of {row.model}" for row in rows)
-    head = f"A = {a}, B = {b} on {dataset} ({table.name}); seeds: {seeds}; * interval without 0"
+            numbers = {"a": left[:, i].mean(), "b": right[:, i].mean(), "difference": interval.mean[i]}
+            bounds = {"low": interval.low[i], "high": interval.high[i]}
+            records.append({"group": group, "n": len(both), "metric": metric, **numbers, **bounds})
+    runs = " and ".join(f"{len(row.results)} of {row.model}" for row in rows)
+    head = f"A = {a}, B = {b} on {dataset} ({table.name}); runs: {runs}; * interval without 0"
     return Comparison(head, pd.DataFrame(records))
 
 
@@ -91,13 +80,17 @@ def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | N
     if not found:
         raise BenchError(f"no results of '{dataset}' in {store.cells}: make some with 'bench run --dataset {dataset}'")
     rules = [(table, Protocol.model_validate(table.rows[0].first.cell.protocol)) for table in found]
-    chosen = [t for t, rule in rules if rule.name == name and split_seed in (None, rule.split.seed)]
+    chosen = [t for t, rule in rules if rule.name == name and split_seed in (None, _seed(rule))]
     if len(chosen) != 1:
-        which = ", ".join(f"{rule.name} with split seed {rule.split.seed}" for _, rule in rules)
+        which = ", ".join(f"{rule.name} ({rule.split.describe()})" for _, rule in rules)
         raise BenchError(
             f"{len(chosen)} tables of '{dataset}' fit; there are {which}: give --protocol and --split-seed"
         )
     return chosen[0]
+
+
+def _seed(rule: Protocol) -> int | None:
+    return getattr(rule.split, "seed", None)
 
 
 def _row(table: Table, name: str) -> Row:
@@ -111,10 +104,10 @@ def _row(table: Table, name: str) -> Row:
     return fitting[0]
 
 
-def _per_user(store: Store, row: Row, metrics: Sequence[str]) -> pd.DataFrame:
-    """(n_users, metrics), averaged over seeds."""
-    frames = [_read(store, result.cell_id, metrics) for result in row.results]
-    return pd.DataFrame(np.mean([frame.to_numpy(np.float64) for frame in frames], axis=0), columns=list(metrics))
+def _per_user(store: Store, row: Row, columns: Sequence[str]) -> pd.DataFrame:
+    """One row per user of a group, index the user: averages over the runs in which the user has test items."""
+    frames = [_read(store, result.cell_id, ["user", *columns]).dropna() for result in row.results]
+    return pd.concat(frames).groupby("user")[list(columns)].mean()
 
 
 def _read(store: Store, cell_id: str, columns: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import tabulate
 
 from bench.data.protocol import Protocol
 from bench.files import write_text
-from bench.report.table import Table
+from bench.report.table import Row, Table
 from bench.runs.cell import Result
 
 tabulate.MIN_PADDING = 0  # columns as narrow as their content, to stay within 100
@@ -58,7 +58,7 @@ def main(table: Table) -> str:
     metrics = table.main_metrics
     lines = []
     for row in table.rows:
-        name = [row.model, row.first.cell.preset, row.seeds]
+        name = [row.model, row.first.cell.preset, row.seeds if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "failed", *[""] * (len(metrics) + 2)])
             continue
@@ -69,19 +69,39 @@ def main(table: Table) -> str:
     return _markdown(lines, ["model", "preset", "seeds", *metrics, "fit s", "rank s", "MiB"], text_columns=2)
 
 
+def _blocks(names: Sequence[str], columns: int = 70) -> list[list[str]]:
+    """Names in blocks that fit side by side into so many columns."""
+    blocks: list[list[str]] = [[]]
+    width = 0
+    for name in names:
+        cell = max(len(name), 5) + 3
+        if width + cell > columns:
+            blocks.append([])
+            width = 0
+        blocks[-1].append(name)
+        width += cell
+    return blocks
+
+
 def by_group(table: Table) -> str:
-    """The first metric of the main table for each group of users, and its spread over seeds."""
+    """The first metric of the main table for each group of users, and its spread over seeds and folds."""
     metric = table.main_metrics[0]
-    lines = [
-        [
-            row.model,
-            *[_number(row.mean(group, metric)) for group in table.groups],
-            _number(row.spread("all", metric)),
-        ]
-        for row in table.rows
-        if not row.failed
-    ]
-    return _markdown(lines, [metric, *table.groups, "sd of seeds"], text_columns=1) if lines else ""
+    rows = [row for row in table.rows if not row.failed]
+    if not rows:
+        return ""
+    parts = []
+    spread = [_SPREAD] if any(len(row.results) > 1 for row in rows) else []
+    for names in _blocks([*table.groups, *spread]):
+        lines = [[row.model, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
+        parts.append(_markdown(lines, [metric, *names], text_columns=1))
+    return "\n\n".join(parts)
+
+
+_SPREAD = "sd of runs"
+
+
+def _by_group_cell(row: Row, name: str, metric: str) -> str:
+    return _number(row.spread("all", metric) if name == _SPREAD else row.mean(name, metric))
 
 
 def failures(table: Table, root: Path | None = None) -> str:

@@ -21,7 +21,7 @@ _MAIN = ("ndcg", "recall", "mrr", "hit")
 
 @dataclass(frozen=True)
 class Row:
-    """The results of one model with one config, over seeds."""
+    """The results of one model with one config, over runs."""
 
     results: list[Result]
     """The finished ones."""
@@ -52,30 +52,36 @@ class Row:
 
     @property
     def seeds(self) -> int:
-        return len(self.results)
+        """Number of different seeds."""
+        return len({result.cell.seed for result in self.results or self.failures})
+
+    @property
+    def folds(self) -> int:
+        """Number of folds that were tested; 1 if the protocol has none."""
+        return len({result.cell.fold for result in self.results or self.failures})
 
     def values(self, group: str, metric: str) -> list[float]:
-        """The metric of each seed; empty where it was not measured."""
+        """The metric of each run (a seed on a fold); empty where it was not measured."""
         found = (result.groups[group].metrics.get(metric) for result in self.results if group in result.groups)
         return [value for value in found if value is not None]
 
     def mean(self, group: str, metric: str) -> float:
-        """Mean over seeds."""
+        """Mean over runs."""
         values = self.values(group, metric)
         return float(np.mean(values)) if values else math.nan
 
     def spread(self, group: str, metric: str) -> float:
-        """Standard deviation over seeds; not a number for fewer than two."""
+        """Standard deviation over runs; not a number for fewer than two."""
         values = self.values(group, metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
     def user_error(self, group: str, metric: str) -> float:
-        """Standard error of the mean over users, averaged over seeds."""
+        """Standard error of the mean over users, averaged over runs."""
         found = [result.groups[group].errors.get(metric, math.nan) for result in self.results if group in result.groups]
         return float(np.mean(found)) if found else math.nan
 
     def cost(self, phase: str, what: str) -> float:
-        """Mean over seeds of ``seconds`` or ``peak_mib`` of a phase."""
+        """Mean over runs of ``seconds`` or ``peak_mib`` of a phase."""
         found = [getattr(result.phases[phase], what) for result in self.results if phase in result.phases]
         return float(np.mean(found)) if found else math.nan
 
@@ -85,7 +91,7 @@ class Row:
         return max(self.cost(phase, "peak_mib") for phase in PHASES)
 
     def violations(self) -> dict[str, int]:
-        """Sum over seeds, by kind, of what is not zero."""
+        """Sum over runs, by kind, of what is not zero."""
         kinds = sorted({kind for result in self.results for kind in result.violations})
         sums = {kind: sum(result.violations.get(kind, 0) for result in self.results) for kind in kinds}
         return {kind: number for kind, number in sums.items() if number}
@@ -141,8 +147,9 @@ class Table:
             "model": row.model,
             "preset": first.cell.preset,
             "seeds": row.seeds,
+            "folds": row.folds,
             "status": first.status,
-            "failed_seeds": len(row.failures),
+            "failed_runs": len(row.failures),
             "reason": next((result.reason for result in row.failures), "") or "",
             "violations": sum(row.violations().values()),
             "import_seconds": row.cost("import", "seconds"),
@@ -156,7 +163,7 @@ class Table:
         for group in self.groups:
             for metric in self.metrics:
                 record[f"{group}/{metric}"] = row.mean(group, metric)
-                record[f"{group}/{metric}/sd_seeds"] = row.spread(group, metric)
+                record[f"{group}/{metric}/sd_runs"] = row.spread(group, metric)
                 record[f"{group}/{metric}/se_users"] = row.user_error(group, metric)
         return record
 
@@ -171,15 +178,16 @@ class Table:
 def tables(results: Iterable[Result]) -> list[Table]:
     """Sort results into rows and tables.
 
-    A row is made by one version of a model's code, the newest that was run, and of each seed by the newest cell.
+    A row is made by one version of a model's code, the newest that was run; of each fold and seed the newest cell
+    counts.
     """
     grouped: dict[tuple[str, ...], list[Result]] = {}
     for result in sorted(results, key=lambda result: result.created):
         grouped.setdefault(_row_key(result), []).append(result)
     split: dict[tuple[str, ...], list[list[Result]]] = {}
     for key, found in grouped.items():
-        current = {r.cell.seed: r for r in found if r.cell.plugin == found[-1].cell.plugin}
-        split.setdefault(key[:2], []).append([current[seed] for seed in sorted(current)])
+        current = {(r.cell.fold or 0, r.cell.seed): r for r in found if r.cell.plugin == found[-1].cell.plugin}
+        split.setdefault(key[:2], []).append([current[run] for run in sorted(current)])
     return [Table(_ordered(_told_apart(split[key]))) for key in sorted(split)]
 
 

@@ -53,6 +53,8 @@ class Cell(_Record):
     protocol: dict[str, Any]
     fingerprint: str
     """Of the protocol: prepared interactions, split, history, exclusion and candidate rules."""
+    fold: int | None = None
+    """Which fold is tested, if the protocol has folds."""
     seed: int
     device: str
     stopping: Stopping = Stopping()
@@ -69,7 +71,8 @@ class Cell(_Record):
     def label(self) -> str:
         """Model, preset and seed for people."""
         preset = "" if self.preset == "default" else f"@{self.preset}"
-        return f"{self.model}{preset}" + ("" if self.deterministic else f" seed {self.seed}")
+        fold = "" if self.fold is None else f" fold {self.fold}"
+        return f"{self.model}{preset}{fold}" + ("" if self.deterministic else f" seed {self.seed}")
 
 
 class Phase(_Record):

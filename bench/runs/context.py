@@ -53,6 +53,8 @@ class WorkerContext:
         self._best = -np.inf
         self._stale = 0
         self._sample = self._sample_users()
+        self._known = split.parts("train").select(self._sample)
+        self._excluded = split.excluded("train", self._sample)
 
     def _sample_users(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         users = np.flatnonzero(self._split.valid.lengths)
@@ -75,8 +77,7 @@ class WorkerContext:
         stopping = self._stopping
         if self._epoch % stopping.every or not len(self._sample):
             return Validation(None, False, False)
-        known = self._split.train.select(self._sample)
-        found = self._model.recommend(self._sample, known, known, stopping.k)
+        found = self._model.recommend(self._sample, self._known, self._excluded, stopping.k)
         relevant = self._split.valid.select(self._sample)
         score = float(per_user(found.items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
         improved = score > self._best

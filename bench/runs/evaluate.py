@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,23 +47,48 @@ def check(folder: Path, users: NDArray[np.int64], exclude: Interactions, k: int)
 def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[int]) -> dict[str, GroupResult]:
     """Metrics by group from ``lists.parquet``; per-user values go to ``per_user.parquet``.
 
-    Its columns are ``user``, one per ``metric@k``, and for each group the boolean ``group/NAME``.
+    Its columns are ``user`` and, for each group, ``GROUP/METRIC@K``, empty where the user is not in the group.
     """
     lists = pq.read_table(folder / "lists.parquet", columns=["user", "item"])
     users = lists["user"].to_numpy()
-    items = lists["item"].combine_chunks()
-    values = items.flatten().to_numpy().reshape(len(users), -1)
-    scores = metrics.per_user(values, split.hidden.test.select(users), ks)
-    columns = {name: column.astype(np.float32) for name, column in scores.items()}
-    membership = {f"group/{group.name}": group.members[users] for group in groups}
-    table = pa.table({"user": users, **columns, **membership})
-    pq.write_table(table, folder / ".per_user.parquet")
-    (folder / ".per_user.parquet").replace(folder / "per_user.parquet")
+    values = lists["item"].combine_chunks().flatten().to_numpy().reshape(len(users), -1)
+    test = split.hidden.test.select(users)
+    scores = metrics.per_user(values, test, ks)
+    columns: dict[str, Any] = {"user": users}
     results = {}
     for group in groups:
-        inside = group.members[users]
-        n = int(inside.sum())
-        means = {name: float(column[inside].mean()) for name, column in scores.items()} if n else {}
-        errors = {name: float(column[inside].std(ddof=1) / n**0.5) for name, column in scores.items()} if n > 1 else {}
-        results[group.name] = GroupResult(rule=group.rule, n=n, metrics=means, errors=errors)
+        if group.of == "users":
+            inside, own = group.members[users], scores
+        else:
+            relevant = test.where(group.members[test.items])
+            inside = relevant.lengths > 0
+            found = (
+                metrics.per_user(values[inside], relevant.select(np.flatnonzero(inside)), ks) if inside.any() else {}
+            )
+            own = {name: _spread(column, inside) for name, column in found.items()}
+        results[group.name] = _summary(group, inside, own)
+        if inside.any():
+            columns |= {
+                f"{group.name}/{name}": pa.array(column, pa.float32(), mask=~inside) for name, column in own.items()
+            }
+    pq.write_table(pa.table(columns), folder / ".per_user.parquet")
+    (folder / ".per_user.parquet").replace(folder / "per_user.parquet")
     return results
+
+
+def _spread(values: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values of those inside, at their places among all users."""
+    column = np.zeros(len(inside))
+    column[inside] = values
+    return column
+
+
+def _summary(group: Group, inside: NDArray[np.bool_], scores: dict[str, NDArray[np.float64]]) -> GroupResult:
+    n = int(inside.sum())
+    chosen = {name: column[inside] for name, column in scores.items()} if n else {}
+    return GroupResult(
+        rule=group.rule,
+        n=n,
+        metrics={name: float(column.mean()) for name, column in chosen.items()},
+        errors={name: float(column.std(ddof=1) / n**0.5) for name, column in chosen.items()} if n > 1 else {},
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import queue
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -24,11 +24,19 @@ Watch = Callable[[Cell, Event], None]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What all cells of a run on one split share."""
+class Fold:
+    """One split of the data, and what its cells are measured by."""
 
     split: Split
     groups: Sequence[Group]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all cells of a run share."""
+
+    folds: Mapping[int | None, Fold]
+    """By :attr:`Cell.fold`."""
     ks: Sequence[int]
     raw_checksums: dict[str, str]
     limits: Limits
@@ -47,23 +55,24 @@ class _Runner:
         """Everything from an empty folder to a stored result."""
         if self.stopped:
             raise InterruptedError
-        task = self.task
-        users = evaluate.test_users(task.split)
+        task, fold = self.task, self.task.folds[cell.fold]
+        split = fold.split
+        users = evaluate.test_users(split)
         with self.store.draft(cell.id) as folder:
             job = Job(cell, find_model(cell.model).interpreter, folder, task.limits)
             self.jobs.append(job)
             if self.stopped:  # and stop() did not see this job
                 raise InterruptedError
             self.events.put((cell, {"event": "started"}))
-            reason = job.run(task.split.visible, users, task.save_models, lambda event: self.events.put((cell, event)))
+            reason = job.run(split.visible, users, task.save_models, lambda event: self.events.put((cell, event)))
             if self.stopped:
                 raise InterruptedError
             groups, violated = {}, {}
             if reason is None:
-                exclude = task.split.visible.parts(cell.protocol["exclude"]).select(users)
+                exclude = split.visible.excluded(cell.protocol["exclude"], users)
                 try:
                     violated = evaluate.check(folder, users, exclude, cell.list_length)
-                    groups = evaluate.measure(folder, task.split, task.groups, task.ks)
+                    groups = evaluate.measure(folder, split, fold.groups, task.ks)
                 except BenchError as error:
                     reason = one_line(error)
             for name in ("items.npy", "scores.npy", "users.npy", "job.json"):

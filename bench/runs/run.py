@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.catalog import card as find_card
 from bench.data.dataset import Dataset
-from bench.data.groups import user_groups
+from bench.data.groups import find_groups
 from bench.data.prepare import prepare, split
 from bench.data.protocol import Protocol
 from bench.data.protocol import protocol as find_protocol
@@ -18,7 +19,7 @@ from bench.plugins import find_model
 from bench.runs import evaluate, machine
 from bench.runs.cell import Cell, PluginVersion, Result
 from bench.runs.describe import Request, describe
-from bench.runs.execute import Task, Watch, execute
+from bench.runs.execute import Fold, Task, Watch, execute
 from bench.runs.job import Limits
 from bench.runs.store import Store
 
@@ -48,6 +49,9 @@ def plan(
     split_seed: int | None = None,
     history: str | None = None,
     exclude: str | None = None,
+    candidates: str | None = None,
+    groups: Sequence[str] = (),
+    strict: bool = False,
     seeds: Sequence[int] = (1,),
     ks: Sequence[int] = (5, 10, 20),
     raw_dir: Path | str | None = None,
@@ -71,13 +75,18 @@ def plan(
     if strangers := set(chosen) - {request.model for request in requests}:
         raise BenchError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
     card = find_card(dataset)
-    rules = find_protocol(protocol or card.protocol, split_seed, history=history, exclude=exclude)
+    rules = find_protocol(
+        protocol or card.protocol, split_seed, history=history, exclude=exclude, candidates=candidates
+    )
     described = describe([Request(r.model, r.preset, chosen.get(r.model)) for r in requests])
-    data = prepare(card, Path(raw_dir) if raw_dir is not None else None)
-    parts = split(data, rules)
+    data = prepare(card, Path(raw_dir) if raw_dir is not None else None, strict)
+    user_ids = data.user_texts()["id"].tolist()
+    folds = {}
+    for fold in rules.folds:
+        parts = split(data, rules, fold)
+        folds[fold] = Fold(parts, find_groups(parts.visible.parts("train"), card.long_tail, user_ids, groups))
     task = Task(
-        split=parts,
-        groups=user_groups(parts.visible.train.lengths, card.long_tail),
+        folds=folds,
         ks=sorted(set(ks)),
         raw_checksums=data.facts["source"]["checksums"],
         limits=Limits(timeout, int(memory_limit * 2**30) if memory_limit else None, max(1, machine.cores() // jobs)),
@@ -89,7 +98,7 @@ def plan(
         version = PluginVersion(
             distribution=plugin.distribution, version=plugin.version, source_hash=plugin.source_hash()
         )
-        for seed in [0] if model.deterministic else seeds:
+        for fold, seed in itertools.product(folds, [0] if model.deterministic else seeds):
             cell = Cell(
                 model=model.model,
                 preset=model.preset,
@@ -99,7 +108,8 @@ def plan(
                 dataset=card.name,
                 texts_hash=data.facts["texts_hash"],
                 protocol=rules.model_dump(mode="json"),
-                fingerprint=parts.fingerprint,
+                fingerprint=folds[fold].split.fingerprint,
+                fold=fold,
                 seed=seed,
                 device=machine.device(device),
                 time_budget=time_budget,
@@ -127,13 +137,14 @@ def carry_out(plan: Plan, store: Store, jobs: int, watch: Watch) -> list[Result]
 def _up_to_date(result: Result, task: Task, store: Store) -> Result:
     """The result with all metrics and groups that are asked for, measured anew from the stored lists if need be."""
     measured = result.groups["all"].metrics
-    declared = {group.name: group.rule for group in task.groups}
-    known = {name: group.rule for name, group in result.groups.items()}
-    if result.versions == evaluate.VERSIONS and known == declared and all(f"ndcg@{k}" in measured for k in task.ks):
+    fold = task.folds[result.cell.fold]
+    known = {(name, group.rule) for name, group in result.groups.items()}
+    complete = {(group.name, group.rule) for group in fold.groups} <= known
+    if result.versions == evaluate.VERSIONS and complete and all(f"ndcg@{k}" in measured for k in task.ks):
         return result
     ks = sorted({int(name.split("@")[1]) for name in measured} | set(task.ks))
     folder = store.path(result.cell_id)
-    groups = evaluate.measure(folder, task.split, task.groups, ks)
+    groups = evaluate.measure(folder, fold.split, fold.groups, ks)
     renewed = result.model_copy(update={"groups": groups, "versions": evaluate.VERSIONS})
     store.replace(renewed)
     return renewed
@@ -155,8 +166,9 @@ def run(
     jobs
         Cells at a time; the machine's cores are shared among them.
     choices
-        ``options``: config changes by model name; ``protocol``, ``split_seed``, ``history``, ``exclude``: see
-        :mod:`bench.data.protocol`; ``seeds``: of the models, default ``(1,)``; ``ks``: cut-offs, default
+        ``options``: config changes by model name; ``protocol``, ``split_seed``, ``history``, ``exclude``,
+        ``candidates``: see :mod:`bench.data.protocol`; ``groups``: see :mod:`bench.data.groups`; ``strict``: bad raw
+        rows are errors; ``seeds``: of the models, default ``(1,)``; ``ks``: cut-offs, default
         ``(5, 10, 20)``; ``raw_dir``: folder of raw files; ``device``: ``auto``, ``cpu``, ``cuda``, …; ``timeout``:
         seconds after which a cell is killed; ``time_budget``: seconds that a model may train, which it ends in good
         order; ``memory_limit``: GiB of address space of a worker; ``save_models``: keep trained models in their cells.

@@ -91,11 +91,13 @@ def run(folder: Path, job: dict[str, Any], emit: Emit) -> None:
 
 def _recommend(folder: Path, model: Model, split: VisibleSplit, cell: Cell, emit: Emit) -> None:
     users = np.load(folder / "users.npy")
-    history, exclude = (split.parts(cell.protocol[use]) for use in ("history", "exclude"))
+    history = split.parts(cell.protocol["history"])
     items, scores = [], []
     for start in range(0, len(users), _USERS_AT_ONCE):
         some = users[start : start + _USERS_AT_ONCE]
-        found = model.recommend(some, history.select(some), exclude.select(some), cell.list_length)
+        found = model.recommend(
+            some, history.select(some), split.excluded(cell.protocol["exclude"], some), cell.list_length
+        )
         items.append(np.asarray(found[0]))
         scores.append(np.asarray(found[1]))
         emit("progress", done=min(start + _USERS_AT_ONCE, len(users)), total=len(users), unit="user")

@@ -1,7 +1,8 @@
 """Readers of raw formats: files in, one plain table of interactions and one each of item and user texts out.
 
-A reader is a function ``read(files) -> RawData``, where ``files`` maps the roles of the card to paths. It parses and
-nothing else: no filter, no renumbering. A plugin brings another one through the hook ``bench_source``.
+A reader is a function ``read(files, **options) -> RawData``, where ``files`` maps the roles of the card to paths and
+the options are those of the card. It parses and nothing else: no filter, no renumbering. A plugin brings another one
+through the hook ``bench_source``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +21,17 @@ import pandas as pd
 from bench.errors import BenchError, unknown
 from bench.plugins import plugin_source
 
-Reader = Callable[[Mapping[str, Path]], "RawData"]
+Reader = Callable[..., "RawData"]
+"""``reader(files: Mapping[str, Path], **options) -> RawData``."""
 
 _READERS = {
     "movielens-100k": "bench.data.sources.movielens:read_100k",
-    "recbole-atomic": "bench.data.sources.recbole_atomic:read",
+    "movielens-1m": "bench.data.sources.movielens:read_1m",
+    "recbole-100k": "bench.data.sources.recbole_atomic:read_100k",
     "amazon-2014": "bench.data.sources.amazon:read",
+    "food.com": "bench.data.sources.foodcom:read",
+    "colarec-release": "bench.data.sources.colarec:read",
+    "table": "bench.data.sources.table:read",
 }
 
 
@@ -34,7 +40,8 @@ class RawData:
     """What a reader found, with original ids as strings."""
 
     interactions: pd.DataFrame
-    """Columns ``user`` str, ``item`` str, ``time`` int64 (seconds since 1970), in the order of the raw file."""
+    """Columns ``user`` str, ``item`` str, ``time`` int64 (seconds since 1970), in the order of the raw file; perhaps
+    ``rating`` float, and ``part`` (:data:`bench.data.splits.TRAIN` and so on) where the split is published."""
     items: pd.DataFrame
     """Column ``id`` str, unique, and one str column per text field, missing as ``""``."""
     users: pd.DataFrame
@@ -81,3 +88,41 @@ def seconds(column: pd.Series, path: Path) -> pd.Series:
         return column.astype("float64").astype("int64")
     except ValueError as error:
         raise cut_off(path, error) from error
+
+
+def count(problems: dict[str, int], reason: str, number: int = 1) -> None:
+    """Add to the rows that could not be used."""
+    if number:
+        problems[reason] = problems.get(reason, 0) + number
+
+
+def sound(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
+    """The interactions with a user, an item and a time; others are counted.
+
+    ``time`` may be of any kind: numbers are seconds since 1970, or milliseconds if they are that large, texts are
+    dates. Afterwards it is int64.
+    """
+    named = (table["user"] != "") & (table["item"] != "") & table["user"].notna() & table["item"].notna()
+    count(problems, "rows without a user or item", int((~named).sum()))
+    times = _seconds(table["time"])
+    timed = times.notna() & (times >= 0) & (times < _LATEST)
+    count(problems, "rows whose time is missing, negative or no time", int((named & ~timed).sum()))
+    kept = named & timed
+    result = table[kept].assign(time=times[kept].astype("int64"))
+    if "rating" in result:
+        rating = pd.to_numeric(result["rating"], errors="coerce")
+        count(problems, "rows whose rating is no number", int(rating.isna().sum()))
+        result = result.assign(rating=rating)[rating.notna()]
+    return result.reset_index(drop=True)
+
+
+_LATEST = 4e9
+"""Seconds since 1970, in the year 2096; what is later must be milliseconds."""
+
+
+def _seconds(times: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(times, errors="coerce")
+    if numbers.isna().all() and len(times):
+        days = pd.to_datetime(times, errors="coerce", utc=True, format="mixed")
+        return (days - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    return numbers.where(numbers < _LATEST, numbers / 1000)

@@ -1,8 +1,7 @@
-"""MovieLens 100K as published: a zip of ``u.data``, ``u.item`` and ``u.user``, latin-1."""
+"""MovieLens 100K and 1M as published: a zip of tables in latin-1."""
 
 from __future__ import annotations
 
-import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData, cut_off, seconds
+from bench.data.sources import RawData, count, cut_off, sound
 from bench.errors import BenchError
 
 _GENRES = (
@@ -19,43 +18,103 @@ _GENRES = (
 )  # fmt: skip
 
 
+_AGES = {
+    "1": "under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55", "56": "56 or older",
+}  # fmt: skip
+
+_OCCUPATIONS = (
+    "other", "academic/educator", "artist", "clerical/admin", "college/grad student", "customer service",
+    "doctor/health care", "executive/managerial", "farmer", "homemaker", "K-12 student", "lawyer", "programmer",
+    "retired", "sales/marketing", "scientist", "self-employed", "technician/engineer", "tradesman/craftsman",
+    "unemployed", "writer",
+)  # fmt: skip
+
+_LARGEST = 2**30
+"""Bytes of a member, unpacked."""
+
+GENDERS = {"M": "male", "F": "female"}
+
+
 def read_100k(files: Mapping[str, Path]) -> RawData:
     """Read role ``archive``. Item fields: title, year, genres. User fields: age, gender, occupation."""
-    path = files["archive"]
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {Path(name).name: name for name in archive.namelist()}
-            missing = {"u.data", "u.item", "u.user"} - set(members)
-            if missing:
-                raise BenchError(f"{path} has no member {', '.join(sorted(missing))}: is it another archive?")
-            data, item, user = (archive.read(members[name]) for name in ("u.data", "u.item", "u.user"))
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise cut_off(path, error) from error
-    interactions = _table(data, "\t", ["user", "item", "rating", "time"], path)
-    columns = ["id", "title", "released", "video", "url", *_GENRES]
-    items = _table(item, "|", columns, path)
+    data, item, user = _members(files["archive"], ("u.data", "u.item", "u.user"))
+    problems: dict[str, int] = {}
+    interactions = _table(data, "\t", ["user", "item", "rating", "time"], problems)
+    items = _table(item, "|", ["id", "title", "released", "video", "url", *_GENRES], problems)
+    users = _table(user, "|", ["id", "age", "gender", "occupation", "zip"], problems)
     flags = items[list(_GENRES)].to_numpy() == "1"
-    titles = items["title"].str.extract(r"^(?P<title>.*?)(?: \((?P<year>\d{4})\))?\s*$").fillna("")
-    users = _table(user, "|", ["id", "age", "gender", "occupation", "zip"], path)
+    genres = [", ".join(genre for genre, on in zip(_GENRES, row, strict=True) if on) for row in flags]
     return RawData(
-        interactions=interactions.assign(time=seconds(interactions["time"], path)).drop(columns="rating"),
-        items=pd.DataFrame(
+        interactions=sound(interactions, problems),
+        items=_films(items, genres),
+        users=pd.DataFrame(
             {
-                "id": items["id"],
-                "title": titles["title"],
-                "year": titles["year"],
-                "genres": [", ".join(genre for genre, on in zip(_GENRES, row, strict=True) if on) for row in flags],
+                "id": users["id"],
+                "gender": users["gender"].map(GENDERS).fillna(""),
+                "age": users["age"],
+                "age_group": age_groups(users["age"]),
+                "occupation": users["occupation"],
             }
         ),
-        users=users.drop(columns="zip"),
+        problems=problems,
     )
 
 
-def _table(content: bytes, separator: str, columns: list[str], path: Path) -> pd.DataFrame:
+def read_1m(files: Mapping[str, Path]) -> RawData:
+    """Read role ``archive``. Item fields: title, year, genres. User fields: gender, age_group, occupation."""
+    data, item, user = _members(files["archive"], ("ratings.dat", "movies.dat", "users.dat"))
+    problems: dict[str, int] = {}
+    interactions = _table(data, "::", ["user", "item", "rating", "time"], problems)
+    items = _table(item, "::", ["id", "title", "genres"], problems)
+    users = _table(user, "::", ["id", "gender", "age", "occupation", "zip"], problems)
+    occupations = {str(number): name for number, name in enumerate(_OCCUPATIONS)}
+    return RawData(
+        interactions=sound(interactions, problems),
+        items=_films(items, [", ".join(genres.split("|")) for genres in items["genres"]]),
+        users=pd.DataFrame(
+            {
+                "id": users["id"],
+                "gender": users["gender"].map(GENDERS).fillna(""),
+                "age_group": users["age"].map(_AGES).fillna(""),
+                "occupation": users["occupation"].map(occupations).fillna(""),
+            }
+        ),
+        problems=problems,
+    )
+
+
+def age_groups(ages: pd.Series) -> pd.Series:
+    """Ages in years as the groups that MovieLens 1M uses."""
+    bounds = [-1, *(int(bound) - 1 for bound in list(_AGES)[1:]), 200]
+    return (
+        pd.cut(pd.to_numeric(ages, errors="coerce"), bounds, labels=list(_AGES.values()))
+        .astype("str")
+        .replace("nan", "")
+    )
+
+
+def _films(items: pd.DataFrame, genres: list[str]) -> pd.DataFrame:
+    titles = items["title"].str.extract(r"^(?P<title>.*?)(?: \((?P<year>\d{4})\))?\s*$").fillna("")
+    return pd.DataFrame({"id": items["id"], "title": titles["title"], "year": titles["year"], "genres": genres})
+
+
+def _members(path: Path, names: tuple[str, ...]) -> list[bytes]:
     try:
-        return pd.read_csv(
-            io.BytesIO(content), sep=separator, names=columns, dtype=str, encoding="latin-1", keep_default_na=False,
-            quoting=3,
-        )  # fmt: skip
-    except pd.errors.ParserError as error:
-        raise BenchError(f"{path}: {error}") from error
+        with zipfile.ZipFile(path) as archive:
+            members = {Path(name).name: name for name in archive.namelist()}
+            missing = set(names) - set(members)
+            if missing:
+                raise BenchError(f"{path} has no member {', '.join(sorted(missing))}: is it another archive?")
+            large = [name for name in names if archive.getinfo(members[name]).file_size > _LARGEST]
+            if large:
+                raise BenchError(f"{path}: {large[0]} is larger than any MovieLens table: is it another archive?")
+            return [archive.read(members[name]) for name in names]
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise cut_off(path, error) from error
+
+
+def _table(content: bytes, separator: str, columns: list[str], problems: dict[str, int]) -> pd.DataFrame:
+    rows = [line.split(separator) for line in content.decode("latin-1").splitlines() if line]
+    whole = [row for row in rows if len(row) == len(columns)]
+    count(problems, "rows with too few or too many fields", len(rows) - len(whole))
+    return pd.DataFrame(whole, columns=columns, dtype="str")

@@ -7,31 +7,39 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData, seconds
-from bench.errors import BenchError
-
-_NAMES = {"user_id": "user", "item_id": "item", "timestamp": "time"}
-_TEXT_NAMES = {"user_id": "id", "item_id": "id", "movie_title": "title", "release_year": "year", "class": "genres"}
+from bench.data.sources import RawData, sound
+from bench.data.sources.csv import read_csv
+from bench.data.sources.movielens import GENDERS, age_groups
 
 
-def read(files: Mapping[str, Path]) -> RawData:
-    """Read roles ``interactions``, ``items`` and ``users``. Zip codes are left out."""
-    interactions = _table(files["interactions"]).rename(columns=_NAMES)
-    missing = {"user", "item", "time"} - set(interactions.columns)
-    if missing:
-        raise BenchError(f"{files['interactions']} has no column for {', '.join(sorted(missing))}")
-    users = _table(files["users"]).rename(columns=_TEXT_NAMES)
-    items = _table(files["items"]).rename(columns=_TEXT_NAMES)
+def read_100k(files: Mapping[str, Path]) -> RawData:
+    """Read roles ``interactions``, ``items`` and ``users`` of the MovieLens 100K that RecBole carries.
+
+    The fields are those of :func:`bench.data.sources.movielens.read_100k`.
+    """
+    problems: dict[str, int] = {}
+    columns = {"user_id:token": "user", "item_id:token": "item", "rating:float": "rating", "timestamp:float": "time"}
+    table = read_csv(files["interactions"], list(columns), problems, numbers=["rating:float", "timestamp:float"])
+    fields = {
+        "item_id:token": "id",
+        "movie_title:token_seq": "title",
+        "release_year:token": "year",
+        "class:token_seq": "genres",
+    }
+    items = read_csv(files["items"], list(fields), problems).rename(columns=fields)
+    profile = {"user_id:token": "id", "gender:token": "gender", "age:token": "age", "occupation:token": "occupation"}
+    users = read_csv(files["users"], list(profile), problems).rename(columns=profile)
     return RawData(
-        interactions=interactions[["user", "item"]].assign(time=seconds(interactions["time"], files["interactions"])),
+        interactions=sound(table.rename(columns=columns), problems),
         items=items.assign(genres=items["genres"].str.replace(" ", ", ")),
-        users=users.drop(columns="zip_code", errors="ignore"),
+        users=pd.DataFrame(
+            {
+                "id": users["id"],
+                "gender": users["gender"].map(GENDERS).fillna(""),
+                "age": users["age"],
+                "age_group": age_groups(users["age"]),
+                "occupation": users["occupation"],
+            }
+        ),
+        problems=problems,
     )
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=3, encoding="utf-8")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: {error}: install recbole again") from error
-    return table.rename(columns=lambda name: name.split(":")[0])

@@ -60,7 +60,7 @@ class EASE:
     ) -> Recommendations:
         """Scores are the sums of the weights from the items of the history."""
         x = matrix(history)
-        return rank(lambda rows: x[rows] @ self.weights, users, exclude, k)
+        return rank(lambda rows: x[rows] @ self.weights, exclude, k)
 
     def save(self, folder: Path) -> None:
         """One array."""

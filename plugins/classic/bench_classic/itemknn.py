@@ -62,7 +62,7 @@ class ItemKNN:
     ) -> Recommendations:
         """Items without a neighbour in the history score 0 and come last, by item index."""
         x = matrix(history)
-        return rank(lambda rows: (x[rows] @ self.similarity).toarray(), users, exclude, k)
+        return rank(lambda rows: (x[rows] @ self.similarity).toarray(), exclude, k)
 
     def save(self, folder: Path) -> None:
         """The sparse similarities."""

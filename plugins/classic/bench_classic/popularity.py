@@ -36,7 +36,7 @@ class Popularity:
         self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
     ) -> Recommendations:
         """The most popular items that are not excluded."""
-        return rank(lambda rows: np.tile(self.counts, (len(rows), 1)), users, exclude, k)
+        return rank(lambda rows: np.tile(self.counts, (len(rows), 1)), exclude, k)
 
     def save(self, folder: Path) -> None:
         """One array."""
@@ -74,7 +74,7 @@ class Random:
             generators = (np.random.default_rng((self.seed, int(user))) for user in users[rows])
             return np.stack([generator.random(exclude.n_items, dtype=np.float32) for generator in generators])
 
-        return rank(score, users, exclude, k)
+        return rank(score, exclude, k)
 
     def save(self, folder: Path) -> None:
         """One number."""

@@ -46,7 +46,7 @@ class RecBoleModel:
 
         Sequential models, autoencoders and SimpleX read ``history``; the others know a user by id, from train.
         """
-        return rank(score_all(self._built, users, history), users, exclude, k)
+        return rank(score_all(self._built, users, history), exclude, k)
 
     def save(self, folder: Path) -> None:
         """Write ``state.pt`` (tensors only), the train arrays and ``facts.json``."""

@@ -36,7 +36,7 @@ class Healthy:
         pass
 
     def recommend(self, users, history, exclude, k):
-        found = rank(lambda rows: np.tile(self.counts, (len(rows), 1)), users, exclude, k)
+        found = rank(lambda rows: np.tile(self.counts, (len(rows), 1)), exclude, k)
         return self.spoilt(found, exclude)
 
     def spoilt(self, found, exclude):

@@ -1,0 +1,42 @@
+"""The Cell Phones data as the authors of ColaRec (Wang et al., CIKM 2024) released it: split, texts and identifiers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from bench.data.sources import RawData, no_users, opened, sound
+from bench.data.sources.csv import read_csv
+from bench.data.splits import TEST, TRAIN, VALID
+from bench.errors import BenchError
+
+
+def read(files: Mapping[str, Path]) -> RawData:
+    """Read roles ``corpus``, ``train``, ``valid`` and ``test``.
+
+    Item fields: ``text``, verbatim, and ``gid``, the published identifier as numbers with spaces. Only train has times;
+    validation, then test, follow at the newest time of all.
+    """
+    problems: dict[str, int] = {}
+    train = read_csv(files["train"], ["user_id", "item_id", "time"], problems, numbers=["time"])
+    newest = pd.to_numeric(train["time"], errors="coerce").max()
+    tables = [train.assign(part=TRAIN)]
+    for role, part in (("valid", VALID), ("test", TEST)):
+        tables.append(read_csv(files[role], ["user_id", "item_id"], problems).assign(time=newest, part=part))
+    interactions = pd.concat(tables, ignore_index=True).rename(columns={"user_id": "user", "item_id": "item"})
+    try:
+        with opened(files["corpus"]) as file:
+            corpus = json.load(file)
+        items = pd.DataFrame(
+            {
+                "id": [str(item["atom_id"]) for item in corpus.values()],
+                "text": [str(item["content"]) for item in corpus.values()],
+                "gid": [" ".join(str(int(code)) for code in item["cid"]) for item in corpus.values()],
+            }
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchError(f"{files['corpus']} is not the released corpus ({error}): fetch it again") from error
+    return RawData(sound(interactions, problems), items, no_users(), problems)

@@ -1,0 +1,59 @@
+"""Live statistics of a data set, as lines for people."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+
+from bench.contract import Interactions
+from bench.data.catalog import Card
+from bench.data.dataset import Dataset
+from bench.data.groups import find_groups
+from bench.data.prepare import split
+from bench.data.protocol import Protocol
+
+
+def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, str]:
+    """Sizes, history lengths, texts and time span; of the first split of ``protocol`` its parts, cold items, groups."""
+    whole = dataset.interactions
+    density = len(whole) / max(1, whole.n_users * whole.n_items)
+    first, last = whole.times.min(), whole.times.max()
+    found = {
+        "size": f"{whole.n_users:,} users, {whole.n_items:,} items, {len(whole):,} interactions, density {density:.3%}",
+        "per user": _quantiles(whole.lengths),
+        "per item": _quantiles(np.bincount(whole.items, minlength=whole.n_items)),
+        "time": f"{_day(first)} to {_day(last)}" if last > first else "not known",
+    }
+    for what, texts in (("item texts", dataset.item_texts()), ("user texts", dataset.user_texts())):
+        share = (texts.drop(columns="id") != "").mean()
+        found[what] = ", ".join(f"{name} {part:.1%}" for name, part in share.items()) or "none"
+    parts = split(dataset, protocol, protocol.folds[0])
+    train, valid, test = parts.visible.train, parts.visible.valid, parts.hidden.test
+    sizes = f"{len(train):,} train, {len(valid):,} validation, {len(test):,} test"
+    found["split"] = f"{protocol.describe()}: {sizes}"
+    short = int((whole.lengths < 3).sum())
+    found["short users"] = f"{short:,} with fewer than three interactions (one: train; two: train and test)"
+    seen = np.bincount(train.items, minlength=train.n_items) > 0
+    cold = [f"{_cold(part, seen):,} in {name}" for name, part in (("validation", valid), ("test", test))]
+    found["cold items"] = f"{int((~seen).sum()):,} without train interaction; interactions with them: {', '.join(cold)}"
+    for group in find_groups(parts.visible.parts("train"), card.long_tail):
+        found[f"  {group.name}"] = f"{int(group.members.sum()):,} users: {group.rule}"
+    found["fingerprint"] = parts.fingerprint[:12]
+    return found
+
+
+def _quantiles(lengths: np.ndarray) -> str:
+    shares = (0, 0.25, 0.5, 0.75, 0.95, 1)
+    values = np.quantile(lengths, shares)
+    return ", ".join(
+        f"{name} {value:g}" for name, value in zip(("min", "25%", "50%", "75%", "95%", "max"), values, strict=True)
+    )
+
+
+def _day(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).date().isoformat()
+
+
+def _cold(part: Interactions, seen: np.ndarray) -> int:
+    return int((~seen[part.items]).sum())

@@ -1,0 +1,183 @@
+"""Does a model, or the harness, know what it must not know? Checks on data made for the purpose.
+
+- *Canary*: every user interacts with random items, so nobody can foresee the test items, nor tell the validation items
+  from others without having learnt them. More hits than chance allows mean that they were seen.
+- *Relabelling*: the same data under telling ids (a user's items follow each other) and under random ones. A model that
+  does better under the first reads the ids.
+- *Parts*: no test pair lies in what the worker is given, and no validation pair in train.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
+from bench.contract import Interactions
+from bench.data.dataset import Split
+from bench.evaluation.metrics import hit_matrix
+from bench.runs.cell import Result
+from bench.runs.execute import Watch
+from bench.runs.run import Plan, carry_out, plan
+from bench.runs.store import Store
+
+K = 10
+SIGMAS = 5.0
+"""Hits that far above chance (standard deviations) are no chance."""
+
+ID_GAIN = 0.05
+"""Gain of NDCG@10 by telling ids that is more than noise, beside three times the noise of seeds."""
+
+_USERS, _ITEMS, _LENGTH = 1500, 400, 12
+
+
+class Finding(NamedTuple):
+    """The outcome of one check of one model."""
+
+    model: str
+    check: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class _Run:
+    plan: Plan
+    results: list[Result]
+    store: Store
+
+    @property
+    def split(self) -> Split:
+        return self.plan.task.folds[None].split
+
+
+def check_leaks(
+    models: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None = None, watch: Watch | None = None
+) -> list[Finding]:
+    """Run every model on the canary and under both labellings, and judge.
+
+    Raises
+    ------
+    BenchError
+        For an unknown model or config key. A model that fails to run is a finding.
+    """
+    findings = []
+    with tempfile.TemporaryDirectory(prefix="bench-leaks-") as folder:
+        root = Path(folder)
+        canary = _run(root, "canary", _random_pairs(), models, options, watch)
+        findings += [Finding("(harness)", "parts", *_parts(canary.split))]
+        for result in canary.results:
+            findings += _judge_canary(canary, result)
+        telling = _telling_pairs()
+        order = np.random.default_rng(7).permutation(_ITEMS)
+        runs = [
+            _run(root, "telling-ids", telling, models, options, watch, seeds=(1, 2)),
+            _run(root, "random-ids", (telling[0], order[telling[1]]), models, options, watch, seeds=(1, 2)),
+        ]
+        for name in dict.fromkeys(result.cell.model for result in canary.results):
+            findings.append(_judge_labels(name, *runs))
+    return findings
+
+
+def _random_pairs() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    rng = np.random.default_rng(1)
+    items = np.argsort(rng.random((_USERS, _ITEMS)), axis=1)[:, :_LENGTH]
+    return np.repeat(np.arange(_USERS), _LENGTH), items.reshape(-1)
+
+
+def _telling_pairs() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each user has a run of neighbouring items on a ring."""
+    start = np.random.default_rng(2).integers(0, _ITEMS, _USERS)
+    items = (start[:, None] + np.arange(_LENGTH)) % _ITEMS
+    return np.repeat(np.arange(_USERS), _LENGTH), items.reshape(-1)
+
+
+def _run(
+    root: Path,
+    name: str,
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
+    models: Sequence[str],
+    options: Mapping[str, Mapping[str, Any]] | None,
+    watch: Watch | None,
+    seeds: Sequence[int] = (1,),
+) -> _Run:
+    rows = "\n".join(f"u{user:05},i{item:05},{i}" for i, (user, item) in enumerate(zip(*pairs, strict=True)))
+    (root / f"{name}.csv").write_text(f"user,item,time\n{rows}\n", encoding="utf-8")
+    (root / f"{name}-items.csv").write_text(
+        "id,title\n" + "\n".join(f"i{item:05},thing {item}" for item in np.random.default_rng(3).permutation(_ITEMS)),
+        encoding="utf-8",
+    )
+    source = {
+        "reader": "table",
+        "files": {
+            "interactions": {"name": str(root / f"{name}.csv")},
+            "items": {"name": str(root / f"{name}-items.csv")},
+        },
+        "options": {
+            "columns": {"user": "user", "item": "item", "time": "time"},
+            "items": {"id": "id", "title": "title"},
+        },
+    }
+    card = {name: {"title": name, "sources": [source], "texts": {"item": {"parts": ["title {title}"]}}}}
+    (root / f"{name}.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+    planned = plan(models, str(root / f"{name}.yaml"), options=options, protocol="colarec", seeds=seeds, ks=(K,))
+    store = Store(root / "results")
+    return _Run(planned, carry_out(planned, store, 1, watch or (lambda cell, event: None)), store)
+
+
+def _parts(split: Split) -> tuple[bool, str]:
+    """No pair in two parts; the folder that workers see holds no test pair."""
+    visible = {path.name.split(".")[0] for path in split.visible.path.glob("*.indptr.npy")}
+    shared = {
+        f"{name} and test": _common(getattr(split.visible, name), split.hidden.test) for name in ("train", "valid")
+    }
+    shared["train and validation"] = _common(split.visible.train, split.visible.valid)
+    found = ", ".join(f"{number:,} pairs in {parts}" for parts, number in shared.items() if number)
+    strange = visible - {"train", "valid", "known"}
+    return not found and not strange, found or (f"strange parts {strange}" if strange else "no pair in two parts")
+
+
+def _common(one: Interactions, other: Interactions) -> int:
+    first, second = (part.users * part.n_items + part.items for part in (one, other))
+    return len(np.intersect1d(first, second))
+
+
+def _judge_canary(run: _Run, result: Result) -> list[Finding]:
+    name = result.cell.model
+    if result.status == "failed":
+        return [Finding(name, "canary", False, f"did not run: {result.reason}")]
+    lists = pq.read_table(run.store.path(result.cell_id) / "lists.parquet")
+    users = lists["user"].to_numpy()
+    items = lists["item"].combine_chunks().flatten().to_numpy().reshape(len(users), -1)[:, :K]
+    train = run.split.visible.train.select(users)
+    findings = []
+    for check, part in (("canary, test", run.split.hidden.test), ("canary, validation", run.split.visible.valid)):
+        relevant = part.select(users)
+        hits = int(hit_matrix(items, relevant).sum())
+        chance = K / (_ITEMS - train.lengths) * relevant.lengths
+        limit = chance.sum() + SIGMAS * np.sqrt((chance * (1 - chance)).sum())
+        detail = f"{hits:,} hits, by chance {chance.sum():.0f}, at most {limit:.0f}"
+        findings.append(Finding(name, check, bool(hits <= limit), detail))
+    return findings
+
+
+def _judge_labels(name: str, telling: _Run, random: _Run) -> Finding:
+    scores = []
+    for run in (telling, random):
+        own = [result for result in run.results if result.cell.model == name]
+        failed = next((result for result in own if result.status == "failed"), None)
+        if failed:
+            return Finding(name, "relabelling", False, f"did not run: {failed.reason}")
+        scores.append(np.array([result.groups["all"].metrics[f"ndcg@{K}"] for result in own]))
+    gain = float(scores[0].mean() - scores[1].mean())
+    noise = max(float(np.ptp(score)) for score in scores)
+    limit = ID_GAIN + 3 * noise
+    found = f"NDCG@{K} {scores[0].mean():.3f} with telling ids, {scores[1].mean():.3f} with random ones"
+    return Finding(name, "relabelling", abs(gain) <= limit, f"{found}, may differ by {limit:.3f}")
