@@ -70,6 +70,7 @@ def files(paths: list[Path]) -> str:
 @click.option("--groups", default="", callback=words, help="More groups: quartiles,deciles,popularity,cold,FILE.csv.")
 @click.option("--strict", is_flag=True, help="Make raw rows that cannot be used an error.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.  [cores / jobs]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a cell is killed.")
 @click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")

@@ -56,6 +56,7 @@ def plan(
     ks: Sequence[int] = (5, 10, 20),
     raw_dir: Path | str | None = None,
     jobs: int = 1,
+    threads: int | None = None,
     device: str = "auto",
     timeout: float | None = None,
     time_budget: float | None = None,
@@ -89,7 +90,11 @@ def plan(
         folds=folds,
         ks=sorted(set(ks)),
         raw_checksums=data.facts["source"]["checksums"],
-        limits=Limits(timeout, int(memory_limit * 2**30) if memory_limit else None, max(1, machine.cores() // jobs)),
+        limits=Limits(
+            timeout=timeout,
+            memory=int(memory_limit * 2**30) if memory_limit else None,
+            threads=threads or max(1, machine.cores() // jobs),
+        ),
         save_models=save_models,
     )
     cells = {}
@@ -169,7 +174,7 @@ def run(
         ``options``: config changes by model name; ``protocol``, ``split_seed``, ``history``, ``exclude``,
         ``candidates``: see :mod:`bench.data.protocol`; ``groups``: see :mod:`bench.data.groups`; ``strict``: bad raw
         rows are errors; ``seeds``: of the models, default ``(1,)``; ``ks``: cut-offs, default
-        ``(5, 10, 20)``; ``raw_dir``: folder of raw files; ``device``: ``auto``, ``cpu``, ``cuda``, …; ``timeout``:
+        ``(5, 10, 20)``; ``raw_dir``: folder of raw files; ``threads``: of each cell; ``device``: ``auto``, ``cpu``, ``cuda``, …; ``timeout``:
         seconds after which a cell is killed; ``time_budget``: seconds that a model may train, which it ends in good
         order; ``memory_limit``: GiB of address space of a worker; ``save_models``: keep trained models in their cells.
 
