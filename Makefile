@@ -7,7 +7,6 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 TORCH_INDEX ?=
 
 PLUGINS := plugins/classic plugins/recbole
-RAW_MARK := $(if $(BENCH_RAW_DIR),,and not raw)
 
 .PHONY: demo setup setup-test test test-all lint format schema clean
 
@@ -20,7 +19,7 @@ $(VENV)/.ready: Makefile constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "recsys-bench needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(PIP) install -q -c constraints.txt -e . $(PLUGINS:%=-e %)
+	$(PIP) install -q -c constraints.txt -e . -e plugins/classic -e 'plugins/recbole[ncl]'
 	$(PIP) install -q --no-deps recbole==1.2.1
 	touch $@
 
@@ -31,10 +30,10 @@ $(VENV)/.ready-test: $(VENV)/.ready
 	touch $@
 
 test: setup-test
-	$(VENV)/bin/pytest -m 'not slow $(RAW_MARK)'
+	$(VENV)/bin/pytest -m 'not slow'
 
 test-all: setup-test
-	$(VENV)/bin/pytest $(if $(BENCH_RAW_DIR),,-m 'not raw')
+	$(VENV)/bin/pytest
 
 lint: setup-test
 	$(VENV)/bin/ruff check .
@@ -49,4 +48,4 @@ schema: setup
 	$(VENV)/bin/python -c 'import json; from bench.runs.cell import Result; print(json.dumps(Result.model_json_schema(), indent=2))' > docs/result.schema.json
 
 clean:
-	rm -rf $(VENV) results/cells
+	rm -rf $(VENV)

@@ -173,10 +173,11 @@ def run(
     choices
         ``options``: config changes by model name; ``protocol``, ``split_seed``, ``history``, ``exclude``,
         ``candidates``: see :mod:`bench.data.protocol`; ``groups``: see :mod:`bench.data.groups`; ``strict``: bad raw
-        rows are errors; ``seeds``: of the models, default ``(1,)``; ``ks``: cut-offs, default
-        ``(5, 10, 20)``; ``raw_dir``: folder of raw files; ``threads``: of each cell; ``device``: ``auto``, ``cpu``, ``cuda``, …; ``timeout``:
-        seconds after which a cell is killed; ``time_budget``: seconds that a model may train, which it ends in good
-        order; ``memory_limit``: GiB of address space of a worker; ``save_models``: keep trained models in their cells.
+        rows are errors; ``seeds``: of the models, default ``(1,)``; ``ks``: cut-offs, default ``(5, 10, 20)``;
+        ``raw_dir``: folder of raw files; ``threads``: of each cell; ``device``: ``auto``, ``cpu``, ``cuda``, …;
+        ``timeout``: seconds after which a cell is killed; ``time_budget``: seconds that a model may train, which it
+        ends in good order; ``memory_limit``: GiB of address space of a worker; ``save_models``: keep trained models in
+        their cells.
 
     Returns
     -------

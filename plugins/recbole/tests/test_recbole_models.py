@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import pytest
-
 from bench.testing import ModelChecks
 
 QUICK = {"epochs": 12, "train_batch_size": 64, "learning_rate": 0.02}
@@ -68,11 +66,6 @@ class TestGRU4Rec(ModelChecks):
 class TestNCL(ModelChecks):
     name = "ncl"
     options: ClassVar = {**QUICK, "num_clusters": 4, "warm_up_step": 2}
-
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def _faiss(cls):
-        pytest.importorskip("faiss", reason="needs the extra 'ncl'")
 
 
 class TestEASE(ModelChecks):
