@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import requests
@@ -15,9 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from urllib3.util import Retry
 
 from bench.data.catalog import File
-from bench.data.raw import CHECKSUMS
+from bench.data.checksums import verify
 from bench.errors import BenchError
-from bench.files import file_hash, write_json
 
 ATTEMPTS = 5
 """How often a broken transfer is taken up again."""
@@ -30,8 +28,8 @@ _TIMEOUT = (10, 60)
 def fetch(file: File, folder: Path) -> Path:
     """Download ``file`` into ``folder``; returns its path.
 
-    The checksum of the card is enforced. Where it has none, the one first seen is kept in ``checksums.json`` there and
-    enforced ever after.
+    The checksum of the card is enforced. Where it has none, the one first seen is kept there and enforced ever
+    after.
 
     Raises
     ------
@@ -49,23 +47,6 @@ def fetch(file: File, folder: Path) -> Path:
     verify(part, file, folder)
     part.replace(target)
     return target
-
-
-def verify(path: Path, file: File, folder: Path) -> None:
-    """Check a fetched file against the card or, without a checksum there, against what was first seen.
-
-    A file that fails is deleted.
-    """
-    found = file_hash(path)
-    known = folder / CHECKSUMS
-    seen: dict[str, str] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
-    wanted = file.sha256 or seen.get(file.name)
-    if wanted is None:
-        write_json(known, {**seen, file.name: found})
-    elif found != wanted:
-        path.unlink()
-        source = "its card says" if file.sha256 else f"was first seen: to trust the new one, mend {known}"
-        raise BenchError(f"{file.name} from {file.url} has SHA-256 {found}, but {wanted} {source}")
 
 
 def _download(url: str, part: Path) -> None:

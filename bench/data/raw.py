@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.catalog import Card, File, Source
+from bench.data.checksums import first_seen
 from bench.errors import BenchError
 from bench.files import cache_folder, file_hash
 
@@ -31,16 +31,9 @@ class RawFiles:
         """
         found = {path.name: file_hash(path) for path in self.paths.values()}
         for path in self.paths.values():
-            known = path.parent / CHECKSUMS
-            if known.is_file():
-                wanted = json.loads(known.read_text(encoding="utf-8")).get(path.name)
-                if wanted not in (None, found[path.name]):
-                    raise BenchError(f"{path} has changed since it was fetched: delete it and it is fetched again")
+            if first_seen(path.parent).get(path.name, found[path.name]) != found[path.name]:
+                raise BenchError(f"{path} has changed since it was fetched: delete it and it is fetched again")
         return found
-
-
-CHECKSUMS = "checksums.json"
-"""Beside fetched files: the checksums that were first seen, by file name."""
 
 
 def find(card: Card, raw_dir: Path | None) -> RawFiles:
