@@ -39,8 +39,8 @@ class RawFiles:
 def find(card: Card, raw_dir: Path | None) -> RawFiles:
     """The first source of ``card`` whose files are all there, or that can be fetched.
 
-    Files are looked for in ``raw_dir`` (default ``$BENCH_RAW_DIR``) and its direct subfolders, packed as published or
-    without ``.gz``, then among those fetched before, then on the net.
+    Files are looked for in ``raw_dir`` (default ``$BENCH_RAW_DIR``) and its direct subfolders, packed as published,
+    plain, or packed with gzip or zip, then among those fetched before, then on the net.
 
     Raises
     ------
@@ -107,7 +107,8 @@ def _in_package(file: File, package: str) -> Path | None:
 def _in_folders(file: File, folders: list[Path]) -> Path | None:
     if Path(file.name).is_absolute():
         return Path(file.name) if Path(file.name).is_file() else None
-    names = dict.fromkeys((file.name, file.name.removesuffix(".gz")))
+    plain = file.name.removesuffix(".gz")
+    names = dict.fromkeys((file.name, plain, f"{plain}.gz", f"{plain}.zip"))
     for folder in folders:
         here = [path for name in names if (path := folder / name).is_file()]
         below = [path for name in names for path in sorted(folder.glob(f"*/{name}")) if path.is_file()]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
@@ -69,12 +70,27 @@ def no_users() -> pd.DataFrame:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a plain or gzip file for reading bytes; a file cut off in the middle is the user's error."""
-    with cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
-        try:
-            yield file
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise cut_off(path, error) from error
+    """Open a plain or gzip file, or the member of a zip with its name, for reading bytes.
+
+    A file cut off in the middle is the user's error.
+    """
+    try:
+        with ExitStack() as stack:
+            if path.suffix == ".zip":
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                file = archive.open(_member(archive, path))
+            else:
+                file = cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
+            yield stack.enter_context(file)
+    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
+        raise cut_off(path, error) from error
+
+
+def _member(archive: zipfile.ZipFile, path: Path) -> str:
+    found = [name for name in archive.namelist() if Path(name).name == path.stem]
+    if len(found) != 1:
+        raise BenchError(f"{path} should hold one file {path.stem}, but holds {', '.join(archive.namelist()[:5])}")
+    return found[0]
 
 
 def cut_off(path: Path, error: Exception) -> BenchError:
