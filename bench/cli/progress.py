@@ -47,8 +47,9 @@ class Progress:
             f"{facts['dataset']}: {facts['users']:,} users, {facts['items']:,} items, {facts['interactions']:,} "
             f"interactions (read as {facts['source']['reader']})"
         )
-        for problem, number in facts["problems"].items():
-            self._say(f"  left out: {number:,} {problem}")
+        for what, found in (("left out", facts["problems"]), ("warning", facts["warnings"])):
+            for problem, number in found.items():
+                self._say(f"  {what}: {number:,} {problem}")
         self._say(f"protocol {plan.protocol.name}: {plan.protocol.describe()}")
 
     def __enter__(self) -> Progress:

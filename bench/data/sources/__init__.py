@@ -80,7 +80,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 file = archive.open(_member(archive, path))
             else:
-                file = cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
+                file = cast(IO[bytes], (gzip.open if path.suffix == ".gz" else open)(path, "rb"))
             yield stack.enter_context(file)
     except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
         raise cut_off(path, error) from error
