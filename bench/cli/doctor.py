@@ -9,8 +9,13 @@ import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from bench.runs.cell import Cell
+    from bench.runs.job import Event
 
 RECOMMENDED = ("torch", "transformers", "peft", "recbole", "optuna")
 
@@ -44,7 +49,13 @@ def _leaks(models: str | None) -> list[tuple[str, str, str]]:
     if not models:
         raise BenchError("--leaks needs --models: name the models to check")
     names = [name.strip() for name in models.split(",") if name.strip()]
-    return [("ok" if f.passed else "bad", f"{f.model}, {f.check}", f.detail) for f in check_leaks(names)]
+    findings = check_leaks(names, watch=_tell)
+    return [("ok" if f.passed else "bad", f"{f.model}, {f.check}", f.detail) for f in findings]
+
+
+def _tell(cell: Cell, event: Event) -> None:
+    if event["event"] in ("started", "finished"):
+        click.echo(f"{cell.dataset}: {cell.label} {event['event']}", err=True)
 
 
 def _health(results: Path) -> list[tuple[str, str, str]]:
