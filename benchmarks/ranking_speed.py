@@ -27,7 +27,7 @@ import torch  # noqa: E402
 
 from bench.contract import Interactions, Recommendations  # noqa: E402
 from bench.data.catalog import LongTail  # noqa: E402
-from bench.data.groups import user_groups  # noqa: E402
+from bench.data.groups import find_groups  # noqa: E402
 from bench.evaluation.metrics import per_user  # noqa: E402
 from bench.evaluation.topk import chunk_size, rank  # noqa: E402
 from bench.runs import machine  # noqa: E402
@@ -68,7 +68,7 @@ def ours() -> Recommendations:
     """What the harness does: lists, six metrics at three cut-offs per user, means and errors of seven groups."""
     found = rank(lambda rows: (user_factors[rows[0] : rows[-1] + 1] @ item_factors.T).numpy(), train, K)
     scores = per_user(found.items, test, [5, 10, 20])
-    for group in user_groups(train.lengths, LongTail(rule="train-at-most", value=4)):
+    for group in find_groups(train, LongTail(rule="train-at-most", value=4)):
         for column in scores.values():
             values = column[group.members]
             if len(values) > 1:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import tomllib
 import types
 from pathlib import Path
@@ -111,6 +112,28 @@ def tiny(tmp_path_factory, rows, write_amazon):
     }
     (folder / "cards.yaml").write_text(yaml.safe_dump({"tiny": card}))
     return types.SimpleNamespace(raw=folder / "raw", cards=folder / "cards.yaml")
+
+
+@pytest.fixture
+def own_card(tmp_path):
+    """The card of a data set made of (user, item, time, rating) rows in a CSV file, perhaps with titles of items."""
+    from bench.data.catalog import Card
+
+    def make(rows, titles=None, **fields):
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        names = ("user", "item", "time", "rating")[: len(rows[0]) if rows else 3]
+        options = {"columns": {name: name for name in names}}
+        files = {"interactions": {"name": str(folder / "interactions.csv")}}
+        lines = [",".join(map(str, row)) for row in (names, *rows)]
+        (folder / "interactions.csv").write_text("\n".join(lines) + "\n")
+        if titles is not None:
+            options["items"] = {"id": "id", "title": "title"}
+            files["items"] = {"name": str(folder / "items.csv")}
+            (folder / "items.csv").write_text("".join(f"{i},{t}\n" for i, t in {"id": "title", **titles}.items()))
+        sources = [{"reader": "table", "files": files, "options": options}]
+        return Card.model_validate({"name": "own", "title": "Own", "sources": sources, **fields})
+
+    return make
 
 
 @pytest.fixture

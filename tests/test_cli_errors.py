@@ -130,7 +130,7 @@ def test_raw_file_cut_in_half(bench, tmp_path, tiny):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     done = bench("datasets", "prepare", "tiny", "--raw-dir", tmp_path / "raw")
     assert done.status == 0  # a text file has no end mark: its last, broken line is counted
-    assert "1  left out: review lines that are no JSON" in done.out
+    assert "1  review lines that are no JSON" in done.out
 
 
 def test_full_disk_while_data_is_prepared(bench, new_cache, tmp_path, monkeypatch):

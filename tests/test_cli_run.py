@@ -72,7 +72,7 @@ def test_other_cut_offs_are_measured_without_training(bench, tmp_path, monkeypat
     [path] = result_files(tmp_path).values()
     metrics = json.loads(path.read_text())["groups"]["all"]["metrics"]
     assert {name.split("@")[1] for name in metrics} == {"1", "5", "20"}
-    assert "recall@20" in pd.read_parquet(path.parent / "per_user.parquet").columns
+    assert "all/recall@20" in pd.read_parquet(path.parent / "per_user.parquet").columns
 
 
 def test_longer_lists_are_another_cell(bench, tmp_path):
@@ -148,7 +148,7 @@ def test_compare_is_paired_and_antisymmetric(bench, tmp_path, order):
     per_user = {}
     for path in result_files(tmp_path).values():
         per_user[json.loads(path.read_text())["cell"]["model"]] = pd.read_parquet(path.parent / "per_user.parquet")
-    difference = (per_user[order[0]]["recall@10"] - per_user[order[1]]["recall@10"]).to_numpy(float)
+    difference = (per_user[order[0]]["all/recall@10"] - per_user[order[1]]["all/recall@10"]).to_numpy(float)
     assert row["difference"] == pytest.approx(difference.mean(), abs=1e-6)
     assert row["a"] - row["b"] == pytest.approx(row["difference"], abs=1e-6)
     assert row["low"] < row["difference"] < row["high"]

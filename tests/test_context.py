@@ -1,11 +1,14 @@
 """What ``fit`` is handed: one stopping rule for all, and a time budget that is kept."""
 
-import types
+import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.contract import Recommendations
+from bench.data.dataset import VisibleSplit, save_interactions
 from bench.runs import context as contexts
 from bench.runs.cell import Stopping
 from bench.runs.context import WorkerContext
@@ -32,13 +35,22 @@ class Scripted:
         return Recommendations(items, np.zeros(items.shape, np.float32))
 
 
+def on_disk(folder, data, candidates):
+    """The split that a worker would be given."""
+    for name in ("train", "valid"):
+        save_interactions(Path(folder), name, getattr(data, name))
+    facts = {"users": data.train.n_users, "items": data.train.n_items, "parts": ["train", "valid"]}
+    (Path(folder) / "facts.json").write_text(json.dumps({**facts, "candidates": candidates}))
+    return VisibleSplit(Path(folder))
+
+
 @pytest.fixture
 def make(tmp_path):
-    def make(model, data=DATA, budget=None, **stopping):
+    def make(model, data=DATA, budget=None, seed=1, candidates="all", **stopping):
         events = []
-        split = types.SimpleNamespace(train=data.train, valid=data.valid)
+        split = on_disk(tempfile.mkdtemp(dir=tmp_path), data, candidates)
         context = WorkerContext(
-            model, split, lambda event, **fields: events.append({"event": event, **fields}), seed=1, device="cpu",
+            model, split, lambda event, **fields: events.append({"event": event, **fields}), seed=seed, device="cpu",
             folder=tmp_path, stopping=Stopping(**stopping), time_budget=budget,
         )  # fmt: skip
         return context, events
@@ -73,6 +85,17 @@ def test_model_is_asked_with_train_alone(make):
     assert k == 10
 
 
+def test_items_that_are_not_ranked_are_excluded_at_validation_too(make):
+    model = Scripted([1.0])
+    few = DATA.train.where(DATA.train.items < 40)  # items 40 to 47 are not seen in train
+    train(make(model, data=DATA._replace(train=few), candidates="train")[0], 1)
+    [(users, history, exclude, _)] = model.asked
+    assert not np.isin(history.items, np.arange(40, 48)).any()
+    for row, user in enumerate(users):
+        own = few.select(np.array([user])).items.tolist()
+        assert sorted(exclude.items[exclude.indptr[row] : exclude.indptr[row + 1]]) == sorted([*own, *range(40, 48)])
+
+
 def test_training_stops_when_patience_is_over(make):
     context, events = make(Scripted([0.2, 0.5, 0.5, 0.4, 0.3, 0.9]), patience=3)
     said = train(context)
@@ -104,9 +127,7 @@ def test_another_metric_can_be_the_stopping_metric(make, metric):
 def test_sample_of_users_is_the_same_for_all_models_and_seeds(make):
     models = [Scripted(), Scripted()]
     for seed, model in enumerate(models):
-        context, _ = make(model, users=7)
-        context.seed = seed
-        train(context, 2)
+        train(make(model, users=7, seed=seed)[0], 2)
     samples = [users.tolist() for model in models for users, *_ in model.asked]
     assert len(samples) == 4
     assert all(sample == samples[0] for sample in samples)

@@ -1,5 +1,7 @@
 """Groups of users by their number of train interactions."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,7 +72,7 @@ def test_quantiles_are_a_partition_that_keeps_ties_together(lengths, n):
     assert [group.name for group in groups] == [f"Q{i + 1}" for i in range(n)]
     assert (np.sum([group.members for group in groups], axis=0) == 1).all()
     ranges = [np.array(lengths)[group.members] for group in groups if group.members.any()]
-    assert all(low.max() < high.min() for low, high in zip(ranges[:-1], ranges[1:], strict=True))
+    assert all(low.max() < high.min() for low, high in itertools.pairwise(ranges))
 
 
 def test_quartiles_of_distinct_lengths_are_quarters():

@@ -35,14 +35,14 @@ def test_seeds_are_aggregated(make_result):
     [row] = table.frame().to_dict("records")
     assert row["seeds"] == 3
     assert row["all/ndcg@10"] == pytest.approx(statistics.mean(scores))
-    assert row["all/ndcg@10/sd_seeds"] == pytest.approx(statistics.stdev(scores))
+    assert row["all/ndcg@10/sd_runs"] == pytest.approx(statistics.stdev(scores))
     assert row["all/ndcg@10/se_users"] == pytest.approx(0.01)
 
 
 def test_failed_seed_beside_finished_ones_is_told(make_result):
     table = only([make_result("a", 0.2, seed=1), make_result("a", seed=2, status="failed")])
     [row] = table.frame().to_dict("records")
-    assert (row["seeds"], row["failed_seeds"], row["all/ndcg@10"]) == (1, 1, 0.2)
+    assert (row["seeds"], row["failed_runs"], row["all/ndcg@10"]) == (1, 1, 0.2)
     assert "a seed 2 failed: it broke" in leaderboard.markdown(table)
 
 

@@ -57,7 +57,7 @@ def test_prepared_data_is_the_raw_data_by_sorted_ids(prepared, rows):
     for texts in (data.user_texts(), data.item_texts()):
         assert texts["id"].tolist() == sorted(set(texts["id"]))
     item = data.item_texts().iloc[3]
-    assert (item["id"], item["title"], item["categories"]) == ("i003", "thing 3", "all > kind 3")
+    assert (item["id"], item["title"], item["categories"]) == ("i003", "thing 3", "kind 3")
     assert (data.facts["users"], data.facts["items"], data.facts["interactions"]) == (48, 40, len(rows))
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_done_twice(card, monkeypatch):
         raise AssertionError("work was done again")
 
     monkeypatch.setattr(preparing, "reader", never)
-    monkeypatch.setattr(preparing.splits, "random_ratio", never)
+    monkeypatch.setattr(preparing.splits, "at_random", never)
     assert prepare(card).path == first.path
     assert split(first, RANDOM).visible.path == parts.visible.path
 

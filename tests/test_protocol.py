@@ -32,3 +32,34 @@ def test_unknown_protocol_suggests_the_nearest():
 def test_wrong_value_is_refused():
     with pytest.raises(BenchError, match="history"):
         protocol("random", history="tests")
+
+
+@pytest.mark.parametrize(("name", "said"), [("loo:0", "k = 0"), ("kfold:2", "folds = 2"), ("kfold:128", "folds = 128")])
+def test_number_out_of_range_is_refused(name, said):
+    with pytest.raises(BenchError, match=said):
+        protocol(name)
+
+
+@pytest.mark.parametrize("name", ["random:3", "loo:x", "kfold:", "kfold:-3", "temporal:1"])
+def test_number_where_none_belongs_is_refused(name):
+    with pytest.raises(BenchError, match="take a number"):
+        protocol(name)
+
+
+@pytest.mark.parametrize("name", ["loo", "temporal", "published"])
+def test_split_seed_is_refused_where_nothing_is_random(name):
+    with pytest.raises(BenchError, match="no random choice that --split-seed could change"):
+        protocol(name, split_seed=1)
+
+
+@pytest.mark.parametrize("name", ["random", "colarec", "kfold:3", "strong"])
+def test_split_seed_is_another_protocol_where_something_is(name):
+    assert protocol(name, split_seed=1).split.seed == 1
+    assert protocol(name, split_seed=1).rules() != protocol(name).rules()
+
+
+def test_number_of_folds_or_items_is_set():
+    assert protocol("kfold:3").split.folds == 3
+    assert protocol("kfold:3").folds == [0, 1, 2]
+    assert protocol("loo:2").split.k == 2
+    assert protocol("loo:2").folds == [None]

@@ -13,7 +13,7 @@ _NAME = "checksums.json"
 
 
 def first_seen(folder: Path) -> dict[str, str]:
-    """SHA-256 by name of the files that were fetched into ``folder`` and have no checksum in their card."""
+    """SHA-256 by name of the files that were fetched into ``folder``."""
     known = folder / _NAME
     seen: dict[str, str] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
     return seen
@@ -27,9 +27,9 @@ def verify(path: Path, file: File, folder: Path) -> None:
     found = file_hash(path)
     seen = first_seen(folder)
     wanted = file.sha256 or seen.get(file.name)
-    if wanted is None:
+    if wanted in (None, found):
         write_json(folder / _NAME, {**seen, file.name: found})
-    elif found != wanted:
+    else:
         path.unlink()
         source = "its card says" if file.sha256 else f"was first seen: to trust the new one, mend {folder / _NAME}"
         raise BenchError(f"{file.name} from {file.url} has SHA-256 {found}, but {wanted} {source}")

@@ -153,6 +153,7 @@ class VisibleSplit(Texts):
         own = self.parts(names).select(users)
         if not len(self.barred):
             return own
+        own = own.where(~np.isin(own.items, self.barred))  # a held-out user's known items may be barred too
         every = np.tile(self.barred, len(users))
         bounds = np.arange(len(users) + 1) * len(self.barred)
         barred = Interactions(bounds, every, np.zeros(len(every), np.int64), self.n_items)

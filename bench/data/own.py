@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,4 +92,11 @@ def _text_columns(table: pd.DataFrame, meaning: str, key: str, path: Path) -> di
     own = next((lowered[name] for name in names if name in lowered), None)
     if own is None:
         raise BenchError(f"no column of {path} looks like the {meaning} (there are {', '.join(map(str, table))})")
-    return {"id": own, **{str(column).lower().replace(" ", "_"): str(column) for column in table if column != own}}
+    others = {_field(str(column)): str(column) for column in table if column != own}
+    return {**others, "id": own}
+
+
+def _field(column: str) -> str:
+    """A name for the column that a template can hold."""
+    name = re.sub(r"\W+", "_", column.lower())
+    return name if name[:1].isalpha() else f"_{name}"

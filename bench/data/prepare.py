@@ -18,7 +18,7 @@ from bench.data.catalog import Card, Template
 from bench.data.dataset import Dataset, HiddenTest, Split, VisibleSplit, save_interactions
 from bench.data.order import within_users
 from bench.data.protocol import FoldSplit, HeldOutSplit, LeaveOutSplit, Protocol, RatioSplit, TemporalSplit
-from bench.data.sources import RawData, reader
+from bench.data.sources import RawData, count, reader
 from bench.data.texts import fill
 from bench.errors import BenchError
 from bench.files import cache_folder, content_hash, new_folder, tree_hash, write_json
@@ -75,13 +75,15 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     aligned = {"item": _aligned(texts["item"], item_ids), "user": _aligned(texts["user"], user_ids)}
     for what, frame in aligned.items():
         frame.to_parquet(folder / f"{what}_texts.parquet")
+    fields = aligned["item"].drop(columns="id")
+    if len(data.items):
+        count(data.problems, "items without metadata", int((fields == "").all(axis=1).sum()))
     facts = {
         "dataset": card.name,
         **counts,
         "steps": steps,
         "problems": data.problems,
         "warnings": warnings,
-        "without_text": int((aligned["item"].drop(columns="id") == "").all(axis=1).sum()),
         "source": source,
         "interactions_hash": _interactions_hash(interactions, user_ids, item_ids),
         "texts_hash": content_hash({what: frame.to_dict("list") for what, frame in aligned.items()}),
@@ -100,6 +102,8 @@ def _filtered(
     def step(name: str, mask: filters.Mask) -> None:
         kept[kept] = mask
         steps.append((name, int(kept.sum())))
+        if not kept.any():
+            raise BenchError(f"'{card.name}': no interaction is left after the step '{name}'")
 
     if rules.min_rating is not None:
         if "rating" not in table:
@@ -116,8 +120,6 @@ def _filtered(
         step(f"items with {rules.min_text} characters of text", lengths[items[kept]] >= rules.min_text)
     if rules.k_core:
         step(f"{rules.k_core}-core", filters.k_core(users[kept], items[kept], rules.k_core))
-    if not kept.any():
-        raise BenchError(f"'{card.name}': no interaction is left after the step '{steps[-1][0]}'")
     return kept, steps
 
 
@@ -182,6 +184,11 @@ def split(dataset: Dataset, protocol: Protocol, fold: int | None = None) -> Spli
     """Split ``dataset`` by ``protocol``, or find the split that was made before.
 
     ``fold`` is one of ``protocol.folds``. All folds have one fingerprint.
+
+    Raises
+    ------
+    BenchError
+        If the protocol does not suit the data: there is no published split, or nothing to test.
     """
     facts = dataset.facts
     identity = [dataset.path.name, facts["interactions_hash"], protocol.rules(), fold, _CODE]
@@ -193,6 +200,10 @@ def split(dataset: Dataset, protocol: Protocol, fold: int | None = None) -> Spli
         if protocol.candidates == "train":
             seen = np.bincount(whole.items[parts == splits.TRAIN], minlength=whole.n_items) > 0
             parts = np.where((parts == splits.TEST) & ~seen[whole.items], _NOWHERE, parts)
+        if not (parts == splits.TEST).any():
+            raise BenchError(
+                f"protocol '{protocol.name}' leaves no test interaction of '{facts['dataset']}': choose another one"
+            )
         rules = protocol.model_dump(mode="json", include={"history", "exclude", "candidates"})
         fingerprint = content_hash(
             {

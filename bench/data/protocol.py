@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError, unknown
 
@@ -140,12 +140,12 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
 
     ``NAME:N`` sets the number of ``kfold`` or the k of ``loo``. A changed protocol bears its name with a star.
     """
-    base, _, number = name.partition(":")
+    base, colon, number = name.partition(":")
     if base not in PROTOCOLS:
         raise unknown("protocol", base, PROTOCOLS, "'bench run --help'")
     found = PROTOCOLS[base]
     counted = {"kfold": "folds", "loo": "k"}
-    if number and (base not in counted or not number.isdecimal()):
+    if colon and (base not in counted or not number.isdecimal()):
         raise BenchError(f"'{name}' is no protocol: only kfold:N and loo:N take a number")
     fields = {counted[base]: int(number)} if number else {}
     if split_seed is not None:
@@ -153,14 +153,12 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
             raise BenchError(f"protocol '{name}' has no random choice that --split-seed could change")
         fields["seed"] = split_seed
     update = {field: value for field, value in changes.items() if value is not None}
-    changed = Protocol.model_validate(
-        {
-            **found.model_dump(),
-            **update,
-            "split": {**found.split.model_dump(), **fields},
-            "name": name,
-        }
-    )
+    wanted = {**found.model_dump(), **update, "split": {**found.split.model_dump(), **fields}, "name": name}
+    try:
+        changed = Protocol.model_validate(wanted)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"protocol '{name}': {first['loc'][-1]} = {first['input']!r}: {first['msg']}") from error
     same = found.model_copy(update={"name": name, "split": changed.split})
     return changed if changed == same else changed.model_copy(update={"name": f"{name}*"})
 

@@ -50,12 +50,13 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
     local = find_local(card, raw_dir)
     if local is not None:
         return local
+    own = [named] if (named := raw_dir or _named_raw_dir()) else []
     for source in card.sources:
         if all(file.url for file in source.files.values()):
             from bench.data.fetch import fetch
 
             fetched = fetched_folder(card)
-            have = {role: _in_folders(file, [fetched]) for role, file in source.files.items()}
+            have = {role: _in_folders(file, [*own, fetched]) for role, file in source.files.items()}
             return RawFiles(source, {r: have[r] or fetch(file, fetched) for r, file in source.files.items()})
     folder = raw_dir or _named_raw_dir() or "a folder of yours and name it with --raw-dir or BENCH_RAW_DIR"
     ways = "; or ".join(_how_to_get(source, str(folder)) for source in card.sources)

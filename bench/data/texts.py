@@ -22,7 +22,10 @@ def fill(template: Template, fields: pd.DataFrame) -> list[str]:
     """
     columns = []
     for part in template.parts:
-        names = [name for _, name, _, _ in string.Formatter().parse(part) if name is not None]
+        try:
+            names = [name for _, name, _, _ in string.Formatter().parse(part) if name is not None]
+        except ValueError:  # a single brace
+            names = []
         if len(names) != 1 or names[0] not in fields:
             known = ", ".join(str(column) for column in fields if column != "id")
             raise BenchError(f"the text part '{part}' should name one of the fields {known} in braces: mend the card")

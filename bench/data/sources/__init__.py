@@ -8,6 +8,7 @@ through the hook ``bench_source``.
 from __future__ import annotations
 
 import gzip
+import html
 import importlib
 import zipfile
 import zlib
@@ -68,6 +69,10 @@ def no_users() -> pd.DataFrame:
     return pd.DataFrame({"id": pd.Series(dtype="str")})
 
 
+ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError)
+"""What ``zipfile`` raises for a damaged archive, an unknown packing and an encrypted member."""
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a plain or gzip file, or the member of a zip with its name, for reading bytes.
@@ -78,7 +83,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with ExitStack() as stack:
             if path.suffix == ".zip":
                 archive = stack.enter_context(zipfile.ZipFile(path))
-                file = archive.open(_member(archive, path))
+                file = _member(archive, path)
             else:
                 file = cast(IO[bytes], (gzip.open if path.suffix == ".gz" else open)(path, "rb"))
             yield stack.enter_context(file)
@@ -86,24 +91,19 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise cut_off(path, error) from error
 
 
-def _member(archive: zipfile.ZipFile, path: Path) -> str:
+def _member(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
     found = [name for name in archive.namelist() if Path(name).name == path.stem]
     if len(found) != 1:
         raise BenchError(f"{path} should hold one file {path.stem}, but holds {', '.join(archive.namelist()[:5])}")
-    return found[0]
+    try:
+        return archive.open(found[0])
+    except ZIP_ERRORS as error:
+        raise cut_off(path, error) from error
 
 
 def cut_off(path: Path, error: Exception) -> BenchError:
     """The error for an archive that ends too early or is damaged."""
     return BenchError(f"{path} is cut off or damaged ({error}): fetch it again")
-
-
-def seconds(column: pd.Series, path: Path) -> pd.Series:
-    """Times that were read as text, as int64; a row that was cut off has none, which is an error."""
-    try:
-        return column.astype("float64").astype("int64")
-    except ValueError as error:
-        raise cut_off(path, error) from error
 
 
 def count(problems: dict[str, int], reason: str, number: int = 1) -> None:
@@ -112,11 +112,16 @@ def count(problems: dict[str, int], reason: str, number: int = 1) -> None:
         problems[reason] = problems.get(reason, 0) + number
 
 
+def clean(text: str) -> str:
+    """Text without HTML entities, line breaks, repeated blanks, and characters that are no Unicode text."""
+    return " ".join(html.unescape(text).encode("utf-8", "replace").decode("utf-8").split())
+
+
 def sound(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
     """The interactions with a user, an item and a time; others are counted.
 
     ``time`` may be of any kind: numbers are seconds since 1970, or milliseconds if they are that large, texts are
-    dates. Afterwards it is int64.
+    dates, in UTC unless they say otherwise. Afterwards it is int64.
     """
     named = (table["user"] != "") & (table["item"] != "") & table["user"].notna() & table["item"].notna()
     count(problems, "rows without a user or item", int((~named).sum()))
@@ -137,8 +142,12 @@ _LATEST = 4e9
 
 
 def _seconds(times: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(times, errors="coerce")
-    if numbers.isna().all() and len(times):
-        days = pd.to_datetime(times, errors="coerce", utc=True, format="mixed")
-        return (days - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-    return numbers.where(numbers < _LATEST, numbers / 1000)
+    dates = times
+    if not pd.api.types.is_datetime64_any_dtype(times):
+        numbers = pd.to_numeric(times, errors="coerce")
+        if not len(times) or numbers.notna().any():
+            return numbers.where(numbers < _LATEST, numbers / 1000)
+        numbered = times.astype("str").str.contains(r"\d")  # "now" and "today" are no times
+        dates = times.where(numbered)
+    stamps = pd.to_datetime(dates, errors="coerce", utc=True, format="mixed").dt.tz_convert(None)
+    return stamps.astype("datetime64[s]").astype("int64").where(stamps.notna())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import html
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.data.sources import RawData, count, no_users, opened, sound
+from bench.data.sources import RawData, clean, count, no_users, opened, sound
 from bench.errors import BenchError
 
 _ASIN = re.compile(rb"""['"]asin['"]\s*:\s*['"]([^'"]+)['"]""")
@@ -38,18 +37,19 @@ def _reviews(path: Path, problems: dict[str, int]) -> pd.DataFrame:
             try:
                 row = json.loads(line)
                 user, item, time = row["reviewerID"], row["asin"], row["unixReviewTime"]
+                f"{user}{item}".encode()  # JSON can hold halves of characters, which no table can
             except (ValueError, KeyError, TypeError, RecursionError):
                 count(problems, "review lines that are no JSON object with reviewerID, asin and unixReviewTime")
                 continue
             users.append(user if isinstance(user, str) else "")
             items.append(item if isinstance(item, str) else "")
-            times.append(time if isinstance(time, (int, float)) else None)
-            ratings.append(row.get("overall"))
+            times.append(None if isinstance(time, str) else _number(time))
+            ratings.append(_number(row.get("overall")))
     if not users:
         raise BenchError(f"{path} holds no review: fetch it again")
     table = pd.DataFrame({"user": users, "item": items, "time": pd.Series(times, dtype="float64")})
     if any(rating is not None for rating in ratings):
-        table["rating"] = ratings
+        table["rating"] = pd.Series(ratings, dtype="float64")
     return sound(table, problems)
 
 
@@ -62,6 +62,8 @@ def _metadata(path: Path, wanted: set[str], problems: dict[str, int]) -> pd.Data
                 continue
             try:
                 row = ast.literal_eval(line.decode("utf-8").strip())
+                if str(row["asin"]) not in wanted:
+                    continue
                 rows[str(row["asin"])] = {
                     "title": _text(row.get("title")),
                     "brand": _text(row.get("brand")),
@@ -75,8 +77,15 @@ def _metadata(path: Path, wanted: set[str], problems: dict[str, int]) -> pd.Data
     return table.rename_axis("id").reset_index()
 
 
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def _text(value: Any) -> str:
-    return " ".join(html.unescape(value).split()) if isinstance(value, str) else ""
+    return clean(value) if isinstance(value, str) else ""
 
 
 def _levels(paths: list[list[str]]) -> str:

@@ -33,10 +33,10 @@ def read(files: Mapping[str, Path]) -> RawData:
         items = pd.DataFrame(
             {
                 "id": [str(item["atom_id"]) for item in corpus.values()],
-                "text": [str(item["content"]) for item in corpus.values()],
+                "text": ["" if (text := item["content"]) is None else str(text) for item in corpus.values()],
                 "gid": [" ".join(str(int(code)) for code in item["cid"]) for item in corpus.values()],
             }
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BenchError(f"{files['corpus']} is not the released corpus ({error}): fetch it again") from error
     return RawData(sound(interactions, problems), items, no_users(), problems)

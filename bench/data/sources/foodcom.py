@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData, count, no_users, sound
+from bench.data.sources import RawData, clean, count, no_users, sound
 from bench.data.sources.csv import read_csv
 
 
@@ -19,7 +19,7 @@ def read(files: Mapping[str, Path]) -> RawData:
     recipes = read_csv(files["recipes"], ["id", "name", "tags", "description", "ingredients"], problems)
     interactions = table.rename(columns={"user_id": "user", "recipe_id": "item", "date": "time"})
     lists = {column: _joined(recipes[column], problems) for column in ("tags", "ingredients")}
-    texts = {column: recipes[column].map(lambda text: " ".join(text.split())) for column in ("name", "description")}
+    texts = {column: recipes[column].map(clean) for column in ("name", "description")}
     return RawData(
         interactions=sound(interactions, problems),
         items=pd.DataFrame({"id": recipes["id"], **texts, **lists}),
@@ -33,7 +33,7 @@ def _joined(column: pd.Series, problems: dict[str, int]) -> list[str]:
     joined = []
     for text in column:
         try:
-            joined.append(", ".join(str(part) for part in ast.literal_eval(text)) if text else "")
+            joined.append(clean(", ".join(str(part) for part in ast.literal_eval(text))) if text else "")
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             count(problems, f"recipes whose {column.name} are no Python list")
             joined.append("")

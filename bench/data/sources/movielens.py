@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData, count, cut_off, sound
+from bench.data.sources import ZIP_ERRORS, RawData, count, cut_off, sound
 from bench.errors import BenchError
 
 _GENRES = (
@@ -86,11 +86,8 @@ def read_1m(files: Mapping[str, Path]) -> RawData:
 def age_groups(ages: pd.Series) -> pd.Series:
     """Ages in years as the groups that MovieLens 1M uses."""
     bounds = [-1, *(int(bound) - 1 for bound in list(_AGES)[1:]), 200]
-    return (
-        pd.cut(pd.to_numeric(ages, errors="coerce"), bounds, labels=list(_AGES.values()))
-        .astype("str")
-        .replace("nan", "")
-    )
+    groups = pd.cut(pd.to_numeric(ages, errors="coerce"), bounds, labels=list(_AGES.values()))
+    return groups.astype(object).fillna("").astype("str")
 
 
 def _films(items: pd.DataFrame, genres: list[str]) -> pd.DataFrame:
@@ -109,12 +106,13 @@ def _members(path: Path, names: tuple[str, ...]) -> list[bytes]:
             if large:
                 raise BenchError(f"{path}: {large[0]} is larger than any MovieLens table: is it another archive?")
             return [archive.read(members[name]) for name in names]
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (EOFError, zlib.error, *ZIP_ERRORS) as error:
         raise cut_off(path, error) from error
 
 
 def _table(content: bytes, separator: str, columns: list[str], problems: dict[str, int]) -> pd.DataFrame:
-    rows = [line.split(separator) for line in content.decode("latin-1").splitlines() if line]
+    lines = (line.rstrip("\r") for line in content.decode("latin-1").split("\n"))  # titles may hold other breaks
+    rows = [line.split(separator) for line in lines if line]
     whole = [row for row in rows if len(row) == len(columns)]
     count(problems, "rows with too few or too many fields", len(rows) - len(whole))
     return pd.DataFrame(whole, columns=columns, dtype="str")

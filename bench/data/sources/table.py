@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.data.sources import RawData, no_users, sound
+from bench.data.sources import RawData, clean, no_users, sound
 from bench.data.sources.csv import read_csv
 from bench.errors import BenchError
 
@@ -29,7 +31,7 @@ def read(
     missing = {"user", "item"} - set(columns)
     if missing:
         raise BenchError(f"the card names no column for {' and '.join(sorted(missing))}: add it to options.columns")
-    interactions = _table(files["interactions"], columns, problems)
+    interactions = _table(files["interactions"], columns, problems, ("time", "rating"))
     if "time" not in columns:
         interactions["time"] = 0
     return RawData(
@@ -45,27 +47,38 @@ def _texts(path: Path | None, columns: Mapping[str, str] | None, problems: dict[
         return no_users()
     table = _table(path, columns, problems)
     fields = [name for name in table.columns if name != "id"]
-    return table.assign(**{name: table[name].fillna("").astype("str").str.split().str.join(" ") for name in fields})
+    return table.assign(**{name: table[name].map(_text) for name in fields})
 
 
-def _table(path: Path, columns: Mapping[str, str], problems: dict[str, int]) -> pd.DataFrame:
+def _text(value: Any) -> str:
+    if isinstance(value, (list, np.ndarray)):
+        return clean(", ".join(str(part) for part in value))
+    return clean(value) if isinstance(value, str) else ""
+
+
+def _table(
+    path: Path, columns: Mapping[str, str], problems: dict[str, int], numbers: Sequence[str] = ()
+) -> pd.DataFrame:
     wanted = list(columns.values())
-    if path.suffix == ".parquet":
-        table = _parquet(path, wanted)
-    else:
-        numbers = [columns[key] for key in ("time", "rating") if key in columns]
-        table = read_csv(path, wanted, problems, numbers)
+    named = [columns[key] for key in numbers if key in columns]
+    table = _parquet(path, wanted, named) if path.suffix == ".parquet" else read_csv(path, wanted, problems, named)
     table = table.rename(columns={name: key for key, name in columns.items()})
     ids = [key for key in ("user", "item", "id") if key in columns]
-    return table.assign(**{key: table[key].astype("str").where(table[key].notna(), "") for key in ids})
+    return table.assign(**{key: table[key].fillna("").astype("str") for key in ids})
 
 
-def _parquet(path: Path, columns: list[str]) -> pd.DataFrame:
+def _parquet(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFrame:
+    """The columns, those that are neither numbers nor nested as text: 7 is "7", beside a missing value too."""
     try:
         lost = [name for name in columns if name not in pq.read_schema(path).names]
         if lost:
             raise BenchError(f"{path} has no column {', '.join(lost)}: mend options in the card")
-        table: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
-        return table
-    except (OSError, pa.ArrowInvalid) as error:
+        table = pq.read_table(path, columns=columns)
+        kept = [field.name in numbers or pa.types.is_nested(field.type) for field in table.schema]
+        kinds = [
+            field if keep else pa.field(field.name, pa.string()) for field, keep in zip(table.schema, kept, strict=True)
+        ]
+        frame: pd.DataFrame = table.cast(pa.schema(kinds)).to_pandas()
+        return frame
+    except (OSError, pa.ArrowException) as error:
         raise BenchError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from error

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bench_classic.ease import EASE, EASEConfig
 from bench_classic.itemknn import ItemKNN, ItemKNNConfig
-from bench_classic.popularity import Popularity, PopularityConfig
+from bench_classic.popularity import Popularity, PopularityConfig, Random, RandomConfig
 
 from bench.testing import FakeContext, ModelChecks, VisibleData, block_interactions, interactions_from
 
@@ -102,3 +102,11 @@ def test_popularity_counts_train_interactions(data, tmp_path):
     empty = interactions_from([[]], data.train.n_items)
     order = sorted(range(data.train.n_items), key=lambda item: (-counts[item], item))
     assert model.recommend(np.array([0]), empty, empty, 10).items[0].tolist() == order[:10]
+
+
+def test_random_lists_differ_between_users(tmp_path):
+    data = block_interactions(n_users=40, n_items=200)
+    model = fitted(Random(RandomConfig()), data, tmp_path)
+    nothing = interactions_from([[]] * 40, 200)
+    items = model.recommend(np.arange(40), nothing, nothing, 5).items
+    assert len(np.unique(items, axis=0)) == 40

@@ -1,0 +1,65 @@
+"""Cross-validation: one row over all folds, compared user by user."""
+
+import json
+import statistics
+
+import pandas as pd
+import pytest
+
+from bench.report.compare import compare
+from bench.report.leaderboard import main
+from bench.report.table import tables
+from bench.runs.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(start_bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    words = ("run", "--models", "pop,random", "--dataset", "tiny", "--protocol", "kfold:3", "--jobs", "2")
+    process = start_bench(*words, "--results", folder)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    return Store(folder)
+
+
+def scores(store, model, metric):
+    return [r.groups["all"].metrics[metric] for r in store.results() if r.cell.model == model]
+
+
+def test_a_row_is_the_mean_and_spread_over_folds(store):
+    [table] = tables(store.results())
+    frame = table.frame().set_index("model")
+    assert frame["folds"].tolist() == [3, 3]
+    assert frame["seeds"].tolist() == [1, 1]
+    for model in ("pop", "random"):
+        found = scores(store, model, "recall@10")
+        assert len(found) == 3
+        assert frame.loc[model, "all/recall@10"] == pytest.approx(statistics.mean(found))
+        assert frame.loc[model, "all/recall@10/sd_runs"] == pytest.approx(statistics.stdev(found))
+    assert "1 × 3 folds" in main(table)
+
+
+def test_every_fold_is_a_cell(store):
+    cells = [result.cell for result in store.results()]
+    assert sorted((cell.model, cell.fold) for cell in cells) == [(m, f) for m in ("pop", "random") for f in range(3)]
+    assert len({cell.fingerprint for cell in cells}) == 1
+
+
+def test_users_are_paired_over_folds(store, tiny_cards):
+    found = compare(store, "pop", "random", "tiny", protocol="kfold:3").frame.set_index(["group", "metric"])
+    means = {}
+    for model in ("pop", "random"):
+        paths = [store.path(r.cell_id) / "per_user.parquet" for r in store.results() if r.cell.model == model]
+        users = pd.concat([pd.read_parquet(path) for path in paths])
+        means[model] = users.groupby("user")["all/recall@10"].mean()
+    row = found.loc[("all", "recall@10")]
+    assert row["n"] == 48
+    assert row["difference"] == pytest.approx((means["pop"] - means["random"]).mean(), abs=1e-6)
+    assert row["low"] <= row["difference"] <= row["high"]
+
+
+def test_json_tells_the_folds(store):
+    [path] = store.leaderboards.glob("tiny-kfold-3-*.json")
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["folds"] for row in rows] == [3, 3]
+    assert [len(row["results"]) for row in rows] == [3, 3]
