@@ -101,8 +101,9 @@ def command(
     store = Store(results)
     with Progress(planned) as progress:
         done = carry_out(planned, store, jobs, progress.tell)
-    fingerprint = planned.cells[0].fingerprint
-    everything = [result for result in store.results() if result.cell.fingerprint == fingerprint]
+    cell = planned.cells[0]
+    own = (cell.dataset, cell.fingerprint)
+    everything = [result for result in store.results() if (result.cell.dataset, result.cell.fingerprint) == own]
     [table] = tables(everything)
     paths = write(table, store.leaderboards)
     failed = [result for result in done if result.status == "failed"]

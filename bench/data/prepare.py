@@ -15,7 +15,7 @@ import bench.data
 from bench.contract import Interactions
 from bench.data import filters, raw, splits
 from bench.data.catalog import Card, Template
-from bench.data.dataset import Dataset, HiddenTest, Split, VisibleSplit, save_interactions
+from bench.data.dataset import Dataset, HiddenTest, Split, VisibleSplit, save_array, save_interactions
 from bench.data.order import within_users
 from bench.data.protocol import FoldSplit, HeldOutSplit, LeaveOutSplit, Protocol, RatioSplit, TemporalSplit
 from bench.data.sources import RawData, count, reader
@@ -71,7 +71,7 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     interactions = Interactions(bounds, items[order].astype(np.int32), times[kept][order], len(item_ids))
     save_interactions(folder, "all", interactions)
     if "part" in table:
-        np.save(folder / "parts.npy", table["part"].to_numpy(np.int8)[kept][order])
+        save_array(folder / "parts.npy", table["part"].to_numpy(np.int8)[kept][order])
     aligned = {"item": _aligned(texts["item"], item_ids), "user": _aligned(texts["user"], user_ids)}
     for what, frame in aligned.items():
         frame.to_parquet(folder / f"{what}_texts.parquet")

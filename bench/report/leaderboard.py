@@ -53,9 +53,21 @@ def _tables(table: Table) -> list[str]:
     return [main(table), "± is a 95 % interval over users.", by_group(table)]
 
 
+WIDTH = 100
+"""Columns of a terminal that a table may take."""
+
+
 def main(table: Table) -> str:
-    """The main table as Markdown."""
-    metrics = table.main_metrics
+    """The main table as Markdown, with as many of its metrics as there is room for."""
+    metrics = list(table.main_metrics)
+    text = _main(table, metrics)
+    while text.index("\n") > WIDTH and len(metrics) > 1:
+        metrics.pop()
+        text = _main(table, metrics)
+    return text
+
+
+def _main(table: Table, metrics: list[str]) -> str:
     lines = []
     for row in table.rows:
         name = [row.model, row.first.cell.preset, row.seeds if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
@@ -69,7 +81,7 @@ def main(table: Table) -> str:
     return _markdown(lines, ["model", "preset", "seeds", *metrics, "fit s", "rank s", "MiB"], text_columns=2)
 
 
-def _blocks(names: Sequence[str], columns: int = 70) -> list[list[str]]:
+def _blocks(names: Sequence[str], columns: int) -> list[list[str]]:
     """Names in blocks that fit side by side into so many columns."""
     blocks: list[list[str]] = [[]]
     width = 0
@@ -91,7 +103,8 @@ def by_group(table: Table) -> str:
         return ""
     parts = []
     spread = [_SPREAD] if any(len(row.results) > 1 for row in rows) else []
-    for names in _blocks([*table.groups, *spread]):
+    left = max(len(metric), *(len(row.model) for row in rows)) + 4
+    for names in _blocks([*table.groups, *spread], WIDTH - left):
         lines = [[row.model, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
         parts.append(_markdown(lines, [metric, *names], text_columns=1))
     return "\n\n".join(parts)
