@@ -207,6 +207,7 @@ def start_bench(tiny, session_cache):
     def start(*arguments, environment=None, **choices):
         words = [sys.executable, "-c", LAUNCHER, str(tiny.cards), *map(str, arguments)]
         choices = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **choices}
+        choices["preexec_fn"] = _heed_interrupts
         started.append(subprocess.Popen(words, env={**given, **(environment or {})}, **choices))
         return started[-1]
 
@@ -214,6 +215,11 @@ def start_bench(tiny, session_cache):
     for process in started:
         process.kill()
         process.communicate()
+
+
+def _heed_interrupts():
+    """Ctrl-C works, also where the tests run in the background of a shell, which has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -144,10 +144,16 @@ def test_words_are_no_times(read, when):
     assert rows(read(f"{HEAD}a,b,{when}\n")) == []
 
 
-@pytest.mark.parametrize("row", [b"a,b", b"a,b,1,2", b",b,1", b"a,,1", b"\xff,b,1", b"a,b\xc3,1"])
+@pytest.mark.parametrize("row", [b"a,b", b"a,b,1,2", b",b,1", b"a,,1", b"\xff,b,1", b"a,b\xc3,1", b"\xff,b"])
 def test_bad_row_is_counted_and_the_others_stay(read, row):
     found = read(HEAD.encode() + b"c,d,1\n" + row + b"\ne,f,2\n")
     assert rows(found) == [("c", "d", 1), ("e", "f", 2)]
+    assert list(found.problems.values()) == [1]
+
+
+def test_sound_rows_beside_bad_ones_keep_their_letters(read):
+    found = read("who,ché,when\né,日本,5\na,b\n", columns={"user": "who", "item": "ché", "time": "when"})
+    assert rows(found) == [("é", "日本", 5)]
     assert list(found.problems.values()) == [1]
 
 

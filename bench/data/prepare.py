@@ -75,9 +75,9 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     aligned = {"item": _aligned(texts["item"], item_ids), "user": _aligned(texts["user"], user_ids)}
     for what, frame in aligned.items():
         frame.to_parquet(folder / f"{what}_texts.parquet")
-    fields = aligned["item"].drop(columns="id")
     if len(data.items):
-        count(data.problems, "items without metadata", int((fields == "").all(axis=1).sum()))
+        described = set(data.items["id"])
+        count(data.problems, "items without metadata", sum(name not in described for name in item_ids))
     facts = {
         "dataset": card.name,
         **counts,

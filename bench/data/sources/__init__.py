@@ -69,7 +69,7 @@ def no_users() -> pd.DataFrame:
     return pd.DataFrame({"id": pd.Series(dtype="str")})
 
 
-ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError)
+ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, ValueError)
 """What ``zipfile`` raises for a damaged archive, an unknown packing and an encrypted member."""
 
 
@@ -82,23 +82,23 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         with ExitStack() as stack:
             if path.suffix == ".zip":
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                file = _member(archive, path)
+                file = _member(path, stack)
             else:
-                file = cast(IO[bytes], (gzip.open if path.suffix == ".gz" else open)(path, "rb"))
-            yield stack.enter_context(file)
+                file = stack.enter_context(cast(IO[bytes], (gzip.open if path.suffix == ".gz" else open)(path, "rb")))
+            yield file
     except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
         raise cut_off(path, error) from error
 
 
-def _member(archive: zipfile.ZipFile, path: Path) -> IO[bytes]:
-    found = [name for name in archive.namelist() if Path(name).name == path.stem]
-    if len(found) != 1:
-        raise BenchError(f"{path} should hold one file {path.stem}, but holds {', '.join(archive.namelist()[:5])}")
+def _member(path: Path, stack: ExitStack) -> IO[bytes]:
     try:
-        return archive.open(found[0])
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        found = [name for name in archive.namelist() if Path(name).name == path.stem]
+        if len(found) == 1:
+            return stack.enter_context(archive.open(found[0]))
     except ZIP_ERRORS as error:
         raise cut_off(path, error) from error
+    raise BenchError(f"{path} should hold one file {path.stem}, but holds {', '.join(archive.namelist()[:5])}")
 
 
 def cut_off(path: Path, error: Exception) -> BenchError:

@@ -33,18 +33,30 @@ def read_csv(
     kinds: dict[str, Any] = {name: pa.string() for name in columns if name not in numbers}
     kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in ids}
     try:
-        table, bad = _parse(path, columns, kinds)
-    except pa.ArrowInvalid:  # some value is no text or no number: read everything as bytes and look at each
+        return _parse(path, columns, kinds)
+    except pa.ArrowInvalid:  # some row is bad: look at each
         try:
-            table, bad = _parse(path, columns, dict.fromkeys(columns, pa.binary()))
+            return _salvaged(path, columns, problems)
         except pa.ArrowInvalid as error:
             raise BenchError(f"{path}: {str(error).splitlines()[0]}: mend the file or fetch it again") from error
-        table = _decoded(table, problems)
-    count(problems, f"rows of {path.name} with too few or too many fields", bad)
+
+
+def _parse(
+    path: Path, columns: list[str], kinds: dict[str, Any], encoding: str = "utf8", skip: Any = None
+) -> pd.DataFrame:
+    read = pc.ReadOptions(encoding=encoding)
+    parse = pc.ParseOptions(delimiter=delimiter(path), newlines_in_values=True, invalid_row_handler=skip)
+    convert = pc.ConvertOptions(include_columns=columns, column_types=kinds, strings_can_be_null=False)
+    try:
+        with opened(path) as file:
+            table: pd.DataFrame = pc.read_csv(file, read, parse, convert).to_pandas()
+    except KeyError as error:
+        raise BenchError(f"{path}: {str(error).strip(chr(34))}: is it another file?") from error
     return table
 
 
-def _parse(path: Path, columns: list[str], kinds: dict[str, Any]) -> tuple[pd.DataFrame, int]:
+def _salvaged(path: Path, columns: list[str], problems: dict[str, int]) -> pd.DataFrame:
+    """All columns as text, without bad rows."""
     bad = 0
 
     def skip(row: Any) -> str:
@@ -52,27 +64,21 @@ def _parse(path: Path, columns: list[str], kinds: dict[str, Any]) -> tuple[pd.Da
         bad += 1
         return "skip"
 
-    parse = pc.ParseOptions(delimiter=delimiter(path), newlines_in_values=True, invalid_row_handler=skip)
-    convert = pc.ConvertOptions(include_columns=columns, column_types=kinds, strings_can_be_null=False)
-    try:
-        with opened(path) as file:
-            table = pc.read_csv(file, parse_options=parse, convert_options=convert)
-    except KeyError as error:
-        raise BenchError(f"{path}: {str(error).strip(chr(34))}: is it another file?") from error
-    return table.to_pandas(), bad
-
-
-def _decoded(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
-    def text(value: bytes) -> str | None:
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-
-    decoded = table.map(text)
+    # As Latin-1 any bytes are text, which is turned back to see whether it is UTF-8.
+    names = {name.encode().decode("latin-1"): name for name in columns}
+    table = _parse(path, list(names), dict.fromkeys(names, pa.string()), "latin-1", skip)
+    decoded = table.rename(columns=names).map(_decoded)
     sound = decoded.notna().all(axis=1)
+    count(problems, f"rows of {path.name} with too few or too many fields", bad)
     count(problems, "rows that are no UTF-8", int((~sound).sum()))
     return decoded[sound].astype("str").reset_index(drop=True)
+
+
+def _decoded(text: str) -> str | None:
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def delimiter(path: Path) -> str:

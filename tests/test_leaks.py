@@ -1,0 +1,110 @@
+"""``bench doctor --leaks`` passes honest models and catches cheats, each by the check that is meant for it."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bench.data.dataset import HiddenTest, VisibleSplit, save_interactions
+from bench.data.prepare import prepare, split
+from bench.data.protocol import PROTOCOLS
+from bench.runs.leaks import _parts, check_leaks
+from bench.testing import interactions_from
+
+CHEATS = ("cheat-finds-test", "cheat-learns-valid", "cheat-reads-ids")
+
+
+def made(folder, **parts):
+    """A split whose parts hold the given rows of items."""
+    folders = {"visible": ("train", "valid"), "hidden": ("test",)}
+    for name, held in folders.items():
+        (folder / name).mkdir()
+        for part in held:
+            save_interactions(folder / name, part, interactions_from(parts[part], 10))
+        (folder / name / "facts.json").write_text(json.dumps({"users": 2, "items": 10, "parts": ["train", "valid"]}))
+    return SimpleNamespace(visible=VisibleSplit(folder / "visible"), hidden=HiddenTest(folder / "hidden"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"train": [[1, 2, 3], [4]], "valid": [[4], [5]], "test": [[5, 3], [6]]}, "1 pairs in train and test"),
+        ({"train": [[1, 2, 3], [4]], "valid": [[4], [5]], "test": [[5, 4], [6, 5]]}, "2 pairs in valid and test"),
+        ({"train": [[1, 2, 3], [4]], "valid": [[4, 1], [5]], "test": [[5], [6]]}, "1 pairs in train and validation"),
+    ],
+)
+def test_pair_in_two_parts_is_found(tmp_path, parts, said):
+    passed, detail = _parts(made(tmp_path, **parts))
+    assert (passed, detail) == (False, said)
+
+
+def test_disjoint_parts_pass_and_one_item_of_two_users_is_no_pair(tmp_path):
+    assert _parts(made(tmp_path, train=[[1, 2], [3]], valid=[[3], [4]], test=[[4], [1, 2]]))[0]
+
+
+def test_test_part_in_the_folder_of_workers_is_found(tmp_path):
+    found = made(tmp_path, train=[[1], [2]], valid=[[2], [3]], test=[[3], [4]])
+    save_interactions(found.visible.path, "test", found.hidden.test)
+    passed, detail = _parts(found)
+    assert not passed
+    assert "test" in detail
+
+
+@pytest.mark.parametrize("name", ["random", "colarec", "loo", "temporal", "strong"])
+def test_real_splits_pass(own_card, rows, name):
+    assert _parts(split(prepare(own_card(rows)), PROTOCOLS[name]))[0]
+
+
+def test_models_must_be_named(bench):
+    done = bench("doctor", "--leaks")
+    assert done.status == 1
+    assert "--leaks needs --models" in done.err
+
+
+@pytest.fixture
+def cheats(tmp_path, monkeypatch):
+    """The cheats, installed: their module and its metadata on the path of this process and of its workers."""
+    site = tmp_path / "site"
+    shutil.copytree(Path(__file__).parent / "cheats", site, ignore=shutil.ignore_patterns("__pycache__"))
+    metadata = site / "cheats-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: cheats\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[bench.models]\n" + "".join(f"{name} = cheats\n" for name in CHEATS))
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+
+@pytest.mark.slow
+def test_every_cheat_is_caught_by_its_check_and_honest_models_pass(cheats):
+    found = {}
+    for finding in check_leaks([*CHEATS, "pop", "ease"]):
+        found.setdefault(finding.model, {})[finding.check] = finding.passed
+    fine = {"canary, test": True, "canary, validation": True, "relabelling": True}
+    assert found == {
+        "(harness)": {"parts": True},
+        "pop": fine,
+        "ease": fine,
+        "cheat-finds-test": {**fine, "canary, test": False},
+        "cheat-learns-valid": {**fine, "canary, validation": False},
+        "cheat-reads-ids": {**fine, "relabelling": False},
+    }
+
+
+def test_cheat_is_a_bad_line_and_an_exit_status(cheats, bench):
+    done = bench("doctor", "--leaks", "--models", "cheat-learns-valid", "--json")
+    assert done.status == 1
+    states = {line["what"]: line["state"] for line in json.loads(done.out)}
+    assert states["cheat-learns-valid, canary, validation"] == "bad"
+    assert states["(harness), parts"] == "ok"
+
+
+def test_model_that_does_not_run_is_a_finding(rough_site, monkeypatch):
+    monkeypatch.syspath_prepend(rough_site)
+    monkeypatch.setenv("PYTHONPATH", str(rough_site))
+    findings = check_leaks(["rough-raises"])
+    own = [finding for finding in findings if finding.model == "rough-raises"]
+    assert own
+    assert not any(finding.passed for finding in own)
+    assert all("did not run: RuntimeError" in finding.detail for finding in own)
