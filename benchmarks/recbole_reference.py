@@ -100,7 +100,7 @@ def recbole_itself(data: Split, folder: Path) -> dict[str, float]:
     for name, value in {
         "checkpoint_dir": str(folder),
         "valid_metric": "NDCG@10",
-        "stopping_step": PATIENCE - 1,  # RecBole goes on until the patience is exceeded, the benchmark until it is reached
+        "stopping_step": PATIENCE - 1,  # RecBole stops when its patience is exceeded, not reached
         "metric_decimal_place": 6,
         "eval_batch_size": parts[0].n_users * (parts[0].n_items + 1),
     }.items():

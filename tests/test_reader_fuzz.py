@@ -181,7 +181,7 @@ def mutated(content, changes):
     return content
 
 
-quiet = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+quiet = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def spoil(name, role, content):
