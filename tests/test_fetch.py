@@ -54,11 +54,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not server.ranges:
             return self.answer(200, content, what)
         if first >= len(content) and first:
-            return self.answer(416, b"")
+            return self.answer(416, b"", length=len(content))
         return self.answer(206 if wanted else 200, content[first:], what)
 
-    def answer(self, status, body, break_after=None):
+    def answer(self, status, body, break_after=None, length=None):
         self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Range", f"bytes */{length}")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[:break_after])
@@ -130,6 +132,14 @@ def test_file_that_had_come_whole_is_not_fetched_again(server, folder):
     (folder / "file.gz.part").write_bytes(CONTENT)
     assert fetch(File(name="file.gz", url=server.url(), sha256=SHA), folder).read_bytes() == CONTENT
     assert server.asked == [("/file.gz", len(CONTENT))]
+
+
+def test_part_of_another_file_is_thrown_away(server, folder):
+    """Without a checksum in the card, a longer left-over would become the file that was first seen."""
+    folder.mkdir()
+    (folder / "file.gz.part").write_bytes(b"x" * (len(CONTENT) + 1))
+    assert fetch(File(name="file.gz", url=server.url()), folder).read_bytes() == CONTENT
+    assert [first for _, first in server.asked] == [len(CONTENT) + 1, 0]
 
 
 @pytest.mark.parametrize("status", ["503", "429", "500"])

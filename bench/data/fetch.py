@@ -76,7 +76,11 @@ def _transfer(session: requests.Session, url: str, part: Path, bars: Progress) -
     headers = {"Range": f"bytes={have}-"} if have else {}
     with session.get(url, headers={**headers, "Accept-Encoding": "identity"}, stream=True, timeout=_TIMEOUT) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing is missing; the checksum tells whether that is so
+            if answer.headers.get("Content-Range", "").endswith(f"/{have}"):
+                return  # nothing is missing
+            part.unlink()  # of another file than the server has now
+            _transfer(session, url, part, bars)
+            return
         answer.raise_for_status()
         resumed = answer.status_code == requests.codes.partial_content
         start = have if resumed else 0

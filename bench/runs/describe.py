@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -62,27 +63,42 @@ def describe(requests: Sequence[Request]) -> list[Description]:
     BenchError
         For an unknown model, preset, config key or a wrong value, or a plugin that does not import.
     """
+    answers = _answers(requests)
+    for answer in answers:
+        if "error" in answer:
+            raise BenchError(answer["error"])
+    return [Description.model_validate(answer) for answer in answers]
+
+
+def errors(requests: Sequence[Request]) -> list[str | None]:
+    """What is wrong with each request; None where nothing is."""
+    return [answer.get("error") for answer in _answers(requests)]
+
+
+def _answers(requests: Sequence[Request]) -> list[dict[str, Any]]:
+    """A description or ``{"error": …}`` for each request, from one process for each distribution."""
     plugins = [find_model(request.model) for request in requests]
-    asked = [
-        {"model": request.model, "preset": request.preset, "options": dict(request.options or {})}
-        for request in requests
-    ]
-    paths = [
-        cache_folder() / "descriptions" / f"{_key(plugin, question)}.json"
-        for plugin, question in zip(plugins, asked, strict=True)
-    ]
-    for interpreter in dict.fromkeys(plugin.interpreter for plugin in plugins):
-        open_ = [i for i, plugin in enumerate(plugins) if plugin.interpreter == interpreter and not paths[i].is_file()]
-        if open_:
-            for i, answer in zip(open_, _ask(interpreter, [asked[i] for i in open_]), strict=True):
-                if "error" in answer:
-                    raise BenchError(answer["error"])
-                write_json(paths[i], answer)
-    return [Description.model_validate_json(path.read_text(encoding="utf-8")) for path in paths]
+    questions = [{"model": r.model, "preset": r.preset, "options": dict(r.options or {})} for r in requests]
+    answers: dict[int, dict[str, Any]] = {}
+    unknown_ones: dict[tuple[str, str], list[int]] = {}
+    for i, (plugin, question) in enumerate(zip(plugins, questions, strict=True)):
+        path = _path(plugin, question)
+        if path.is_file():
+            answers[i] = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            unknown_ones.setdefault((plugin.interpreter, plugin.distribution), []).append(i)
+    for (interpreter, _), places in unknown_ones.items():
+        for i, answer in zip(places, _ask(interpreter, [questions[i] for i in places]), strict=True):
+            answers[i] = answer
+            if "error" not in answer:
+                write_json(_path(plugins[i], questions[i]), answer)
+    return [answers[i] for i in range(len(requests))]
 
 
-def _key(plugin: Plugin, question: Mapping[str, Any]) -> str:
-    return content_hash([plugin.interpreter, plugin.distribution, plugin.version, plugin.source_hash(), question])[:24]
+def _path(plugin: Plugin, question: Mapping[str, Any]) -> Path:
+    """Where the answer is kept, for this version of the plugin's code."""
+    identity = [plugin.interpreter, plugin.distribution, plugin.version, plugin.source_hash(), question]
+    return cache_folder() / "descriptions" / f"{content_hash(identity)[:24]}.json"
 
 
 def _ask(interpreter: str, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -96,8 +112,8 @@ def _ask(interpreter: str, questions: list[dict[str, Any]]) -> list[dict[str, An
     line = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), None)
     if line is None:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        names = ", ".join(question["model"] for question in questions)
-        raise BenchError(f"asking {interpreter} to describe {names} failed (exit status {done.returncode}): {last}")
+        error = f"asking {interpreter} to describe it failed (exit status {done.returncode}): {last}"
+        return [{"error": f"{question['model']}: {error}"} for question in questions]
     answers: list[dict[str, Any]] = json.loads(line.removeprefix(_MARK))
     return answers
 

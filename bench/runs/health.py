@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bench.errors import BenchError
-from bench.plugins import MODELS, PLUGINS, Plugin, installed
-from bench.runs.describe import Request, describe, import_error
+from bench.plugins import MODELS, PLUGINS, installed
+from bench.runs.describe import Request, errors, import_error
 
 
 @dataclass(frozen=True)
@@ -25,20 +23,18 @@ class Health:
 
 def check_plugins() -> list[Health]:
     """Import every plugin and build every model's default config, in other processes."""
-    plugins = [*installed(MODELS).values(), *installed(PLUGINS).values()]
-    with ThreadPoolExecutor(2) as pool:
-        errors = list(pool.map(_error, plugins))
+    models, others = installed(MODELS), installed(PLUGINS)
+    single = [name for name, plugin in models.items() if not plugin.is_family]
+    found = dict(zip(single, errors([Request(name) for name in single]), strict=True))
     return [
-        Health(p.name, p.group, p.distribution, p.version, p.module, p.interpreter, error)
-        for p, error in zip(plugins, errors, strict=True)
+        Health(
+            name=plugin.name,
+            group=plugin.group,
+            distribution=plugin.distribution,
+            version=plugin.version,
+            module=plugin.module,
+            interpreter=plugin.interpreter,
+            error=found[plugin.name] if plugin.group == MODELS and plugin.name in found else import_error(plugin),
+        )
+        for plugin in (*models.values(), *others.values())
     ]
-
-
-def _error(plugin: Plugin) -> str | None:
-    if plugin.group == PLUGINS or plugin.is_family:
-        return import_error(plugin)
-    try:
-        describe([Request(plugin.name)])
-    except BenchError as error:
-        return str(error)
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def _reviews(path: Path, problems: dict[str, int]) -> pd.DataFrame:
 
 def _metadata(path: Path, wanted: set[str], problems: dict[str, int]) -> pd.DataFrame:
     rows: dict[str, dict[str, str]] = {}
-    with opened(path) as file:
+    with opened(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of stray backslashes in somebody's titles
         for line in file:
             named = _ASIN.search(line)  # the full file has ten times the items of the 5-core; parsing is the slow part
             if (named and named[1].decode("utf-8", "replace") not in wanted) or line.isspace():
