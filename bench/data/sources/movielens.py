@@ -32,11 +32,13 @@ _OCCUPATIONS = (
 _LARGEST = 2**30
 """Bytes of a member, unpacked."""
 
-GENDERS = {"M": "male", "F": "female"}
+_GENDERS = {"M": "male", "F": "female"}
 
 
 def read_100k(files: Mapping[str, Path]) -> RawData:
-    """Read role ``archive``. Item fields: title, year, genres. User fields: age, gender, occupation."""
+    """Read role ``archive``. Item fields: title, year, genres. User fields: age, occupation, gender,
+    age_group.
+    """
     data, item, user = _members(files["archive"], ("u.data", "u.item", "u.user"))
     problems: dict[str, int] = {}
     interactions = _table(data, "\t", ["user", "item", "rating", "time"], problems)
@@ -47,15 +49,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     return RawData(
         interactions=sound(interactions, problems),
         items=_films(items, genres),
-        users=pd.DataFrame(
-            {
-                "id": users["id"],
-                "gender": users["gender"].map(GENDERS).fillna(""),
-                "age": users["age"],
-                "age_group": age_groups(users["age"]),
-                "occupation": users["occupation"],
-            }
-        ),
+        users=profiles_100k(users),
         problems=problems,
     )
 
@@ -74,7 +68,7 @@ def read_1m(files: Mapping[str, Path]) -> RawData:
         users=pd.DataFrame(
             {
                 "id": users["id"],
-                "gender": users["gender"].map(GENDERS).fillna(""),
+                "gender": users["gender"].map(_GENDERS).fillna(""),
                 "age_group": users["age"].map(_AGES).fillna(""),
                 "occupation": users["occupation"].map(occupations).fillna(""),
             }
@@ -83,7 +77,14 @@ def read_1m(files: Mapping[str, Path]) -> RawData:
     )
 
 
-def age_groups(ages: pd.Series) -> pd.Series:
+def profiles_100k(users: pd.DataFrame) -> pd.DataFrame:
+    """The user fields of MovieLens 100K from its columns id, gender, age and occupation."""
+    groups = _age_groups(users["age"])
+    genders = users["gender"].map(_GENDERS).fillna("")
+    return users[["id", "age", "occupation"]].assign(gender=genders, age_group=groups)
+
+
+def _age_groups(ages: pd.Series) -> pd.Series:
     """Ages in years as the groups that MovieLens 1M uses."""
     bounds = [-1, *(int(bound) - 1 for bound in list(_AGES)[1:]), 200]
     groups = pd.cut(pd.to_numeric(ages, errors="coerce"), bounds, labels=list(_AGES.values()))

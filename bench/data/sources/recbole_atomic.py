@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from bench.data.sources import RawData, sound
 from bench.data.sources.csv import read_csv
-from bench.data.sources.movielens import GENDERS, age_groups
+from bench.data.sources.movielens import profiles_100k
 
 
 def read_100k(files: Mapping[str, Path]) -> RawData:
@@ -32,14 +30,6 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     return RawData(
         interactions=sound(table.rename(columns=columns), problems),
         items=items.assign(genres=items["genres"].str.replace(" ", ", ")),
-        users=pd.DataFrame(
-            {
-                "id": users["id"],
-                "gender": users["gender"].map(GENDERS).fillna(""),
-                "age": users["age"],
-                "age_group": age_groups(users["age"]),
-                "occupation": users["occupation"],
-            }
-        ),
+        users=profiles_100k(users),
         problems=problems,
     )
