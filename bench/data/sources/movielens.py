@@ -36,8 +36,8 @@ _GENDERS = {"M": "male", "F": "female"}
 
 
 def read_100k(files: Mapping[str, Path]) -> RawData:
-    """Read role ``archive``. Item fields: title, year, genres. User fields: age, occupation, gender,
-    age_group.
+    """Read role ``archive``. Item fields: title, year, genres. User fields: gender, age, age_group,
+    occupation.
     """
     data, item, user = _members(files["archive"], ("u.data", "u.item", "u.user"))
     problems: dict[str, int] = {}
@@ -81,7 +81,7 @@ def profiles_100k(users: pd.DataFrame) -> pd.DataFrame:
     """The user fields of MovieLens 100K from its columns id, gender, age and occupation."""
     groups = _age_groups(users["age"])
     genders = users["gender"].map(_GENDERS).fillna("")
-    return users[["id", "age", "occupation"]].assign(gender=genders, age_group=groups)
+    return users.assign(gender=genders, age_group=groups)[["id", "gender", "age", "age_group", "occupation"]]
 
 
 def _age_groups(ages: pd.Series) -> pd.Series:
