@@ -22,3 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return BenchError
     raise AttributeError(f"module 'bench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

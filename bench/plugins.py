@@ -167,6 +167,13 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
+def check(module: ModuleType) -> None:
+    """Raise ``pluggy.PluginValidationError`` if a hook of ``module`` has an unknown name or argument."""
+    manager = _manager()
+    manager.register(module)
+    manager.check_pending()
+
+
 def load_model(name: str) -> type:
     """Import the plugin of the model ``name`` and ask it for the class. Called in workers only."""
     plugin = find_model(name)
@@ -187,10 +194,16 @@ def life_cycle() -> tuple[pluggy.PluginManager, list[BenchError]]:
     manager = _manager()
     broken = []
     for plugin in installed(PLUGINS).values():
+        module = None
         try:
-            manager.register(plugin.load(), plugin.name)
+            module = plugin.load()
+            manager.register(module, plugin.name)
+            manager.check_pending()
         except BenchError as error:
             broken.append(error)
+        except pluggy.PluginValidationError as error:
+            manager.unregister(module)
+            broken.append(BenchError(f"plugin '{plugin.name}' of {plugin.distribution}: {one_line(error)}"))
     return manager, broken
 
 

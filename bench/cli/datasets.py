@@ -136,4 +136,6 @@ def add(name: str, interactions: Path, items: Path | None, users: Path | None, o
 
         raise BenchError(f"{path} exists already: remove it or give another --output") from None
     click.echo(f"{text}\nwritten: {path}. Mend the guess there if it is wrong, then:")
+    if "time:" not in text:
+        click.echo("no column of times was found: the order of the rows counts as time")
     click.echo(f"bench run --models pop,ease --dataset {path}")

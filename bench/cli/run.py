@@ -42,7 +42,7 @@ def _options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str,
                 raise BenchError(f"--set takes MODEL.KEY=VALUE, not '{change}'")
             options.setdefault(model, {})[key] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise BenchError(f"no valid YAML: {' '.join(str(error).split())}") from error
+        raise BenchError(f"no valid YAML in {file or '--set'}: {' '.join(str(error).split())}") from error
     return options
 
 
@@ -52,10 +52,14 @@ def files(paths: list[Path]) -> str:
 
 
 @click.command("run")
-@click.option("--models", required=True, help="Names, each perhaps with a preset: pop,ease,colarec@paper.")
+@click.option("--models", required=True, help="Names, each perhaps with a preset: pop,ease,MODEL@PRESET.")
 @click.option("--dataset", required=True, help="A name of 'bench datasets list'.")
 @click.option("--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change a model's config; repeatable.")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The same from YAML.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The same from a YAML file, such as 'ease: {l2: 100}'.",
+)
 @click.option("--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]")
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--seeds", default="1", show_default=True, callback=numbers, help="Seeds of the models: 1,2 or 1-5.")
@@ -63,7 +67,7 @@ def files(paths: list[Path]) -> str:
 @click.option(
     "--protocol", help="random, colarec, loo[:K], temporal, kfold[:K], strong or published.  [the data set's]"
 )
-@click.option("--split-seed", type=int, help="Seed of the split; another one is another protocol.")
+@click.option("--split-seed", type=click.IntRange(min=0), help="Seed of the split; another one is another protocol.")
 @click.option("--history", type=click.Choice(["train", "train+valid"]), help="What is known of a user at test.")
 @click.option("--exclude", type=click.Choice(["train", "train+valid"]), help="What is not recommended at test.")
 @click.option("--candidates", type=click.Choice(["all", "train"]), help="Rank all items, or those seen in train.")

@@ -15,10 +15,10 @@ from bench.data.sources.csv import delimiter
 from bench.errors import BenchError
 
 _MEANINGS = {
-    "user": ("user", "user_id", "userid", "uid", "reviewerid", "customer_id", "customerid", "visitorid"),
+    "user": ("user", "user_id", "userid", "uid", "reviewerid", "reviewer", "customer_id", "customerid", "visitorid"),
     "item": ("item", "item_id", "itemid", "iid", "asin", "parent_asin", "movieid", "movie_id", "product_id",
              "recipe_id", "track_id", "book_id", "business_id"),
-    "time": ("time", "timestamp", "unixreviewtime", "date", "datetime", "ts", "created_at"),
+    "time": ("time", "timestamp", "unixreviewtime", "date", "datetime", "ts", "created_at", "review_date"),
     "rating": ("rating", "ratings", "overall", "stars", "score"),
 }  # fmt: skip
 """Usual names of columns, in lower case, by what they mean."""
@@ -69,8 +69,13 @@ def _head(path: Path) -> pd.DataFrame:
         raise BenchError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
 
 
+def _lowered(table: pd.DataFrame) -> dict[str, str]:
+    """Columns by their names in lower case, with underscores for blanks."""
+    return {re.sub(r"\W+", "_", str(column).lower().strip()): str(column) for column in table}
+
+
 def _guess(table: pd.DataFrame, path: Path) -> dict[str, str]:
-    lowered = {str(column).lower().strip(): str(column) for column in table}
+    lowered = _lowered(table)
     found = {}
     for meaning, names in _MEANINGS.items():
         usual = next((lowered[name] for name in names if name in lowered), None)
@@ -87,7 +92,7 @@ def _guess(table: pd.DataFrame, path: Path) -> dict[str, str]:
 
 
 def _text_columns(table: pd.DataFrame, meaning: str, key: str, path: Path) -> dict[str, str]:
-    lowered = {str(column).lower().strip(): str(column) for column in table}
+    lowered = _lowered(table)
     names = [key.lower(), *_MEANINGS[meaning], "id"]
     own = next((lowered[name] for name in names if name in lowered), None)
     if own is None:

@@ -243,6 +243,9 @@ def _assigned(dataset: Dataset, protocol: Protocol, fold: int | None) -> tuple[s
     elif isinstance(rule, LeaveOutSplit):
         parts = splits.by_time(whole.indptr, splits.leave_out_counts(whole.lengths, rule.k))
     elif isinstance(rule, TemporalSplit):
+        if whole.times.min() == whole.times.max():
+            name = dataset.facts["dataset"]
+            raise BenchError(f"'{name}' has no times: choose a --protocol that does not cut in time")
         parts = splits.global_cut(whole.times, rule.ratios)
     elif isinstance(rule, HeldOutSplit):
         parts = splits.held_out_users(whole.indptr, rule.user_ratios, rule.known_share, rule.seed)

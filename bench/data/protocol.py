@@ -22,7 +22,7 @@ class RatioSplit(_Strict):
     kind: Literal["ratio"] = "ratio"
     order: Literal["random", "time"] = "random"
     ratios: Ratios = (8, 1, 1)
-    seed: int = 2024
+    seed: int = Field(2024, ge=0)
 
     def describe(self) -> str:
         seed = f" (split seed {self.seed})" if self.order == "random" else ""
@@ -54,7 +54,7 @@ class FoldSplit(_Strict):
 
     kind: Literal["fold"] = "fold"
     folds: int = Field(5, ge=3, le=127)
-    seed: int = 2024
+    seed: int = Field(2024, ge=0)
 
     def describe(self) -> str:
         return f"{self.folds}-fold cross-validation per user (split seed {self.seed})"
@@ -67,7 +67,7 @@ class HeldOutSplit(_Strict):
     user_ratios: Ratios = (8, 1, 1)
     known_share: float = Field(0.8, gt=0, lt=1)
     """Share of a held-out user's interactions that is known when the rest is to be found."""
-    seed: int = 2024
+    seed: int = Field(2024, ge=0)
 
     def describe(self) -> str:
         shares = f"{_colons(self.user_ratios)}, {self.known_share:.0%} known"
@@ -148,6 +148,9 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
     if colon and (base not in counted or not number.isdecimal()):
         raise BenchError(f"'{name}' is no protocol: only kfold:N and loo:N take a number")
     fields = {counted[base]: int(number)} if number else {}
+    if base in counted:  # one name for one protocol, however it was written
+        n = fields.get(counted[base], getattr(found.split, counted[base]))
+        name = base if (base, n) == ("loo", 1) else f"{base}:{n}"
     if split_seed is not None:
         if "seed" not in type(found.split).model_fields or getattr(found.split, "order", "random") != "random":
             raise BenchError(f"protocol '{name}' has no random choice that --split-seed could change")

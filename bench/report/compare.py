@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from tabulate import tabulate
 
-from bench.data.catalog import card
+from bench.data.catalog import card, cards
 from bench.data.protocol import Protocol
 from bench.errors import BenchError, unknown
 from bench.evaluation.intervals import bootstrap
@@ -69,24 +69,31 @@ def compare(
             numbers = {"a": left[:, i].mean(), "b": right[:, i].mean(), "difference": interval.mean[i]}
             bounds = {"low": interval.low[i], "high": interval.high[i]}
             records.append({"group": group, "n": len(both), "metric": metric, **numbers, **bounds})
-    runs = " and ".join(f"{len(row.results)} of {row.model}" for row in rows)
+    runs = " and ".join(f"{len(row.results)} of {row.name}" for row in rows)
     head = f"A = {a}, B = {b} on {dataset} ({table.name}); runs: {runs}; * interval without 0"
     return Comparison(head, pd.DataFrame(records))
 
 
 def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | None) -> Table:
-    name = protocol or card(dataset).protocol
+    """The one table that fits; the data set's own protocol is meant where several do."""
+    known = cards()
+    own = card(dataset) if dataset.endswith((".yaml", ".yml")) else known.get(dataset)
+    dataset = own.name if own else dataset
     found = [table for table in tables(store.results()) if table.dataset == dataset]
+    if not found and own is None:
+        raise unknown("data set", dataset, known, "'bench datasets list'")
     if not found:
         raise BenchError(f"no results of '{dataset}' in {store.cells}: make some with 'bench run --dataset {dataset}'")
-    rules = [(table, Protocol.model_validate(table.rows[0].first.cell.protocol)) for table in found]
-    chosen = [t for t, rule in rules if rule.name == name and split_seed in (None, _seed(rule))]
-    if len(chosen) != 1:
+    rules = [(table, Protocol.model_validate(table.cell.protocol)) for table in found]
+    fitting = [(t, rule) for t, rule in rules if protocol in (None, rule.name) and split_seed in (None, _seed(rule))]
+    if len(fitting) > 1 and protocol is None and own:
+        fitting = [(table, rule) for table, rule in fitting if rule.name == own.protocol]
+    if len(fitting) != 1:
         which = ", ".join(f"{rule.name} ({rule.split.describe()})" for _, rule in rules)
         raise BenchError(
-            f"{len(chosen)} tables of '{dataset}' fit; there are {which}: give --protocol and --split-seed"
+            f"{len(fitting)} tables of '{dataset}' fit; there are {which}: give --protocol and --split-seed"
         )
-    return chosen[0]
+    return fitting[0][0]
 
 
 def _seed(rule: Protocol) -> int | None:
@@ -96,7 +103,9 @@ def _seed(rule: Protocol) -> int | None:
 def _row(table: Table, name: str) -> Row:
     known = {row.name: row for row in table.rows if not row.failed}
     model, _, preset = name.partition("@")
-    fitting = [row for row in known.values() if name == row.name or (row.first.cell.model == model and not preset)]
+    meant = [row for row in known.values() if row.first.cell.model == model]
+    fitting = [row for row in meant if not preset or row.first.cell.preset == preset]
+    fitting = [row for row in known.values() if row.name == name] or fitting
     if not fitting:
         raise unknown(f"row of {table.dataset}", name, known, "'bench leaderboard'")
     if len(fitting) > 1:

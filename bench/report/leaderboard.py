@@ -103,9 +103,9 @@ def by_group(table: Table) -> str:
         return ""
     parts = []
     spread = [_SPREAD] if any(len(row.results) > 1 for row in rows) else []
-    left = max(len(metric), *(len(row.model) for row in rows)) + 4
+    left = max(len(metric), *(len(row.name) for row in rows)) + 4
     for names in _blocks([*table.groups, *spread], WIDTH - left):
-        lines = [[row.model, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
+        lines = [[row.name, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
         parts.append(_markdown(lines, [metric, *names], text_columns=1))
     return "\n\n".join(parts)
 

@@ -198,7 +198,7 @@ def _row_key(result: Result) -> tuple[str, ...]:
 
 def _settings(cell: Cell) -> dict[str, Any]:
     """What may tell two rows of one model and preset apart."""
-    return {**cell.config, "time_budget": cell.time_budget, "device": cell.device}
+    return {**cell.config, "time_budget": cell.time_budget, "device": cell.device, "list_length": cell.list_length}
 
 
 def _told_apart(rows: list[list[Result]]) -> list[Row]:

@@ -119,10 +119,9 @@ def _ask(interpreter: str, questions: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def import_error(plugin: Plugin) -> str | None:
-    """Why the module of a plugin does not import, tried in another process; None if it does."""
-    done = subprocess.run(
-        [plugin.interpreter, "-c", f"import {plugin.module}"], capture_output=True, text=True, check=False
-    )
+    """Why the module of a plugin cannot be used, tried in another process; None if it can."""
+    code = f"import {plugin.module} as plugin; from bench.plugins import check; check(plugin)"
+    done = subprocess.run([plugin.interpreter, "-c", code], capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
 
 

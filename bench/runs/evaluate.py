@@ -71,8 +71,12 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
             columns |= {
                 f"{group.name}/{name}": pa.array(column, pa.float32(), mask=~inside) for name, column in own.items()
             }
+    path = folder / "per_user.parquet"
+    if path.is_file():  # groups that were asked for before
+        before = pq.read_table(path)
+        columns |= {name: before[name] for name in before.column_names if name not in columns}
     pq.write_table(pa.table(columns), folder / ".per_user.parquet")
-    (folder / ".per_user.parquet").replace(folder / "per_user.parquet")
+    (folder / ".per_user.parquet").replace(path)
     return results
 
 

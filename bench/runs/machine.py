@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from bench.errors import BenchError
 
 
 @cache
@@ -33,10 +36,21 @@ def _processor() -> str:
 
 
 def device(wanted: str) -> str:
-    """``wanted``, or for ``auto`` what this machine has: ``cuda`` if an NVIDIA driver is loaded, else ``cpu``."""
-    if wanted != "auto":
-        return wanted
-    return "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
+    """``wanted``, or for ``auto`` what this machine has: ``cuda`` if an NVIDIA driver is loaded, else ``cpu``.
+
+    Raises
+    ------
+    BenchError
+        If it is no device of torch, or ``cuda`` without a driver.
+    """
+    driver = Path("/proc/driver/nvidia/version").exists()
+    if wanted == "auto":
+        return "cuda" if driver else "cpu"
+    if not re.fullmatch(r"cpu|mps|xpu|cuda(:\d+)?", wanted):
+        raise BenchError(f"'{wanted}' is no device: give auto, cpu, cuda, cuda:N, mps or xpu")
+    if wanted.startswith("cuda") and not driver:
+        raise BenchError(f"this machine has no NVIDIA driver for --device {wanted}: give cpu or auto")
+    return wanted
 
 
 @cache

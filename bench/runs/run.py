@@ -149,7 +149,8 @@ def _up_to_date(result: Result, task: Task, store: Store) -> Result:
         return result
     ks = sorted({int(name.split("@")[1]) for name in measured} | set(task.ks))
     folder = store.path(result.cell_id)
-    groups = evaluate.measure(folder, fold.split, fold.groups, ks)
+    kept = result.groups if result.versions == evaluate.VERSIONS else {}
+    groups = {**kept, **evaluate.measure(folder, fold.split, fold.groups, ks)}
     renewed = result.model_copy(update={"groups": groups, "versions": evaluate.VERSIONS})
     store.replace(renewed)
     return renewed
@@ -163,7 +164,7 @@ def run(
     Parameters
     ----------
     models
-        Names as in ``bench models list``, each perhaps with a preset: ``"ease,bpr"`` or ``["ease", "colarec@paper"]``.
+        Names as in ``bench models list``, each perhaps with a preset: ``"ease,bpr"`` or ``["ease", "MODEL@PRESET"]``.
     dataset
         A name of ``bench datasets list``.
     results

@@ -121,7 +121,8 @@ def sound(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
     """The interactions with a user, an item and a time; others are counted.
 
     ``time`` may be of any kind: numbers are seconds since 1970, or milliseconds if they are that large, texts are
-    dates, in UTC unless they say otherwise. Afterwards it is int64.
+    ISO 8601 dates, in UTC unless they say otherwise (others would be guesses: 12.09. may be in December). Afterwards it
+    is int64.
     """
     named = (table["user"] != "") & (table["item"] != "") & table["user"].notna() & table["item"].notna()
     count(problems, "rows without a user or item", int((~named).sum()))
@@ -149,5 +150,5 @@ def _seconds(times: pd.Series) -> pd.Series:
             return numbers.where(numbers < _LATEST, numbers / 1000)
         numbered = times.astype("str").str.contains(r"\d")  # "now" and "today" are no times
         dates = times.where(numbered)
-    stamps = pd.to_datetime(dates, errors="coerce", utc=True, format="mixed").dt.tz_convert(None)
+    stamps = pd.to_datetime(dates, errors="coerce", utc=True, format="ISO8601").dt.tz_convert(None)
     return stamps.astype("datetime64[s]").astype("int64").where(stamps.notna())
