@@ -194,15 +194,13 @@ def life_cycle() -> tuple[pluggy.PluginManager, list[BenchError]]:
     manager = _manager()
     broken = []
     for plugin in installed(PLUGINS).values():
-        module = None
         try:
             module = plugin.load()
+            check(module)
             manager.register(module, plugin.name)
-            manager.check_pending()
         except BenchError as error:
             broken.append(error)
         except pluggy.PluginValidationError as error:
-            manager.unregister(module)
             broken.append(BenchError(f"plugin '{plugin.name}' of {plugin.distribution}: {one_line(error)}"))
     return manager, broken
 

@@ -44,6 +44,8 @@ def last_line(done):
         ([*RUN, "ease", "--protocol", "randon"], "unknown protocol 'randon': did you mean 'random'"),
         ([*RUN, "pop", "--seeds", "one"], "--seeds takes whole numbers"),
         ([*RUN, "pop", "--seeds", "3-1"], "seed"),
+        ([*RUN, "pop", "--split-seed", "-1"], "--split-seed"),
+        ([*RUN, "pop", "--device", "gpu"], "'gpu' is no device"),
         ([*RUN, "pop", "--k", "0"], "cut-offs must be 1 or more"),
         ([*RUN, "pop", "--k", "ten"], "--k takes whole numbers"),
         ([*RUN, ","], "no model was named"),
