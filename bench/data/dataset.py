@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contract import Interactions
+from bench.data.order import within_users
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def merged(parts: list[Interactions]) -> Interactions:
         return parts[0]
     users = np.concatenate([part.users for part in parts])
     times = np.concatenate([part.times for part in parts])
-    order = np.lexsort((times, users))
+    order = within_users(users, times)
     indptr = np.sum([part.indptr for part in parts], axis=0)
     items = np.concatenate([part.items for part in parts])
     return Interactions(indptr, items[order], times[order], parts[0].n_items)
@@ -138,8 +139,15 @@ class VisibleSplit(Texts):
 
     def parts(self, names: str) -> Interactions:
         """The union of the parts that ``names`` lists, such as ``train+valid``; of held-out users, what is known."""
-        known = [self._interactions("known")] if "known" in self.facts["parts"] else []
-        return merged([*known, *(self._interactions(name) for name in names.split("+"))])
+        if names not in self._unions:
+            known = ["known"] if "known" in self.facts["parts"] else []
+            self._unions[names] = merged([self._interactions(name) for name in [*known, *names.split("+")]])
+        return self._unions[names]
+
+    @cached_property
+    def _unions(self) -> dict[str, Interactions]:
+        """What :meth:`parts` gave before: it sorts everything, and is asked for each chunk of users."""
+        return {}
 
     @cached_property
     def barred(self) -> NDArray[np.int32]:

@@ -47,10 +47,11 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
     BenchError
         If no source is complete; it names the files, their addresses and the folder to put them in.
     """
+    raw_dir = raw_dir or _named_raw_dir()
     local = find_local(card, raw_dir)
     if local is not None:
         return local
-    own = [named] if (named := raw_dir or _named_raw_dir()) else []
+    own = [raw_dir] if raw_dir else []
     for source in card.sources:
         if all(file.url for file in source.files.values()):
             from bench.data.fetch import fetch
@@ -58,7 +59,7 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
             fetched = fetched_folder(card)
             have = {role: _in_folders(file, [*own, fetched]) for role, file in source.files.items()}
             return RawFiles(source, {r: have[r] or fetch(file, fetched) for r, file in source.files.items()})
-    folder = raw_dir or _named_raw_dir() or "a folder of yours and name it with --raw-dir or BENCH_RAW_DIR"
+    folder = raw_dir or "a folder of yours and name it with --raw-dir or BENCH_RAW_DIR"
     ways = "; or ".join(_how_to_get(source, str(folder)) for source in card.sources)
     raise BenchError(f"no raw files of '{card.name}' found: {ways}")
 
