@@ -129,17 +129,35 @@ class Context(Protocol):
     device: str
     """A torch device name: ``cpu``, ``cuda``, …"""
     folder: Path
-    """An empty folder for checkpoints and other working files; gone when the cell is done."""
+    """A folder for checkpoints and other working files, empty at first and gone when the cell is done.
+
+    When an attempt at a cell ends before its time (killed, out of time or memory, crashed, interrupted), the files that
+    it wrote here are found by the next attempt at the same cell: same code, config, data and seed, but perhaps another
+    path. A model may go on from them, see :meth:`epochs`, or ignore them. It has to expect a half-written file; one
+    that is written under another name and then renamed is whole.
+    """
     time_budget: float | None
     """Seconds that ``fit`` may take, or None. A model that cannot stop early ignores it."""
 
-    def epochs(self, most: int, unit: str = "epoch") -> Iterator[int]:
-        """Count 1, 2, … ``most``, reporting progress, and end early when the time budget is used up."""
+    def epochs(self, most: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
+        """Count 1, 2, … ``most``, reporting progress, and end early when the time budget is used up.
+
+        A model that trains in several stages, such as item vectors and then a generator that reads them, calls this
+        once per stage and names it. Each call begins a stage: the best score and patience begin anew, since scores of
+        two stages are not those of one model getting better. The time budget is one for all of ``fit``: it ends the
+        stage that would go beyond it, and each later one after its first epoch.
+
+        A model that goes on from a checkpoint in :attr:`folder` says how many epochs of the stage it has ``done``, also
+        of a stage that was over. Counting begins behind them, and their scores and time count as if there had been no
+        interruption. The lists have to be those of an uninterrupted ``fit``, so a checkpoint holds all that training
+        depends on: weights and the best ones so far, the optimiser's state, the state of random generators.
+        """
 
     def validate(self) -> Validation:
         """Score the model as it is now on the core's sample of validation users, if this epoch is due.
 
-        It calls ``recommend`` with train as history. All models stop by the same users, metric, interval and patience.
+        It calls ``recommend`` with train as history, and excludes train unless the protocol excludes nothing. All
+        models stop by the same users, metric, interval and patience.
         """
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
@@ -149,7 +167,11 @@ class Context(Protocol):
         """Write one line to the log of the cell."""
 
     def note(self, name: str, value: Any) -> None:
-        """Put a JSON-ready fact about the model, such as its number of parameters, into ``result.json``."""
+        """Put a JSON-ready fact about the model, such as its number of parameters, into ``result.json``.
+
+        Tables know this name: ``backbone``, what the model was built on, stands beside the preset. A model with a
+        pretrained backbone notes its name, such as ``t5-small``, and ``scratch`` where it trains the same from nothing.
+        """
 
     def item_texts(self) -> pd.DataFrame:
         """(n_items) rows in item order: column ``id`` (original) and the data set's text fields, missing as ``""``."""
@@ -171,6 +193,9 @@ class Model(Protocol):
 
     # Optional: presets: ClassVar[Mapping[str, Mapping[str, Any]]], named changes to the defaults of Config. The first
     # is the default one; without presets the only one is called "default".
+    #
+    # Optional: ablations: ClassVar[Mapping[str, Mapping[str, Any]]], named changes to the config, each of which takes
+    # one part of the model away, for ``bench run --ablate``. They win over the preset and over the user's options.
 
     def __init__(self, config: Any) -> None: ...
 

@@ -50,8 +50,10 @@ class Hooks:
         """The worker of ``cell`` has been started."""
 
     @hookspec
-    def bench_validation(self, cell: Mapping[str, Any], epoch: int, metric: str, score: float, improved: bool) -> None:
-        """A model in training was validated."""
+    def bench_validation(
+        self, cell: Mapping[str, Any], stage: str, epoch: int, metric: str, score: float, improved: bool
+    ) -> None:
+        """A model in training was validated; ``stage`` is empty unless the model trains in several and names them."""
 
     @hookspec
     def bench_cell_finished(self, cell: Mapping[str, Any], result: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ and synthetic: :func:`block_interactions`. Give ``options`` that make a slow mod
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -70,13 +71,28 @@ def block_interactions(
     return VisibleData(interactions_from(train, n_items), interactions_from(valid, n_items))
 
 
+class Interrupted(BaseException):
+    """The end of an attempt, as sudden as a test can make it."""
+
+
 class FakeContext:
     """A :class:`bench.contract.Context` without a worker: it validates by NDCG@10 after every epoch, with patience 5.
 
-    What the model reports is kept in ``messages``, ``notes`` and ``scores``.
+    What the model reports is kept in ``messages``, ``notes`` and ``scores``. With ``interrupt_after``, it raises
+    :class:`Interrupted` when so many epochs are over; the context of the next attempt is told the ``earlier`` one.
     """
 
-    def __init__(self, model: Model, data: VisibleData, folder: Path, seed: int = 1, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: Model,
+        data: VisibleData,
+        folder: Path,
+        seed: int = 1,
+        device: str = "cpu",
+        *,
+        interrupt_after: int = 0,
+        earlier: FakeContext | None = None,
+    ) -> None:
         self.seed = seed
         self.device = device
         self.folder = folder
@@ -86,15 +102,38 @@ class FakeContext:
         self.scores: list[float] = []
         self._model = model
         self._data = data
+        self.epoch_scores: dict[tuple[str, int], float] = {}
+        self._stage = ""
+        self._epoch = 0
+        self._stage_start = 0
+        self._left = interrupt_after
+        self._earlier = earlier
 
-    def epochs(self, most: int, unit: str = "epoch") -> Iterator[int]:
-        yield from range(1, most + 1)
+    def epochs(self, most: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
+        assert 0 <= done <= most, f"{done} of {most} {unit}s are done"
+        self._stage, self._epoch, self._stage_start = stage, done, len(self.scores)
+        if self._earlier is not None:
+            scores = {epoch: score for (name, epoch), score in self._earlier.epoch_scores.items() if name == stage}
+            for epoch in range(1, done + 1):
+                if epoch in scores:
+                    self.epoch_scores[stage, epoch] = scores[epoch]
+                    self.scores.append(scores[epoch])
+        return self._count(most, done)
+
+    def _count(self, most: int, done: int) -> Iterator[int]:
+        for self._epoch in range(done + 1, most + 1):
+            yield self._epoch
+            self._left -= 1
+            if not self._left:
+                raise Interrupted
 
     def validate(self) -> Validation:
         score = ndcg(self._model, self._data)
-        improved = score > max(self.scores, default=-np.inf)
+        self.epoch_scores[self._stage, self._epoch] = score
         self.scores.append(score)
-        return Validation(score, improved, len(self.scores) - 1 - int(np.argmax(self.scores)) >= 5)
+        own = self.scores[self._stage_start :]
+        improved = score > max(own[:-1], default=-np.inf)
+        return Validation(score, improved, len(own) - 1 - int(np.argmax(own)) >= 5)
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         assert 0 <= done <= (done if total is None else total), f"progress {done} of {total} {unit}"
@@ -203,6 +242,15 @@ class ModelChecks:
         for preset, changes in presets.items():
             assert model_class(model_class.Config(**changes)).config is not None, preset
 
+    def test_ablations_are_valid(self) -> None:
+        model_class: Any = load_model(self.name)
+        config = self.model().config.model_dump()
+        for ablation, changes in (getattr(model_class, "ablations", None) or {}).items():
+            assert changes, f"{ablation} changes nothing"
+            assert not set(" ,") & set(ablation), f"'{ablation}' is to be named on a command line"
+            assert ablation != "all", "it stands for all ablations"
+            assert model_class.Config(**{**config, **changes}) is not None, ablation
+
     def test_lists_have_the_promised_form(self, fitted: Any) -> None:
         found = self.lists(fitted)
         shape = (self._data.train.n_users, 10)
@@ -235,6 +283,13 @@ class ModelChecks:
         assert (found.items[2] != UNFILLED).all()
         np.testing.assert_array_equal(found.scores == -np.inf, found.items == UNFILLED)
 
+    def test_history_stands_in_the_list_when_nothing_is_excluded(self, fitted: Any) -> None:
+        n_items = self._data.train.n_items
+        users = np.arange(self._data.train.n_users)
+        nothing = interactions_from([[]] * len(users), n_items)
+        counted = violations.count(fitted.recommend(users, self._data.train, nothing, n_items), nothing, n_items)
+        assert not any(counted.values()), counted  # a list as long as the catalogue is short if any item is left out
+
     def test_user_without_history_gets_a_list(self, fitted: Any) -> None:
         n_items = self._data.train.n_items
         users = np.array([self._data.train.n_users - 1, 0], np.int64)  # the first of them has no train row either
@@ -260,6 +315,17 @@ class ModelChecks:
         found, expected = self.lists(self.fit(tmp_path)), self.lists(fitted)
         np.testing.assert_array_equal(found.items, expected.items)
         np.testing.assert_array_equal(found.scores, expected.scores)
+
+    def test_interrupted_fit_gives_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
+        model, again = self.model(), self.model()
+        first = FakeContext(model, self._data, tmp_path, interrupt_after=2)
+        with contextlib.suppress(Interrupted):
+            model.fit(self._data.train, self._data.valid, first)
+        if any(path.is_file() for path in tmp_path.rglob("*")):  # else the next attempt is like any first one
+            again.fit(self._data.train, self._data.valid, FakeContext(again, self._data, tmp_path, earlier=first))
+            found, expected = self.lists(again), self.lists(fitted)
+            np.testing.assert_array_equal(found.items, expected.items)
+            np.testing.assert_array_equal(found.scores, expected.scores)
 
     def test_another_seed_matters_unless_deterministic(self, fitted: Any, tmp_path: Path) -> None:
         found, expected = self.lists(self.fit(tmp_path, seed=2)), self.lists(fitted)

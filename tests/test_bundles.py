@@ -237,3 +237,23 @@ def test_lists_hold_only_candidates(late_items, tmp_path):
     assert not {item for row in lists["item"] for item in row} & set(found.visible.barred.tolist())
     assert frame["violations"].tolist() == [0]
     assert len(lists) == np.count_nonzero(found.hidden.test.lengths)
+
+
+def test_nothing_is_excluded_on_demand_and_seen_items_are_no_offence_then(own_card, tmp_path):
+    """All of 4 items are seen by all users, so lists under ``none`` are whole, and empty otherwise."""
+    card = own_card([(user, item, 10 * user + item) for user in range(8) for item in range(4)], protocol="loo")
+    data = prepare(card)
+    [none], [plain] = splits(data, "loo", exclude="none"), splits(data, "loo")
+    users = np.arange(none.visible.n_users)
+    assert none.visible.excluded("none", users).lengths.tolist() == [0] * 8
+    assert none.fingerprint != plain.fingerprint
+    assert parts_of(none) == parts_of(plain)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"own": card.model_dump(mode="json", exclude={"name"})}))
+    frames = {}
+    for exclude in ("none", "train+valid"):
+        frames[exclude] = api.run("random", str(tmp_path / "own.yaml"), exclude=exclude, results=tmp_path / exclude)
+    assert frames["none"]["violations"].tolist() == frames["train+valid"]["violations"].tolist() == [0]
+    assert frames["none"]["all/recall@5"].tolist() == [1.0]  # 4 items fit into 5 slots, whatever their order
+    found = {name: pd.read_parquet(next(tmp_path.glob(f"{name}/cells/*/lists.parquet")))["item"] for name in frames}
+    assert {len({item for item in row if item >= 0}) for row in found["none"]} == {4}
+    assert {len({item for item in row if item >= 0}) for row in found["train+valid"]} == {1}

@@ -12,7 +12,7 @@ from bench.data.dataset import VisibleSplit, save_interactions
 from bench.runs import context as contexts
 from bench.runs.cell import Stopping
 from bench.runs.context import WorkerContext
-from bench.testing import block_interactions, interactions_from
+from bench.testing import FakeContext, Interrupted, block_interactions, interactions_from
 
 DATA = block_interactions(n_users=40)
 
@@ -46,22 +46,23 @@ def on_disk(folder, data, candidates):
 
 @pytest.fixture
 def make(tmp_path):
-    def make(model, data=DATA, budget=None, seed=1, candidates="all", **stopping):
+    def make(model, data=DATA, budget=None, seed=1, candidates="all", exclude="train", record=None, **stopping):
         events = []
         split = on_disk(tempfile.mkdtemp(dir=tmp_path), data, candidates)
         context = WorkerContext(
             model, split, lambda event, **fields: events.append({"event": event, **fields}), seed=seed, device="cpu",
-            folder=tmp_path, stopping=Stopping(**stopping), time_budget=budget,
+            folder=tmp_path, stopping=Stopping(**stopping), time_budget=budget, exclude=exclude,
+            record=record,
         )  # fmt: skip
         return context, events
 
     return make
 
 
-def train(context, most=100):
-    """A training loop as an author writes it: (epochs done, what validation said)."""
+def train(context, most=100, stage=""):
+    """A training loop as an author writes it: what validation said."""
     said = []
-    for _ in context.epochs(most):
+    for _ in context.epochs(most, stage=stage):
         said.append(context.validate())
         if said[-1].stop:
             break
@@ -96,6 +97,19 @@ def test_items_that_are_not_ranked_are_excluded_at_validation_too(make):
         assert sorted(exclude.items[exclude.indptr[row] : exclude.indptr[row + 1]]) == sorted([*own, *range(40, 48)])
 
 
+@pytest.mark.parametrize(("candidates", "left_out"), [("all", []), ("train", [*range(40, 48)])])
+def test_nothing_but_what_is_not_ranked_is_excluded_at_validation_if_the_protocol_excludes_nothing(
+    make, candidates, left_out
+):
+    model = Scripted([1.0])
+    few = DATA.train.where(DATA.train.items < 40)
+    train(make(model, data=DATA._replace(train=few), candidates=candidates, exclude="none")[0], 1)
+    [(users, history, exclude, _)] = model.asked
+    np.testing.assert_array_equal(history.items, few.select(users).items)
+    rows = np.split(exclude.items, exclude.indptr[1:-1])
+    assert [row.tolist() for row in rows] == [left_out] * len(users)
+
+
 def test_training_stops_when_patience_is_over(make):
     context, events = make(Scripted([0.2, 0.5, 0.5, 0.4, 0.3, 0.9]), patience=3)
     said = train(context)
@@ -109,6 +123,34 @@ def test_training_stops_when_patience_is_over(make):
 def test_better_score_renews_patience(make):
     context, _ = make(Scripted([0.1, 0.0, 0.2, 0.0, 0.3, 0.0, 0.0]), patience=2)
     assert len(train(context)) == 7
+
+
+SCORES = ([0.2, 0.9, 0.5, 0.5], [0.1, 0.3, 0.2, 0.1])
+"""Of two stages that end by a patience of 2; the second one is worse throughout."""
+
+
+def test_each_stage_has_a_best_score_and_patience_of_its_own(make):
+    context, events = make(Scripted([*SCORES[0], *SCORES[1]]), patience=2)
+    for stage in ("vectors", "lists"):
+        said = train(context, stage=stage)
+        assert [validation.improved for validation in said] == [True, True, False, False]
+        assert [validation.stop for validation in said] == [False, False, False, True]
+    told = [(event["stage"], event["epoch"]) for event in events if event["event"] == "validation"]
+    assert told == [(stage, epoch) for stage in ("vectors", "lists") for epoch in (1, 2, 3, 4)]
+    assert {event["unit"] for event in events if event["event"] == "progress"} == {"vectors epoch", "lists epoch"}
+
+
+def test_fake_context_has_the_same_stages(tmp_path, monkeypatch):
+    """A plugin's own tests must see what a worker would do, up to the patience of 5."""
+    scores = [0.2, 0.9, *[0.5] * 5, 0.1, 0.3, *[0.2] * 5]
+    left = iter(scores)
+    monkeypatch.setattr("bench.testing.ndcg", lambda model, data: next(left))
+    context = FakeContext(Scripted(), DATA, tmp_path)
+    for stage in ("vectors", "lists"):
+        said = train(context, stage=stage)
+        assert [validation.improved for validation in said] == [True, True, *[False] * 5]
+        assert [validation.stop for validation in said] == [False] * 6 + [True]
+    assert context.scores == scores
 
 
 def test_interval_is_the_core_s(make):
@@ -165,6 +207,95 @@ def test_training_ends_before_an_epoch_that_would_not_end_in_time(make, monkeypa
         clock.now += 10
     assert epochs == list(range(1, done + 1))
     assert context.stopped_by_budget == (done < 10)
+
+
+@pytest.mark.parametrize(
+    ("budget", "done"),
+    # 5 s of preparation, epochs of 10 s, 3 s between the stages, epochs of 20 s
+    [(None, (4, 4)), (200, (4, 4)), (128, (4, 4)), (127, (4, 3)), (88, (4, 2)), (87, (4, 1)), (45, (4, 1)),
+     (44, (3, 1)), (1, (1, 1))],
+)  # fmt: skip
+def test_budget_is_one_for_all_stages(make, monkeypatch, budget, done):
+    clock = Clock()
+    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    context, _ = make(Scripted(), budget=budget)
+    found = []
+    for preparation, duration in ((5, 10), (3, 20)):
+        clock.now += preparation
+        found.append(0)
+        for _ in context.epochs(4):
+            found[-1] += 1
+            clock.now += duration
+    assert tuple(found) == done
+    assert context.stopped_by_budget == (done != (4, 4))
+
+
+def test_attempt_that_goes_on_is_judged_as_if_there_had_been_no_interruption(make, tmp_path):
+    """Killed behind the sixth epoch of the second stage; the patience of 4 began behind the third."""
+    scores = [0.9, 0.8, 0.1, 0.3, 0.5, 0.4, 0.5, 0.2, 0.1]
+    whole, events = make(Scripted(scores), patience=4)
+    for most, stage in ((2, "a"), (100, "b")):
+        train(whole, most, stage)
+    first, _ = make(Scripted(scores), patience=4, record=tmp_path / "epochs.jsonl")
+    for most, stage in ((2, "a"), (6, "b")):
+        train(first, most, stage)
+    with (tmp_path / "epochs.jsonl").open("a") as file:
+        file.write('{"stage": "b", "epo')  # what a kill leaves
+    second, again = make(Scripted(scores[8:]), patience=4, record=tmp_path / "epochs.jsonl")
+    assert list(second.epochs(2, stage="a", done=2)) == []
+    found = []
+    for epoch in second.epochs(100, stage="b", done=6):
+        found.append((epoch, second.validate()))
+        if found[-1][1].stop:
+            break
+    assert [(epoch, said.improved, said.stop) for epoch, said in found] == [(7, False, True)]
+    told = [[event for event in some if event["event"] == "validation"] for some in (events, again)]
+    assert told[0] == told[1]
+
+
+def test_attempt_that_starts_anew_is_judged_anew(make, tmp_path):
+    record = tmp_path / "epochs.jsonl"
+    train(make(Scripted([0.9, 0.8]), record=record)[0], 2)
+    second, _ = make(Scripted([0.1, 0.2]), record=record)
+    assert [said.improved for said in train(second, 2)] == [True, True]
+    assert second.resumed_seconds == 0
+    third, events = make(Scripted([0.3]), record=record)
+    assert [third.validate().improved for _ in third.epochs(3, done=2)] == [True]
+    assert [event["score"] for event in events if event["event"] == "validation"] == pytest.approx(
+        [0.1, 0.2, 0.3], abs=0.02
+    )
+
+
+@pytest.mark.parametrize(("budget", "done"), [(None, 10), (100, 10), (99, 9), (71, 7), (70, 7), (69, 6), (1, 6)])
+def test_time_of_the_attempt_before_counts_for_who_goes_on(make, monkeypatch, tmp_path, budget, done):
+    """Five epochs of 10 s then, and the rest now; an epoch that is begun is ended."""
+    clock, record = Clock(), tmp_path / "epochs.jsonl"
+    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    first, _ = make(Scripted(), record=record)
+    for _ in first.epochs(5):
+        clock.now += 10
+    clock.now += 1000  # nobody works
+    second, _ = make(Scripted(), budget=budget, record=record)
+    epochs = []
+    for epoch in second.epochs(10, done=5):
+        epochs.append(epoch)
+        clock.now += 10
+    assert epochs == list(range(6, done + 1))
+    assert second.resumed_seconds == 50
+
+
+def test_fake_context_goes_on_too(tmp_path, monkeypatch):
+    left = iter([0.9, 0.2, 0.5, 0.3, 0.6])
+    monkeypatch.setattr("bench.testing.ndcg", lambda model, data: next(left))
+    first = FakeContext(Scripted(), DATA, tmp_path, interrupt_after=3)
+    train(first, 2, "a")
+    with pytest.raises(Interrupted):
+        train(first, 9, "b")
+    second = FakeContext(Scripted(), DATA, tmp_path, earlier=first)
+    assert list(second.epochs(2, stage="a", done=2)) == []
+    said = [(epoch, second.validate().improved) for epoch in second.epochs(3, stage="b", done=1)]
+    assert said == [(2, False), (3, True)]
+    assert second.scores == [0.9, 0.2, 0.5, 0.3, 0.6]
 
 
 def test_epochs_report_progress(make):

@@ -4,6 +4,7 @@ import pytest
 
 from bench.data.protocol import PROTOCOLS, protocol
 from bench.errors import BenchError
+from bench.files import content_hash
 
 
 def test_named_protocols_are_those_of_their_papers():
@@ -22,6 +23,25 @@ def test_changed_protocol_is_told_apart_by_name_and_description():
 
 def test_change_to_what_it_is_already_is_none():
     assert protocol("random", split_seed=2024, history="train", exclude=None) == PROTOCOLS["random"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("random", "6803dcc728e9137a"), ("colarec", "0419676b07262f10"), ("loo", "5e580e46e9494fd1"),
+        ("temporal", "7ade72b3bc9f6737"), ("kfold", "e3ff7f1f4ad23cc9"), ("strong", "6707cc75909e7d8a"),
+        ("published", "ec389c5043155a7d"),
+    ],
+)  # fmt: skip
+def test_rules_of_a_named_protocol_are_those_that_stored_results_were_made_by(name, rules):
+    """A hash that was taken when the first tables were made: another one would part new results from them."""
+    assert content_hash(PROTOCOLS[name].rules())[:16] == rules
+
+
+def test_nothing_is_excluded_on_demand():
+    changed = protocol("loo", exclude="none")
+    assert (changed.name, changed.exclude, changed.history) == ("loo*", "none", "train+valid")
+    assert "excluding nothing" in changed.describe()
 
 
 def test_unknown_protocol_suggests_the_nearest():

@@ -1,5 +1,6 @@
 """The results folder: cells appear whole or not at all, and damage is named."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -135,3 +136,65 @@ def test_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
     (tmp_path / "results").write_text("")
     with pytest.raises((BenchError, OSError), match="results"):
         Store(tmp_path / "results").open_for_writing()
+
+
+def begin(store, error=None, **files):
+    """An attempt at a cell that finds some files and leaves others; returns what it found."""
+    with contextlib.suppress(type(error) if error else ()), store.draft("abc") as folder:
+        found = sorted(path.name for path in (folder / "work").iterdir())
+        for name, text in files.items():
+            (folder / "work" / name).write_text(text)
+        if error:
+            raise error
+    return found
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError(), KeyboardInterrupt()], ids=repr)
+def test_working_files_of_an_attempt_are_found_by_the_next_one(store, error):
+    assert begin(store, error, checkpoint="1") == []
+    assert (store.work / "abc" / "work" / "checkpoint").read_text() == "1"
+    assert begin(store, error, other="2") == ["checkpoint"]
+    assert begin(store, error) == ["checkpoint", "other"]
+    store.forget_work("abc")
+    assert begin(store, error) == []
+    assert list(store.work.iterdir()) == []
+
+
+def test_folder_without_files_is_not_kept(store):
+    with store.draft("abc") as folder:
+        (folder / "work" / "empty" / "too").mkdir(parents=True)
+        (folder / "epochs.jsonl").write_text("{}\n")
+    assert names(store) == ["abc"]
+    assert list(store.path("abc").iterdir()) == []
+
+
+def test_of_two_attempts_at_a_time_one_has_the_working_files(store):
+    begin(store, checkpoint="1")
+    with store.draft("abc") as first, store.draft("abc") as second:
+        assert [sorted(p.name for p in (f / "work").iterdir()) for f in (first, second)] == [["checkpoint"], []]
+        (second / "work" / "other").write_text("2")
+    assert begin(store) == ["checkpoint"]  # the last one to end
+
+
+def test_cell_that_is_finished_keeps_no_working_files(store):
+    begin(store, checkpoint="1")
+    with store.draft("abc") as folder:
+        begin(store, other="2")  # another attempt, which ends before
+        store.forget_work("abc", folder)
+    assert begin(store) == []
+
+
+@pytest.mark.parametrize("sweeps", [1, 8])
+def test_working_files_of_a_dead_process_are_kept(store, sweeps):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for _ in range(20):
+        draft = store.cells / f".abc.{socket.gethostname()}-{dead.pid}-x"
+        (draft / "work").mkdir(parents=True)
+        (draft / "work" / "checkpoint").write_text("1")
+        with ThreadPoolExecutor(sweeps) as pool:  # several runs that begin at the same time
+            list(pool.map(lambda _: Store(store.root).open_for_writing(), range(sweeps)))
+        assert names(store) == [".work"]
+        assert begin(store) == ["checkpoint"]
+        store.forget_work("abc")
+        (store.cells / "abc").rmdir()

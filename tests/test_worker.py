@@ -87,7 +87,7 @@ def test_hooks_are_called_in_order(run):
 def test_hooks_and_result_tell_the_same_validations(run):
     told = [hook for hook in run.hooks if hook["hook"] == "validation"]
     learner = next(result for result in run.results if result.cell.model == "rough-learner")
-    kept = [{key: hook[key] for key in ("epoch", "score", "improved")} for hook in told[:4]]
+    kept = [{key: hook[key] for key in ("stage", "epoch", "score", "improved")} for hook in told[:4]]
     assert kept == learner.validations
     assert [validation["improved"] for validation in kept] == [True, False, False, False]
     assert {hook["metric"] for hook in told} == {"ndcg@10"}

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 
 _COMMANDS = {
     "run": "Run models on a data set and print the leaderboard.",
+    "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
     "compare": "Paired difference of two models, with intervals over users.",
     "models": "List models, or show what one can be configured with.",

@@ -74,7 +74,7 @@ def _health(results: Path) -> list[tuple[str, str, str]]:
     for package in RECOMMENDED:
         there = importlib.util.find_spec(package) is not None
         lines.append(("ok" if there else "--", package, metadata.version(package) if there else "not installed"))
-    lines += [_folder("cache", cache_folder()), _folder("results", results)]
+    lines += [_folder("cache", cache_folder()), _folder("results", results), *_work(results)]
     for health in check_plugins():
         lines.append(("bad" if health.error else "ok", f"plugin {health.name}", health.error or health.distribution))
     for card in cards().values():
@@ -85,6 +85,19 @@ def _health(results: Path) -> list[tuple[str, str, str]]:
             places = dict.fromkeys(str(path.parent) for path in local.paths.values())
             lines.append(("ok", f"data {card.name}", f"found in {', '.join(places)}"))
     return lines
+
+
+def _work(results: Path) -> list[tuple[str, str, str]]:
+    """What interrupted attempts left, if anything."""
+    from bench.runs.store import Store
+
+    work = Store(results).work
+    sizes = [path.stat().st_size for path in work.rglob("*") if path.is_file()]
+    if not sizes:
+        return []
+    count, size = len(list(work.iterdir())), sum(sizes) / 2**20
+    what = f"{size:,.1f} MiB that {count} interrupted or failed cells left for their next attempt in {work}"
+    return [("--", "work", f"{what}; delete that folder to start them anew")]
 
 
 def _folder(name: str, folder: Path) -> tuple[str, str, str]:

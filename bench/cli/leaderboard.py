@@ -20,6 +20,7 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
     One table for each data set and protocol; rows with different splits or rules never share one.
     """
     from bench.cli.run import files
+    from bench.report import ablations
     from bench.report.leaderboard import terminal, write
     from bench.report.table import tables
     from bench.runs.store import Store
@@ -30,9 +31,19 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
         what = f"results of '{dataset}'" if dataset else "results"
         raise BenchError(f"no {what} in {store.cells}: make some with 'bench run', or give another --results")
     written = [(table, write(table, store.leaderboards)) for table in found]
+    parts = {table.name: ablations.ablations(table, store) for table in found}
+    part_paths = {name: [ablations.write(one, store.leaderboards) for one in those] for name, those in parts.items()}
     if as_json:
         documents = [json.loads(paths[2].read_text(encoding="utf-8")) for _, paths in written]
+        for document, (table, _) in zip(documents, written, strict=True):
+            if those := parts[table.name]:
+                document["ablations"] = [part.document() for part in those]
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     for table, paths in written:
-        click.echo(f"{terminal(table, results)}\n\nwritten: {files(paths)}\n")
+        click.echo(f"{terminal(table, results)}\n")
+        for part in parts[table.name]:
+            click.echo(f"{part.text()}\n")
+        for some in [paths, *part_paths[table.name]]:
+            click.echo(f"written: {files(some)}")
+        click.echo()

@@ -48,11 +48,15 @@ def info(name: str, as_json: bool) -> None:
         return
     click.echo(f"{found.model}: {found.about}")
     click.echo(f"presets: {', '.join(found.presets)} (shown: {found.preset})")
-    click.echo("lists " + ("do not depend" if found.deterministic else "depend") + " on the seed\n")
+    explains = "explains its recommendations ('bench recommend --explain')\n" if found.explains else ""
+    click.echo(f"{explains}lists {'do not depend' if found.deterministic else 'depend'} on the seed\n")
     for key, field in found.config_schema.get("properties", {}).items():
         click.echo(f"  {key} = {json.dumps(found.config[key])}  ({_type(field)})")
         if field.get("description"):
             click.echo(f"      {' '.join(field['description'].split())}")
+    for name, ablation in found.ablations.items():
+        changes = ", ".join(f"{key} = {json.dumps(value)}" for key, value in ablation.changes.items())
+        click.echo(f"  --ablate {name}: {changes}")
     if found.config:
         key = next(iter(found.config))
         click.echo(f"\nchange one with:  bench run --models {found.model} --set {found.model}.{key}=VALUE …")

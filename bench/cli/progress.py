@@ -42,6 +42,7 @@ class Progress:
         self._phase: dict[str, tuple[str, float]] = {}
         self._score: dict[str, str] = {}
         self._last_line: dict[str, float] = {}
+        self._count: dict[str, int] = {}
         facts = plan.dataset.facts
         self._say(
             f"{facts['dataset']}: {facts['users']:,} users, {facts['items']:,} items, {facts['interactions']:,} "
@@ -70,8 +71,11 @@ class Progress:
         if kind == "started":
             self._task[cell.id] = self._bars.add_task(cell.label, total=None, unit="", score="")
             self._last_line[cell.id] = time.monotonic()
+            if event["resumed"]:
+                self._say(f"  {cell.label}: an attempt before left working files, which the model may go on from")
         elif kind == "phase":
             self._phase[cell.id] = (event["name"], time.monotonic())
+            self._count[cell.id] = 0
             name = f"{cell.label} · {event['name']}"
             self._bars.reset(self._task[cell.id], total=None, description=name, unit="", score="")
         elif kind == "progress":
@@ -84,6 +88,10 @@ class Progress:
     def _progress(self, cell: Cell, event: Event) -> None:
         done, total, unit = event["done"], event["total"], f"{event['unit']}s"
         score = self._score.get(cell.id, "")
+        if done < self._count.get(cell.id, 0):  # the next stage of a model that trains in several
+            self._bars.reset(self._task[cell.id], total=total, unit=unit, score=score)
+            self._phase[cell.id] = (self._phase[cell.id][0], time.monotonic())
+        self._count[cell.id] = done
         self._bars.update(self._task[cell.id], completed=done, total=total, unit=unit, score=score)
         now = time.monotonic()
         if self._console.is_terminal or now - self._last_line[cell.id] < _LINE_EVERY:

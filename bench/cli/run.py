@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def words(context: click.Context, parameter: click.Parameter, value: str) -> lis
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def _options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str, Any]]:
+def config_options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str, Any]]:
     """Config changes by model, from a YAML file and from ``MODEL.KEY=VALUE`` words, which win."""
     try:
         loaded = yaml.safe_load(file.read_text(encoding="utf-8")) if file else {}
@@ -51,6 +53,24 @@ def files(paths: list[Path]) -> str:
     return f"{paths[0].with_suffix('')}.{{{','.join(path.suffix[1:] for path in paths)}}}"
 
 
+def protocol_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose and change a protocol."""
+    parts = ["train", "train+valid"]
+    for option in (
+        click.option("--candidates", type=click.Choice(["all", "train"]), help="Rank all items, or those in train."),
+        click.option("--exclude", type=click.Choice(["none", *parts]), help="What is not recommended at test."),
+        click.option("--history", type=click.Choice(parts), help="What is known of a user at test."),
+        click.option(
+            "--split-seed", type=click.IntRange(min=0), help="Seed of the split; another is another protocol."
+        ),
+        click.option(
+            "--protocol", help="random, colarec, loo[:K], temporal, kfold[:K], strong or published.  [the data set's]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("run")
 @click.option("--models", required=True, help="Names, each perhaps with a preset: pop,ease,MODEL@PRESET.")
 @click.option("--dataset", required=True, help="A name of 'bench datasets list'.")
@@ -64,13 +84,7 @@ def files(paths: list[Path]) -> str:
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--seeds", default="1", show_default=True, callback=numbers, help="Seeds of the models: 1,2 or 1-5.")
 @click.option("--k", "ks", default="5,10,20", show_default=True, callback=numbers, help="Cut-offs of the metrics.")
-@click.option(
-    "--protocol", help="random, colarec, loo[:K], temporal, kfold[:K], strong or published.  [the data set's]"
-)
-@click.option("--split-seed", type=click.IntRange(min=0), help="Seed of the split; another one is another protocol.")
-@click.option("--history", type=click.Choice(["train", "train+valid"]), help="What is known of a user at test.")
-@click.option("--exclude", type=click.Choice(["train", "train+valid"]), help="What is not recommended at test.")
-@click.option("--candidates", type=click.Choice(["all", "train"]), help="Rank all items, or those seen in train.")
+@protocol_options
 @click.option("--groups", default="", callback=words, help="More groups: quartiles,deciles,popularity,cold,FILE.csv.")
 @click.option("--strict", is_flag=True, help="Make raw rows that cannot be used an error.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at a time.")
@@ -80,6 +94,13 @@ def files(paths: list[Path]) -> str:
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--save-models", is_flag=True, help="Keep the trained models in their cells.")
+@click.option(
+    "--ablate",
+    is_flag=False,
+    flag_value="all",
+    metavar="[NAME,NAME]",
+    help="Run each model also without its parts ('bench models info'): all, or those named. Wins over --set.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def command(
     models: str,
@@ -96,12 +117,13 @@ def command(
     What has been run before is not run again. A model that fails is a row of the table, and the exit status is 1.
     """
     from bench.cli.progress import Progress
+    from bench.report import ablations
     from bench.report.leaderboard import terminal, write
     from bench.report.table import tables
     from bench.runs.run import carry_out, plan
     from bench.runs.store import Store
 
-    planned = plan(models, dataset, options=_options(changes, config), jobs=jobs, **choices)
+    planned = plan(models, dataset, options=config_options(changes, config), jobs=jobs, **choices)
     store = Store(results)
     with Progress(planned) as progress:
         done = carry_out(planned, store, jobs, progress.tell)
@@ -110,12 +132,22 @@ def command(
     everything = [result for result in store.results() if (result.cell.dataset, result.cell.fingerprint) == own]
     [table] = tables(everything)
     paths = write(table, store.leaderboards)
+    ablated = {cell.unablated.name for cell in planned.cells if cell.ablation}
+    found_parts = ablations.ablations(table, store) if ablated else []
+    parts = [found for found in found_parts if found.whole.first.cell.name in ablated]
+    part_paths = [ablations.write(found, store.leaderboards) for found in parts]
     failed = [result for result in done if result.status == "failed"]
     if as_json:
-        click.echo(paths[2].read_text(encoding="utf-8"), nl=False)
+        document = json.loads(paths[2].read_text(encoding="utf-8"))
+        document |= {"ablations": [found.document() for found in parts]} if ablated else {}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(f"\n{terminal(table, results)}\n")
+        for found in parts:
+            click.echo(f"{found.text()}\n")
         click.echo(f"leaderboard: {files(paths)}")
+        for those in part_paths:
+            click.echo(f"ablations:   {files(those)}")
         click.echo(f"results:     {store.cells}")
     if failed:
         count = f"{len(failed)} of {len(done)} cells" if len(done) > 1 else "the cell"

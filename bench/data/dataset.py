@@ -157,8 +157,12 @@ class VisibleSplit(Texts):
         return np.flatnonzero(np.bincount(self.train.items, minlength=self.n_items) == 0).astype(np.int32)
 
     def excluded(self, names: str, users: NDArray[np.int64]) -> Interactions:
-        """One row per user of ``users``: what must not be recommended, given the parts that count."""
-        own = self.parts(names).select(users)
+        """One row per user of ``users``: what must not be recommended, given the parts that count, or ``none``."""
+        if names == "none":
+            empty = np.empty(0, np.int32)
+            own = Interactions(np.zeros(len(users) + 1, np.int64), empty, empty.astype(np.int64), self.n_items)
+        else:
+            own = self.parts(names).select(users)
         if not len(self.barred):
             return own
         own = own.where(~np.isin(own.items, self.barred))  # a held-out user's known items may be barred too

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import BenchError, unknown
 
 Parts = Literal["train", "train+valid"]
+Exclusion = Literal["none", "train", "train+valid"]
 Ratios = tuple[float, float, float]
 
 
@@ -95,8 +96,9 @@ class Protocol(_Strict):
     split: Split = RatioSplit()
     history: Parts = "train"
     """What a model may know of a user at test; at validation it is always train."""
-    exclude: Parts = "train+valid"
-    """What must not be recommended at test; at validation it is always train."""
+    exclude: Exclusion = "train+valid"
+    """What must not be recommended at test; at validation it is train. With ``none``, nothing is left out at either, as
+    in many published evaluations of sequential models, where an item of the history may take a place of the list."""
     candidates: Literal["all", "train"] = "all"
     """Which items are ranked: all of the catalogue, or those with a train interaction. With ``train``, test items
     without one are no test cases."""
@@ -107,8 +109,9 @@ class Protocol(_Strict):
 
     def describe(self) -> str:
         """One line for the head of a table."""
+        excluded = "nothing" if self.exclude == "none" else self.exclude
         return (
-            f"{self.split.describe()}, history {self.history}, excluding {self.exclude}, ranking "
+            f"{self.split.describe()}, history {self.history}, excluding {excluded}, ranking "
             f"{'all items' if self.candidates == 'all' else 'items seen in train'}"
         )
 

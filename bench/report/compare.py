@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tabulate import tabulate
 
 from bench.data.catalog import card, cards
 from bench.data.protocol import Protocol
 from bench.errors import BenchError, unknown
-from bench.evaluation.intervals import bootstrap
+from bench.evaluation.intervals import Interval, bootstrap
 from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
 
@@ -55,23 +58,45 @@ def compare(
         If there is no such table or row, more than one, or no metric at ``k``.
     """
     table = _table(store, dataset, protocol, split_seed)
-    rows = [_row(table, name) for name in (a, b)]
+    rows = (_row(table, a), _row(table, b))
     metrics = [name for name in table.metrics if name.endswith(f"@{k}")]
     if not metrics:
         raise BenchError(f"no metric at {k} in the results: run the models again with --k {k}")
     records = []
     for group in table.groups:
-        first, second = (_per_user(store, row, [f"{group}/{metric}" for metric in metrics]) for row in rows)
-        both = first.index.intersection(second.index)
-        left, right = first.loc[both].to_numpy(), second.loc[both].to_numpy()
-        interval = bootstrap(left - right)
+        found = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
         for i, metric in enumerate(metrics):
-            numbers = {"a": left[:, i].mean(), "b": right[:, i].mean(), "difference": interval.mean[i]}
-            bounds = {"low": interval.low[i], "high": interval.high[i]}
-            records.append({"group": group, "n": len(both), "metric": metric, **numbers, **bounds})
-    runs = " and ".join(f"{len(row.results)} of {row.name}" for row in rows)
+            numbers = {"a": found.a[i], "b": found.b[i], "difference": found.interval.mean[i]}
+            bounds = {"low": found.interval.low[i], "high": found.interval.high[i]}
+            records.append({"group": group, "n": found.n, "metric": metric, **numbers, **bounds})
+    runs = " and ".join(f"{len(row.results)} of {row.title}" for row in rows)
     head = f"A = {a}, B = {b} on {dataset} ({table.name}); runs: {runs}; * interval without 0"
     return Comparison(head, pd.DataFrame(records))
+
+
+class Paired(NamedTuple):
+    """Two rows over the users that both have."""
+
+    n: int
+    a: NDArray[np.float64]
+    """(m,) means of the first row, one per column."""
+    b: NDArray[np.float64]
+    interval: Interval
+    """Of the m differences a − b."""
+
+
+def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
+    """Differences of two rows in ``columns``, such as ``all/ndcg@10``; runs of a row are averaged per user first.
+
+    Raises
+    ------
+    BenchError
+        If the per-user values of a cell cannot be read.
+    """
+    first, second = (_per_user(store, row, columns) for row in (a, b))
+    both = first.index.intersection(second.index)
+    left, right = first.loc[both].to_numpy(), second.loc[both].to_numpy()
+    return Paired(len(both), left.mean(axis=0), right.mean(axis=0), bootstrap(left - right))
 
 
 def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | None) -> Table:
@@ -103,9 +128,10 @@ def _seed(rule: Protocol) -> int | None:
 def _row(table: Table, name: str) -> Row:
     known = {row.name: row for row in table.rows if not row.failed}
     model, _, preset = name.partition("@")
-    meant = [row for row in known.values() if row.first.cell.model == model]
+    meant = [row for row in known.values() if row.first.cell.model == model and not row.ablation]
     fitting = [row for row in meant if not preset or row.first.cell.preset == preset]
-    fitting = [row for row in known.values() if row.name == name] or fitting
+    exact = [row for row in known.values() if row.name == name]
+    fitting = exact or [row for row in known.values() if row.model == name] or fitting
     if not fitting:
         raise unknown(f"row of {table.dataset}", name, known, "'bench leaderboard'")
     if len(fitting) > 1:

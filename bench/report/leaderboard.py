@@ -70,15 +70,15 @@ def main(table: Table) -> str:
 def _main(table: Table, metrics: list[str]) -> str:
     lines = []
     for row in table.rows:
-        name = [row.model, row.first.cell.preset, row.seeds if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
+        name = [row.model, row.preset, row.seeds if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "failed", *[""] * (len(metrics) + 2)])
             continue
-        shown = [_number(row.mean("all", metric)) for metric in metrics]
-        shown[0] += f" ±{_number(1.96 * row.user_error('all', metrics[0]))}"
+        shown = [number(row.mean("all", metric)) for metric in metrics]
+        shown[0] += f" ±{number(1.96 * row.user_error('all', metrics[0]))}"
         costs = [f"{row.cost('fit', 'seconds'):.1f}", f"{row.cost('recommend', 'seconds'):.1f}", f"{row.peak_mib:.0f}"]
         lines.append([*name, *shown, *costs])
-    return _markdown(lines, ["model", "preset", "seeds", *metrics, "fit s", "rank s", "MiB"], text_columns=2)
+    return pipe(lines, ["model", "preset", "seeds", *metrics, "fit s", "rank s", "MiB"], text_columns=2)
 
 
 def _blocks(names: Sequence[str], columns: int) -> list[list[str]]:
@@ -103,10 +103,10 @@ def by_group(table: Table) -> str:
         return ""
     parts = []
     spread = [_SPREAD] if any(len(row.results) > 1 for row in rows) else []
-    left = max(len(metric), *(len(row.name) for row in rows)) + 4
+    left = max(len(metric), *(len(row.title) for row in rows)) + 4
     for names in _blocks([*table.groups, *spread], WIDTH - left):
-        lines = [[row.name, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
-        parts.append(_markdown(lines, [metric, *names], text_columns=1))
+        lines = [[row.title, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
+        parts.append(pipe(lines, [metric, *names], text_columns=1))
     return "\n\n".join(parts)
 
 
@@ -114,7 +114,7 @@ _SPREAD = "sd of runs"
 
 
 def _by_group_cell(row: Row, name: str, metric: str) -> str:
-    return _number(row.spread("all", metric) if name == _SPREAD else row.mean(name, metric))
+    return number(row.spread("all", metric) if name == _SPREAD else row.mean(name, metric))
 
 
 def failures(table: Table, root: Path | None = None) -> str:
@@ -129,17 +129,19 @@ def _notes(table: Table) -> str:
     for row in table.rows:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
-            notes.append(f"- {row.model} broke the contract in these slots: {text}; they count as misses")
+            notes.append(f"- {row.name} broke the contract in these slots: {text}; they count as misses")
         if any(result.stopped_by_budget for result in row.results):
-            notes.append(f"- {row.model} was stopped by its time budget of {row.first.cell.time_budget:g} s")
+            notes.append(f"- {row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
     return "\n".join(notes)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Four decimals without the leading zero."""
     return "–" if math.isnan(value) else f"{value:.4f}".removeprefix("0")
 
 
-def _markdown(lines: Sequence[Sequence[Any]], heads: Sequence[str], text_columns: int) -> str:
+def pipe(lines: Sequence[Sequence[Any]], heads: Sequence[str], text_columns: int) -> str:
+    """A Markdown table, its first ``text_columns`` columns to the left and the others to the right."""
     align = ["left"] * text_columns + ["right"] * (len(heads) - text_columns)
     return tabulate.tabulate(lines, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
 

@@ -40,15 +40,35 @@ class Row:
         return not self.results
 
     @property
+    def ablation(self) -> str:
+        """Name of what was left away; empty for a whole model."""
+        ablation = self.first.cell.ablation
+        return ablation.name if ablation else ""
+
+    @property
     def model(self) -> str:
-        return self.first.cell.model + self.variant
+        return f"{self.first.cell.model} {self.ablation}".rstrip() + self.variant
+
+    @property
+    def backbone(self) -> str:
+        """What the model notes as its backbone, such as ``scratch``; empty if it notes nothing."""
+        found = {" ".join(str(result.facts.get("backbone") or "").split()) for result in self.results}
+        return ", ".join(sorted(found - {""}))
+
+    @property
+    def preset(self) -> str:
+        """With the backbone, so that nobody takes one trained from scratch for a pretrained one."""
+        return self.first.cell.preset + (f" ({self.backbone})" if self.backbone else "")
 
     @property
     def name(self) -> str:
-        """The model with its preset, if it has several: what a user calls the row."""
-        cell = self.first.cell
-        preset = "" if cell.preset == "default" else f"@{cell.preset}"
-        return f"{cell.model}{preset}{self.variant}"
+        """The model with its preset, if it has several, and its ablation: what a user calls the row."""
+        return self.first.cell.name + self.variant
+
+    @property
+    def title(self) -> str:
+        """The name with the backbone."""
+        return self.name + (f" ({self.backbone})" if self.backbone else "")
 
     @property
     def seeds(self) -> int:
@@ -146,6 +166,8 @@ class Table:
         record: dict[str, Any] = {
             "model": row.model,
             "preset": first.cell.preset,
+            "ablation": row.ablation,
+            "backbone": row.backbone,
             "seeds": row.seeds,
             "folds": row.folds,
             "status": first.status,
@@ -193,20 +215,23 @@ def tables(results: Iterable[Result]) -> list[Table]:
 
 def _row_key(result: Result) -> tuple[str, ...]:
     cell = result.cell
-    return (cell.dataset, cell.fingerprint, cell.model, cell.preset, content_hash(_settings(cell)))
+    return (cell.dataset, cell.fingerprint, cell.name, content_hash(_settings(cell)))
 
 
 def _settings(cell: Cell) -> dict[str, Any]:
-    """What may tell two rows of one model and preset apart."""
-    return {**cell.config, "time_budget": cell.time_budget, "device": cell.device, "list_length": cell.list_length}
+    """What may tell two rows of one name apart."""
+    whole = cell.unablated.config
+    ablated = {f"unablated {key}": value for key, value in whole.items() if cell.config.get(key) != value}
+    rest = {"time_budget": cell.time_budget, "device": cell.device, "list_length": cell.list_length}
+    return {**cell.config, **ablated, **rest}
 
 
 def _told_apart(rows: list[list[Result]]) -> list[Row]:
-    """Rows with a variant ``[key=value]`` where one model and preset stands in the table with several settings."""
+    """Rows with a variant ``[key=value]`` where one name stands in the table with several settings."""
     made = []
     for results in rows:
         cell = results[0].cell
-        twins = [r[0].cell for r in rows if (r[0].cell.model, r[0].cell.preset) == (cell.model, cell.preset)]
+        twins = [r[0].cell for r in rows if r[0].cell.name == cell.name]
         own, others = _settings(cell), [_settings(twin) for twin in twins]
         differing = [f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in others)]
         finished, failed = ([r for r in results if r.status == status] for status in ("finished", "failed"))

@@ -39,6 +39,14 @@ class PluginVersion(_Record):
     source_hash: str
 
 
+class Ablation(_Record):
+    """A part of a model that a cell leaves away."""
+
+    name: str
+    unablated: dict[str, Any]
+    """The config with that part."""
+
+
 class Cell(_Record):
     """What determines a list of recommendations. Two cells with the same content are the same cell."""
 
@@ -61,18 +69,32 @@ class Cell(_Record):
     time_budget: float | None = None
     """Seconds that ``fit`` may take."""
     list_length: int = 20
+    ablation: Ablation | None = None
 
     @cached_property
     def id(self) -> str:
         """Content hash of all fields, 16 hex digits."""
-        return content_hash(self.model_dump(mode="json"))[:16]
+        later = {"ablation"} if self.ablation is None else None  # ids from before there were ablations stay the same
+        return content_hash(self.model_dump(mode="json", exclude=later))[:16]
+
+    @property
+    def unablated(self) -> Cell:
+        """The same cell of the whole model."""
+        if self.ablation is None:
+            return self
+        return Cell.model_validate({**self.model_dump(), "config": self.ablation.unablated, "ablation": None})
+
+    @property
+    def name(self) -> str:
+        """Model, preset and ablation for people."""
+        preset = "" if self.preset == "default" else f"@{self.preset}"
+        return f"{self.model}{preset}" + (f" {self.ablation.name}" if self.ablation else "")
 
     @property
     def label(self) -> str:
-        """Model, preset and seed for people."""
-        preset = "" if self.preset == "default" else f"@{self.preset}"
+        """The name with fold and seed."""
         fold = "" if self.fold is None else f" fold {self.fold}"
-        return f"{self.model}{preset}{fold}" + ("" if self.deterministic else f" seed {self.seed}")
+        return f"{self.name}{fold}" + ("" if self.deterministic else f" seed {self.seed}")
 
 
 class Phase(_Record):
@@ -114,10 +136,12 @@ class Result(_Record):
     versions: dict[str, int] = {}
     """Of the definitions of metrics and groups."""
     validations: list[dict[str, Any]] = []
-    """``epoch``, ``score`` and ``improved`` of every validation."""
+    """``stage``, ``epoch``, ``score`` and ``improved`` of every validation."""
     stopped_by_budget: bool = False
     phases: dict[str, Phase] = {}
     """Cost of ``import``, ``fit`` and ``recommend``."""
+    resumed_seconds: float = 0.0
+    """Of the seconds of ``fit``, those of interrupted attempts that the model went on from."""
     facts: dict[str, Any] = {}
     """What the model tells of itself, for instance its number of parameters."""
     raw_checksums: dict[str, str] = {}

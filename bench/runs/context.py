@@ -13,6 +13,7 @@ from bench.contract import Model, Validation
 from bench.data.dataset import VisibleSplit
 from bench.evaluation.metrics import per_user
 from bench.runs.cell import Stopping
+from bench.runs.record import Epoch, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,24 +38,40 @@ class WorkerContext:
         folder: Path,
         stopping: Stopping,
         time_budget: float | None = None,
+        exclude: str = "train",
+        record: Path | None = None,
     ) -> None:
         self.seed = seed
         self.device = device
         self.folder = folder
         self.time_budget = time_budget
         self.stopped_by_budget = False
+        self.resumed_seconds = 0.0
+        """Time of earlier attempts that this one goes on from."""
         self.facts: dict[str, Any] = {}
         self._model = model
         self._split = split
         self._emit = emit
         self._stopping = stopping
         self._start = time.monotonic()
-        self._epoch = 0
-        self._best = -np.inf
-        self._stale = 0
+        self._record = Record(record)
+        self._begin_stage("", 0)
         self._sample = self._sample_users()
         self._known = split.parts("train").select(self._sample)
-        self._excluded = split.excluded("train", self._sample)
+        self._excluded = split.excluded(exclude, self._sample)
+
+    def _begin_stage(self, name: str, done: int) -> None:
+        self._stage = name
+        self._epoch = done
+        self._best = -np.inf
+        self._stale = 0
+        self._earlier = 0.0
+        self._stage_start = time.monotonic()
+        for epoch in self._record.until(name, done):
+            self._earlier = epoch.seconds
+            if epoch.score is not None:
+                self._judge(epoch.epoch, epoch.score)
+        self.resumed_seconds += self._earlier
 
     def _sample_users(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         users = np.flatnonzero(self._split.valid.lengths)
@@ -62,16 +79,31 @@ class WorkerContext:
             users = np.random.default_rng(_SAMPLE_SEED).choice(users, self._stopping.users, replace=False)
         return np.sort(users).astype(np.int64)
 
-    def epochs(self, most: int, unit: str = "epoch") -> Iterator[int]:
-        for epoch in range(1, most + 1):
+    def epochs(self, most: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
+        self._begin_stage(stage, done)  # now, not at the first step: a stage that is done has none
+        return self._count(most, f"{stage} {unit}".strip(), done)
+
+    def _count(self, most: int, unit: str, done: int) -> Iterator[int]:
+        for epoch in range(done + 1, most + 1):
             self._epoch = epoch
+            self._validated = False
             yield epoch
             self.progress(epoch, most, unit)
-            spent = time.monotonic() - self._start
-            if self.time_budget is not None and epoch < most and spent * (epoch + 1) / epoch > self.time_budget:
-                self.stopped_by_budget = True  # one more epoch would not end in time
+            seconds = self._stage_seconds()
+            if (
+                not self._validated
+            ):  # or it is on record already, since a model may be killed right behind its checkpoint
+                self._record.add(Epoch(self._stage, epoch, seconds, None))
+            if self.time_budget is None or epoch == most:
+                continue
+            before = time.monotonic() - self._start + self.resumed_seconds - seconds
+            if before + seconds * (epoch + 1) / epoch > self.time_budget:
+                self.stopped_by_budget = True
                 self.log(f"time budget of {self.time_budget:g} s used up after {epoch} of {most} {unit}s")
                 return
+
+    def _stage_seconds(self) -> float:
+        return self._earlier + time.monotonic() - self._stage_start
 
     def validate(self) -> Validation:
         stopping = self._stopping
@@ -80,11 +112,17 @@ class WorkerContext:
         found = self._model.recommend(self._sample, self._known, self._excluded, stopping.k)
         relevant = self._split.valid.select(self._sample)
         score = float(per_user(found.items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
+        self._validated = True
+        self._record.add(Epoch(self._stage, self._epoch, self._stage_seconds(), score))
+        return self._judge(self._epoch, score)
+
+    def _judge(self, epoch: int, score: float) -> Validation:
         improved = score > self._best
         self._best = max(score, self._best)
         self._stale = 0 if improved else self._stale + 1
-        self._emit("validation", epoch=self._epoch, metric=stopping.name, score=score, improved=improved)
-        return Validation(score, improved, self._stale >= stopping.patience)
+        metric = self._stopping.name
+        self._emit("validation", stage=self._stage, epoch=epoch, metric=metric, score=score, improved=improved)
+        return Validation(score, improved, self._stale >= self._stopping.patience)
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         self._emit("progress", done=done, total=total, unit=unit)

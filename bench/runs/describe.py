@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.contract import Explains
 from bench.errors import BenchError, unknown
 from bench.files import cache_folder, content_hash, write_json
 from bench.plugins import Plugin, find_model, load_model, one_line
@@ -38,6 +39,17 @@ class Request:
         return Request(model, preset or None)
 
 
+class AblationDescription(BaseModel):
+    """A part of the model that can be left away."""
+
+    model_config = ConfigDict(frozen=True)
+
+    changes: dict[str, Any]
+    """As the plugin states them."""
+    config: dict[str, Any]
+    """What they make of the config that was asked for. It may be invalid, which the worker will say."""
+
+
 class Description(BaseModel):
     """A model as its plugin describes it."""
 
@@ -53,6 +65,9 @@ class Description(BaseModel):
     config: dict[str, Any]
     """The whole config that the preset and options come to."""
     config_schema: dict[str, Any]
+    ablations: dict[str, AblationDescription]
+    explains: bool
+    """Whether it can say why it recommends an item."""
 
 
 def describe(requests: Sequence[Request]) -> list[Description]:
@@ -96,8 +111,9 @@ def _answers(requests: Sequence[Request]) -> list[dict[str, Any]]:
 
 
 def _path(plugin: Plugin, question: Mapping[str, Any]) -> Path:
-    """Where the answer is kept, for this version of the plugin's code."""
-    identity = [plugin.interpreter, plugin.distribution, plugin.version, plugin.source_hash(), question]
+    """Where the answer is kept, for this version of the plugin's code and of what is asked."""
+    asked = [question, list(Description.model_fields)]
+    identity = [plugin.interpreter, plugin.distribution, plugin.version, plugin.source_hash(), *asked]
     return cache_folder() / "descriptions" / f"{content_hash(identity)[:24]}.json"
 
 
@@ -137,7 +153,7 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
         for key in question["options"]:
             if key not in fields:
                 raise unknown(f"config key of {name}", key, fields, f"'bench models info {name}'")
-        config = model.Config(**{**presets[preset], **question["options"]})
+        config = make_config(name, model, {**presets[preset], **question["options"]})
         return Description(
             model=name,
             about=(model.__doc__ or "").strip().split("\n")[0],
@@ -146,13 +162,40 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
             preset=preset,
             config=config.model_dump(mode="json"),
             config_schema=model.Config.model_json_schema(),
+            ablations={
+                ablation: AblationDescription(changes=dict(changes), config=_ablated(name, model, config, changes))
+                for ablation, changes in (getattr(model, "ablations", None) or {}).items()
+            },
+            explains=issubclass(model, Explains),
         ).model_dump(mode="json")
+    except Exception as error:  # noqa: BLE001 (a stranger's code may raise anything; the parent shows one line)
+        return {"error": one_line(error) if isinstance(error, BenchError) else f"{name}: {one_line(error)}"}
+
+
+def make_config(name: str, model: Any, values: Mapping[str, Any]) -> Any:
+    """The config of a model class.
+
+    Raises
+    ------
+    BenchError
+        With the first thing that is wrong with the values, in one line.
+    """
+    try:
+        return model.Config(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "config"
-        return {"error": f"{name}: {where} = {first['input']!r}: {first['msg']}; see 'bench models info {name}'"}
-    except Exception as error:  # noqa: BLE001 (a stranger's code may raise anything; the parent shows one line)
-        return {"error": one_line(error) if isinstance(error, BenchError) else f"{name}: {one_line(error)}"}
+        what = f"{name}: {where} = {first['input']!r}: {first['msg']}; see 'bench models info {name}'"
+        raise BenchError(" ".join(what.split())) from error
+
+
+def _ablated(name: str, model: Any, config: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    values = {**config.model_dump(), **changes}
+    try:
+        found: dict[str, Any] = make_config(name, model, values).model_dump(mode="json")
+    except BenchError:
+        return {**config.model_dump(mode="json"), **changes}
+    return found
 
 
 if __name__ == "__main__":

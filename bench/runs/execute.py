@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import queue
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from bench.plugins import find_model, one_line
 from bench.runs import evaluate, machine
 from bench.runs.cell import Cell, Phase, Result
 from bench.runs.hooks import LifeCycle
-from bench.runs.job import Event, Job, Limits
+from bench.runs.job import Demand, Event, Job, Limits
 from bench.runs.store import Store
 
 Watch = Callable[[Cell, Event], None]
@@ -63,8 +62,10 @@ class _Runner:
             self.jobs.append(job)
             if self.stopped:  # and stop() did not see this job
                 raise InterruptedError
-            self.events.put((cell, {"event": "started"}))
-            reason = job.run(split.visible, users, task.save_models, lambda event: self.events.put((cell, event)))
+            resumed = any((folder / "work").iterdir())
+            self.events.put((cell, {"event": "started", "resumed": resumed}))
+            demand = Demand(users, cell.list_length, task.save_models)
+            reason = job.run(split.visible, demand, lambda event: self.events.put((cell, event)))
             if self.stopped:
                 raise InterruptedError
             groups, violated = {}, {}
@@ -77,7 +78,8 @@ class _Runner:
                     reason = one_line(error)
             for name in ("items.npy", "scores.npy", "users.npy", "job.json"):
                 (folder / name).unlink(missing_ok=True)
-            shutil.rmtree(folder / "work", ignore_errors=True)
+            if reason is None:
+                self.store.forget_work(cell.id, folder)
             said = job.outcome
             result = Result(
                 cell_id=cell.id,
@@ -91,6 +93,7 @@ class _Runner:
                 versions=evaluate.VERSIONS,
                 validations=job.validations,
                 stopped_by_budget=said.get("stopped_by_budget", False),
+                resumed_seconds=said.get("resumed_seconds", 0.0),
                 phases={name: Phase(**cost) for name, cost in said.get("phases", {}).items()},
                 facts=said.get("facts", {}),
                 raw_checksums=task.raw_checksums,
@@ -112,6 +115,7 @@ def execute(cells: Sequence[Cell], task: Task, store: Store, at_once: int, watch
     """Run ``cells`` and store their results, in the order of ``cells``.
 
     A failed cell is a result too. Interrupting ends all workers, drops the cells in the making and keeps those done.
+    What a model has put into its working folder is kept until its cell is finished.
     """
     hooks = LifeCycle()
     runner = _Runner(task, store)
@@ -130,7 +134,7 @@ def execute(cells: Sequence[Cell], task: Task, store: Store, at_once: int, watch
                 if event["event"] == "started":
                     hooks.tell("bench_cell_started", cell=records[cell.id])
                 elif event["event"] == "validation":
-                    said = {key: event[key] for key in ("epoch", "metric", "score", "improved")}
+                    said = {key: event[key] for key in ("stage", "epoch", "metric", "score", "improved")}
                     hooks.tell("bench_validation", cell=records[cell.id], **said)
                 elif event["event"] == "finished":
                     future = next(done for done, its in futures.items() if its is cell)

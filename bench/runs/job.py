@@ -37,6 +37,21 @@ class Limits:
     """CPU threads of numerical libraries."""
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What a worker is to do for whom."""
+
+    users: NDArray[np.int64]
+    """(n,) whom to recommend to."""
+    k: int
+    """Length of the lists."""
+    save_model: bool = False
+    load: Path | None = None
+    """The folder of a saved model, which is loaded instead of training one."""
+    explain: bool = False
+    """Whether the model is asked to explain its lists, in ``explanations.json``."""
+
+
 @dataclass
 class Job:
     """A cell that is being run."""
@@ -52,11 +67,12 @@ class Job:
     _killed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(
-        self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool, tell: Callable[[Event], None]
-    ) -> str | None:
-        """Run the worker to its end; ``tell`` gets its events. Returns why it failed, or None."""
-        self._write(split, users, save_model)
+    def run(self, split: VisibleSplit, demand: Demand, tell: Callable[[Event], None]) -> str | None:
+        """Run the worker to its end; ``tell`` gets its events. Returns why it failed, or None.
+
+        Its working folder is ``work`` in :attr:`folder`, and has to be there.
+        """
+        self._write(split, demand)
         read, write = os.pipe()
         with (self.folder / "worker.log").open("wb") as log, self._lock:
             if self._killed:
@@ -93,16 +109,18 @@ class Job:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _write(self, split: VisibleSplit, users: NDArray[np.int64], save_model: bool) -> None:
-        (self.folder / "work").mkdir()
-        save_array(self.folder / "users.npy", users)
+    def _write(self, split: VisibleSplit, demand: Demand) -> None:
+        save_array(self.folder / "users.npy", demand.users)
         write_json(
             self.folder / "job.json",
             {
                 "cell": self.cell.model_dump(mode="json"),
                 "split": str(split.path),
                 "memory_limit": self.limits.memory,
-                "save_model": save_model,
+                "k": demand.k,
+                "save_model": demand.save_model,
+                "load": str(demand.load) if demand.load else None,
+                "explain": demand.explain,
             },
         )
 
@@ -122,7 +140,7 @@ class Job:
                 if event["event"] in ("done", "failed"):
                     self.outcome = event
                 elif event["event"] == "validation":
-                    self.validations.append({key: event[key] for key in ("epoch", "score", "improved")})
+                    self.validations.append({key: event[key] for key in ("stage", "epoch", "score", "improved")})
                 tell(event)
 
     def _verdict(self, status: int) -> str | None:

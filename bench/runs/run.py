@@ -17,6 +17,7 @@ from bench.data.protocol import protocol as find_protocol
 from bench.errors import BenchError
 from bench.plugins import find_model
 from bench.runs import evaluate, machine
+from bench.runs.ablate import variants, wanted
 from bench.runs.cell import Cell, PluginVersion, Result
 from bench.runs.describe import Request, describe
 from bench.runs.execute import Fold, Task, Watch, execute
@@ -62,6 +63,7 @@ def plan(
     time_budget: float | None = None,
     memory_limit: float | None = None,
     save_models: bool = False,
+    ablate: bool | str | Sequence[str] | None = None,
 ) -> Plan:
     """Check everything that a user can get wrong, prepare the data, and list the cells. See :func:`run`."""
     named = [name for name in (models.split(",") if isinstance(models, str) else models) if name.strip()]
@@ -80,6 +82,7 @@ def plan(
         protocol or card.protocol, split_seed, history=history, exclude=exclude, candidates=candidates
     )
     described = describe([Request(r.model, r.preset, chosen.get(r.model)) for r in requests])
+    ablations = wanted(described, ablate)
     data = prepare(card, Path(raw_dir) if raw_dir is not None else None, strict)
     user_ids = data.user_texts()["id"].tolist()
     folds = {}
@@ -98,16 +101,17 @@ def plan(
         save_models=save_models,
     )
     cells = {}
-    for model in described:
+    for model, names in zip(described, ablations, strict=True):
         plugin = find_model(model.model)
         version = PluginVersion(
             distribution=plugin.distribution, version=plugin.version, source_hash=plugin.source_hash()
         )
-        for fold, seed in itertools.product(folds, [0] if model.deterministic else seeds):
+        runs = itertools.product(variants(model, names), folds, [0] if model.deterministic else seeds)
+        for (ablation, config), fold, seed in runs:
             cell = Cell(
                 model=model.model,
                 preset=model.preset,
-                config=model.config,
+                config=config,
                 deterministic=model.deterministic,
                 plugin=version,
                 dataset=card.name,
@@ -119,6 +123,7 @@ def plan(
                 device=machine.device(device),
                 time_budget=time_budget,
                 list_length=max(LIST_LENGTH, *ks),
+                ablation=ablation,
             )
             cells[cell.id] = cell
     return Plan(list(cells.values()), task, data, rules)
@@ -132,6 +137,7 @@ def carry_out(plan: Plan, store: Store, jobs: int, watch: Watch) -> list[Result]
     for cell in plan.cells:
         old = before[cell.id]
         if old is not None and old.status == "finished":
+            store.forget_work(cell.id)
             before[cell.id] = current = _up_to_date(old, plan.task, store)
             watch(cell, {"event": "kept", "result": current})
     new = execute(missing, plan.task, store, jobs, watch) if missing else []
@@ -178,12 +184,12 @@ def run(
         ``raw_dir``: folder of raw files; ``threads``: of each cell; ``device``: ``auto``, ``cpu``, ``cuda``, …;
         ``timeout``: seconds after which a cell is killed; ``time_budget``: seconds that a model may train, which it
         ends in good order; ``memory_limit``: GiB of address space of a worker; ``save_models``: keep trained models in
-        their cells.
+        their cells; ``ablate``: True for all ablations of the models, or names, each a row beside the whole model.
 
     Returns
     -------
-    One row per model of the table, columns ``model``, ``preset``, ``seeds``, ``status``, ``reason``, costs, and
-    ``GROUP/METRIC@K``.
+    One row per model of the table, columns ``model``, ``preset``, ``ablation``, ``backbone``, ``seeds``, ``status``,
+    ``reason``, costs, and ``GROUP/METRIC@K``. Paired differences to the whole model: :mod:`bench.report.ablations`.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import socket
@@ -25,6 +26,8 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.cells = root / "cells"
+        self.work = self.cells / ".work"
+        """Working folders of cells that are not finished, by cell id."""
         self.leaderboards = root / "leaderboards"
 
     def open_for_writing(self) -> None:
@@ -33,6 +36,7 @@ class Store:
         for draft in self.cells.glob(f".*.{socket.gethostname()}-*"):
             pid = draft.name.rsplit("-", 2)[1]
             if pid.isdigit() and not _alive(int(pid)):
+                self._keep_work(draft.name[1:].split(".")[0], draft)
                 shutil.rmtree(draft, ignore_errors=True)
 
     def path(self, cell_id: str) -> Path:
@@ -73,17 +77,54 @@ class Store:
 
     @contextmanager
     def draft(self, cell_id: str) -> Iterator[Path]:
-        """A folder for a cell in the making; it takes the place of the cell's folder when the block ends well."""
-        prefix = f".{cell_id}.{socket.gethostname()}-{os.getpid()}-"
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cells)).absolute()
+        """A folder for a cell in the making; it takes the place of the cell's folder when the block ends well.
+
+        Only that of a finished one is not given to a failed one.
+
+        Its folder ``work`` has the files that an attempt before left there; those that are there when the block ends,
+        however it ends, are kept for the next one. Of two attempts at a time one has them and the other starts anew.
+        """
+        folder = self._temporary(cell_id)
         try:
-            yield folder
+            with contextlib.suppress(FileNotFoundError):
+                (self.work / cell_id).rename(folder)  # onto an empty folder, so that it is taken as a whole or not
+            (folder / "work").mkdir(exist_ok=True)
+            try:
+                yield folder
+            finally:
+                self._keep_work(cell_id, folder)
             folder.chmod(0o755)
-            self._put(folder, self.path(cell_id), prefix)
+            if _status(folder) != "failed" or _status(self.path(cell_id)) != "finished":
+                self._put(folder, self.path(cell_id))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _put(self, folder: Path, target: Path, prefix: str) -> None:
+    def forget_work(self, cell_id: str, draft: Path | None = None) -> None:
+        """Delete the working files of a cell that is finished: in its draft, and what another attempt may have left."""
+        for folder in (self.work / cell_id, *([draft / "work"] if draft else [])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep_work(self, cell_id: str, draft: Path) -> None:
+        """Move the working files of ``draft``, if there are any, to where the next attempt finds them."""
+        parts = [draft / "work", draft / "epochs.jsonl"]
+        if any(files for _, _, files in os.walk(parts[0])):
+            self.work.mkdir(exist_ok=True)
+            kept = self._temporary(cell_id)
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps it, or there was no epoch yet
+                for part in parts:
+                    part.rename(kept / part.name)
+            if any(kept.iterdir()):
+                self._put(kept, self.work / cell_id)
+            shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(parts[0], ignore_errors=True)
+        parts[1].unlink(missing_ok=True)
+
+    def _temporary(self, cell_id: str) -> Path:
+        """A new folder that is swept away if this process dies."""
+        prefix = f".{cell_id}.{socket.gethostname()}-{os.getpid()}-"
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=self.cells)).absolute()
+
+    def _put(self, folder: Path, target: Path) -> None:
         """Rename ``folder`` to ``target``; a cell that failed before, or that another run made meanwhile, makes way."""
         while True:
             try:
@@ -93,10 +134,19 @@ class Store:
                     raise
             else:
                 return
-            old = Path(tempfile.mkdtemp(prefix=prefix, dir=self.cells))
+            old = self._temporary(target.name)
             with contextlib.suppress(FileNotFoundError):
                 target.rename(old / "old")
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _status(folder: Path) -> str | None:
+    """Of the result in ``folder``; None if there is none that can be read."""
+    try:
+        status: str = json.loads((folder / "result.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return status
 
 
 def _alive(pid: int) -> bool:

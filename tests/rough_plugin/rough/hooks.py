@@ -24,8 +24,8 @@ def bench_cell_started(cell):
 
 
 @hookimpl
-def bench_validation(cell, epoch, metric, score, improved):
-    _tell("validation", model=cell["model"], epoch=epoch, metric=metric, score=score, improved=improved)
+def bench_validation(cell, stage, epoch, metric, score, improved):
+    _tell("validation", model=cell["model"], stage=stage, epoch=epoch, metric=metric, score=score, improved=improved)
 
 
 @hookimpl

@@ -1,5 +1,6 @@
 """What can go wrong in a stranger's model."""
 
+import json
 import os
 import resource
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -137,6 +139,97 @@ class Learner(Healthy):
         self.counts = final
 
 
+class Checkpoints(Healthy):
+    """Trains in two stages and goes on where it was; dies where ROUGH_DIE says, in the way of ROUGH_HOW."""
+
+    deterministic = False
+
+    def rough(self, context):
+        path, trained = context.folder / "checkpoint.json", []
+        rng = np.random.default_rng(context.seed)
+        at, best = ["vectors", 0], None
+        if path.is_file():
+            at, weights, best, rng.bit_generator.state = json.loads(path.read_text())
+            self.counts, best = np.array(weights, np.float32), np.array(best, np.float32)
+        stages = ["vectors", "lists"]
+        for stage in stages:
+            over = stages.index(stage) < stages.index(at[0])
+            done = 4 if over else at[1] if stage == at[0] else 0
+            for epoch in context.epochs(4, stage=stage, done=done):
+                trained.append(f"{stage} {epoch}")
+                time.sleep(0.02)
+                self.counts = self.counts + rng.random(len(self.counts), np.float32) * 9
+                if context.validate().improved:
+                    best = self.counts
+                whole = json.dumps([[stage, epoch], self.counts.tolist(), best.tolist(), rng.bit_generator.state])
+                path.with_suffix(".new").write_text(whole)
+                path.with_suffix(".new").rename(path)
+                if os.environ.get("ROUGH_DIE") == trained[-1]:
+                    self.die(os.environ["ROUGH_HOW"])
+            if not over:
+                self.counts = best
+        context.note("trained", trained)
+
+    def die(self, how):
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif how == "raise":
+            raise RuntimeError("in the midst of it")
+        time.sleep(600)
+
+
+class Explains(Healthy):
+    """Says why: of which item it speaks, for whom, and what else came to its mind."""
+
+    def explain(self, users, history, recommendations):
+        def why(row, item):
+            known = history.items[history.indptr[row] : history.indptr[row + 1]].tolist()
+            path = [{"token": "kind", "p": 0.123456}, {"token": str(item % 4), "p": 1.0}]
+            return {"speaks of": int(item), "to": int(users[row]), "who knows": known, "path": path, "text": "a\nb"}
+
+        return [[why(row, item) for item in items if item >= 0] for row, items in enumerate(recommendations.items)]
+
+
+class Mumbles(Healthy):
+    def explain(self, users, history, recommendations):
+        return [[{"why": "because"}] for _ in users]
+
+
+class PartsConfig(ModelConfig):
+    blocks: bool = True
+    strength: int = 1
+
+
+class Parts(Healthy):
+    """Has presets, a backbone, and parts that can be left away."""
+
+    Config = PartsConfig
+    deterministic = False
+    presets: ClassVar = {"quick": {}, "paper": {"strength": 2}}
+    ablations: ClassVar = {
+        "no_blocks": {"blocks": False},
+        "no_strength": {"strength": 0},
+        "breaks": {"strength": -1},
+        "invalid": {"strength": "much"},
+        "unknown": {"size": 3},
+    }
+
+    def rough(self, context):
+        if self.config.strength < 0:
+            raise RuntimeError("no strength left")
+        noise = np.random.default_rng(context.seed).random(len(self.counts), np.float32)
+        self.counts = self.counts * self.config.strength / self.counts.max() + noise
+        context.note("backbone", "scratch" if self.config.strength < 2 else "t5-small")
+
+    def recommend(self, users, history, exclude, k):
+        """By the block of four, as ``tests/conftest.py`` makes them, in which most of the history lies."""
+        if not self.config.blocks:
+            return super().recommend(users, history, exclude, k)
+        liked = np.zeros((len(users), 4), np.float32)
+        np.add.at(liked, (history.users, history.items % 4), 1)
+        return rank(lambda rows: 9 * liked[rows][:, np.arange(exclude.n_items) % 4] + self.counts, exclude, k)
+
+
 class Shape(Healthy):
     def spoilt(self, found, exclude):
         return Recommendations(found.items[:, :3], found.scores[:, :3])
@@ -176,9 +269,11 @@ class Objects(Healthy):
 
 
 MODELS = {
-    "aborts": Aborts, "duplicates": Duplicates, "excluded": Excluded, "exits": Exits, "grandchild": Grandchild,
-    "healthy": Healthy, "hungry": Hungry, "killed": Killed, "learner": Learner, "nan": NaN, "no-disk": NoDisk,
-    "noisy": Noisy, "none": Nothing, "objects": Objects, "raises": Raises, "shape": Shape,
+    "aborts": Aborts, "checkpoints": Checkpoints, "duplicates": Duplicates, "excluded": Excluded, "exits": Exits,
+    "explains": Explains, "mumbles": Mumbles,
+    "grandchild": Grandchild, "healthy": Healthy, "hungry": Hungry, "killed": Killed,
+    "learner": Learner, "nan": NaN, "no-disk": NoDisk,
+    "noisy": Noisy, "none": Nothing, "objects": Objects, "parts": Parts, "raises": Raises, "shape": Shape,
     "sleeps": GrandchildAndSleeps, "spies": Spies, "stuck": Stuck, "unknown": Unknown,
 }  # fmt: skip
 

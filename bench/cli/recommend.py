@@ -1,0 +1,106 @@
+"""``bench recommend``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.run import config_options, protocol_options
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.runs.recommend import Answer
+
+LATEST = 5
+"""Items of the history that are shown."""
+
+
+@click.command("recommend")
+@click.option("--model", required=True, help="A name of 'bench models list', perhaps with a preset: MODEL@PRESET.")
+@click.option("--dataset", required=True, help="A name of 'bench datasets list'.")
+@click.option("--user", "users", required=True, multiple=True, help="Original id of a user; repeatable.")
+@click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Length of the list.")
+@click.option("--explain", is_flag=True, help="Ask the model for its reasons, if it can give some.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change the model's config; repeatable."
+)
+@click.option("--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]")
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the model.")
+@protocol_options
+@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that the model may train.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with the whole history.")
+def command(
+    model: str,
+    dataset: str,
+    users: tuple[str, ...],
+    k: int,
+    explain: bool,
+    changes: tuple[str, ...],
+    results: Path,
+    seed: int,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Print what a model recommends to a user, beside the user's history, and why.
+
+    The model is the one that 'bench run --save-models' has kept under the same choices; if there is none, it is trained
+    first and kept. History and exclusion are those of the test. Nothing of the test set is shown.
+    """
+    from bench.cli.progress import Progress
+    from bench.data.catalog import card
+    from bench.runs.describe import Request, describe
+    from bench.runs.recommend import ask, find_users, train, trained
+    from bench.runs.run import plan
+    from bench.runs.store import Store
+
+    if "," in model:
+        raise BenchError(f"--model takes one name, not '{model}'")
+    if explain and not describe([Request.parse(model)])[0].explains:
+        raise BenchError(f"{Request.parse(model).model} does not explain its recommendations: go on without --explain")
+    planned = plan(model, dataset, options=config_options(changes, None), seeds=[seed], **choices)
+    planned = replace(planned, cells=planned.cells[:1])  # the first fold, if there are folds
+    [cell], store = planned.cells, Store(results)
+    numbers = find_users(planned.dataset, card(dataset), users, choices["raw_dir"])
+    folder = trained(planned, store)
+    if folder is None:
+        before = store.result(cell.id)
+        again = before is not None and before.status == "finished"
+        why = "was run without keeping the model: it is trained again" if again else "is not trained yet: it is trained"
+        click.echo(f"{cell.label} {why} and kept in {store.path(cell.id)}", err=True)
+        with Progress(planned) as progress:
+            folder = train(planned, store, progress.tell)
+    answers, offences = ask(planned, folder, numbers, k, explain)
+    if offences:
+        found = ", ".join(f"{number:,} {kind}" for kind, number in offences.items())
+        click.echo(f"warning: {cell.model} broke the contract in these slots: {found}; they are left out", err=True)
+    if as_json:
+        names = ("model", "preset", "config", "dataset", "protocol", "fingerprint", "seed")
+        head = cell.model_dump(mode="json", include=set(names))
+        document = {**{name: head[name] for name in names}, "users": [asdict(answer) for answer in answers]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{cell.label} on {cell.dataset}, protocol {planned.protocol.name} ({cell.fingerprint[:8]})")
+    for answer in answers:
+        click.echo(f"\n{_text(answer)}")
+
+
+def _text(answer: Answer) -> str:
+    """One user's history and list."""
+    from bench.runs.recommend import lines
+
+    known, listed = answer.history[:LATEST], answer.recommendations
+    ids, names = (max((len(one[key]) for one in (*known, *listed)), default=0) for key in ("item", "title"))
+    latest = f", the latest {LATEST}" if len(answer.history) > LATEST else ""
+    text = [f"user {answer.user}: {len(answer.history):,} items of history{latest}"]
+    text += [f"      {one['item']:{ids}}  {one['title']}".rstrip() for one in known]
+    text.append("recommended" if listed else "nothing is recommended, no item is left")
+    for one in listed:
+        text.append(f"{one['rank']:4}  {one['item']:{ids}}  {one['title']:{names}}  {one['score']:.4g}")
+        text += [f"          {line}" for line in lines(one.get("explanation", {}))]
+    return "\n".join(text)

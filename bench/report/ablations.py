@@ -1,0 +1,146 @@
+"""What does each part of a model bring? A table of differences to the whole model, paired over users."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.files import write_text
+from bench.report import leaderboard
+from bench.report.compare import paired
+from bench.report.table import Row, Table
+from bench.runs.store import Store
+
+GROUPS = ("all", "long tail")
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """The rows of one model and preset that leave something away, each beside the row of the whole model."""
+
+    table: Table
+    """The leaderboard with all these rows."""
+    whole: Row
+    """The first of the whole models; there are several where options were varied."""
+    frame: pd.DataFrame
+    """A line for each whole model, its ``ablation`` empty, then one per ablation, best first, failed ones last. Columns
+    ablation, status, reason, changes, fit_seconds and, by group, GROUP, GROUP/difference, GROUP/low, GROUP/high."""
+
+    @property
+    def title(self) -> str:
+        cell = self.whole.first.cell
+        backbone = f" ({self.whole.backbone})" if self.whole.backbone else ""
+        return f"Ablations of {cell.name}{backbone} on {self.table.dataset}, protocol {cell.protocol['name']}"
+
+    @property
+    def name(self) -> str:
+        """File name without ending."""
+        model = self.whole.first.cell.name.replace("@", "-").replace(":", "-").replace("/", "-")
+        return f"{self.table.name}-ablations-{model}"
+
+    def text(self) -> str:
+        """The differences of each group as Markdown, and what each ablation changes."""
+        metric = self.table.main_metrics[0]
+        records: list[dict[str, Any]] = json.loads(self.frame.to_json(orient="records"))
+        parts = []
+        for group in (group for group in GROUPS if group in self.frame):
+            score = metric if group == "all" else f"{metric} {group}"
+            heads = ["ablation", score, "difference", "95 % interval", "fit s"][: 5 if group == "all" else 4]
+            lines = [_line(record, group)[: len(heads)] for record in records]
+            parts.append(leaderboard.pipe(lines, heads, text_columns=1))
+        pairing = f"Differences of {metric} to the whole model, over users and seeds that both have."
+        said = "\n".join(f"- {record['row']}: {record['changes']}" for record in records if record["ablation"])
+        return "\n\n".join([f"{self.title} ({self.whole.first.cell.fingerprint[:8]})", *parts, pairing, said])
+
+    def document(self) -> dict[str, Any]:
+        """The table as JSON."""
+        cell = self.whole.first.cell
+        return {
+            "dataset": self.table.dataset,
+            "protocol": cell.protocol,
+            "fingerprint": cell.fingerprint,
+            "model": cell.model,
+            "preset": cell.preset,
+            "metric": self.table.main_metrics[0],
+            "rows": json.loads(self.frame.to_json(orient="records")),
+        }
+
+
+def _line(record: dict[str, Any], group: str) -> list[str]:
+    if record["status"] != "finished":
+        return [record["row"], "failed", "", "", ""]
+    found = [record[f"{group}/{name}"] for name in ("difference", "low", "high")]
+    difference, low, high = ("" if value is None else f"{value:+.4f}".replace("0.", ".", 1) for value in found)
+    score = math.nan if record[group] is None else record[group]
+    interval = f"[{low}, {high}]" if low else ""
+    return [record["row"], leaderboard.number(score), difference, interval, f"{record['fit_seconds']:.1f}"]
+
+
+def ablations(table: Table, store: Store) -> list[Ablations]:
+    """The ablations in ``table``, by model and preset. A row counts if its whole model was run with the same code."""
+    rows = {result.cell_id: row for row in table.rows for result in (*row.results, *row.failures) if not row.ablation}
+    ablated: dict[str, dict[int, tuple[Row, list[Row]]]] = {}
+    for row in table.rows:
+        runs = [result.cell.unablated.id for result in (*row.results, *row.failures)]
+        whole = next((rows[run] for run in runs if run in rows), None) if row.ablation else None
+        if whole is not None:
+            found = ablated.setdefault(whole.first.cell.name, {})
+            found.setdefault(id(whole), (whole, []))[1].append(row)
+    made = []
+    for _, found in sorted(ablated.items()):
+        records = []
+        for whole, those in found.values():
+            records += [_record(table, store, row, whole) for row in (whole, *those)]
+        made.append(Ablations(table, next(iter(found.values()))[0], pd.DataFrame(records)))
+    return made
+
+
+def _record(table: Table, store: Store, row: Row, whole: Row) -> dict[str, Any]:
+    cell, metric = row.first.cell, table.main_metrics[0]
+    before = cell.unablated.config
+    changed = {key: value for key, value in cell.config.items() if before.get(key) != value}
+    record: dict[str, Any] = {
+        "row": (row.ablation or "whole model") + row.variant,
+        "ablation": row.ablation,
+        "status": row.first.status,
+        "reason": next((result.reason for result in row.failures), "") or "",
+        "seeds": row.seeds,
+        "changes": ", ".join(f"{key} {_value(before.get(key))} → {_value(new)}" for key, new in changed.items()),
+        "fit_seconds": row.cost("fit", "seconds"),
+    }
+    pairs = {result.cell_id for result in whole.results} & {result.cell.unablated.id for result in row.results}
+    own, other = (
+        replace(one, results=[r for r in one.results if r.cell.unablated.id in pairs]) for one in (row, whole)
+    )
+    for group in (group for group in GROUPS if group in table.groups):
+        record[group] = row.mean(group, metric)
+        bounds = dict.fromkeys(("difference", "low", "high"), float("nan"))
+        if row is not whole and own.values(group, metric) and other.values(group, metric):
+            interval = paired(store, own, other, [f"{group}/{metric}"]).interval
+            bounds = {"difference": interval.mean[0], "low": interval.low[0], "high": interval.high[0]}
+        record |= {f"{group}/{name}": value for name, value in bounds.items()}
+    return record
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def write(found: Ablations, folder: Path) -> list[Path]:
+    """Write ``.md``, ``.csv`` and ``.json`` into ``folder``, beside the leaderboard; returns the paths."""
+    failed = [f"- {r['row']} failed: {r['reason']}" for r in found.frame.to_dict("records") if r["reason"]]
+    texts = {
+        "md": "\n\n".join([f"# {found.text()}", *(["\n".join(failed)] if failed else [])]) + "\n",
+        "csv": found.frame.to_csv(index=False),
+        "json": json.dumps(found.document(), indent=2, ensure_ascii=False) + "\n",
+    }
+    paths = []
+    for ending, text in texts.items():
+        paths.append(folder / f"{found.name}.{ending}")
+        write_text(paths[-1], text)
+    return paths

@@ -1,0 +1,48 @@
+"""Which ablations of which models a run is to make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.errors import BenchError, unknown
+from bench.runs.cell import Ablation
+from bench.runs.describe import Description
+
+ALL = "all"
+
+
+def wanted(described: Sequence[Description], ablate: bool | str | Sequence[str] | None) -> list[list[str]]:
+    """Names of the ablations of each model of ``described``.
+
+    ``ablate`` is ``all`` or True for all that there are, or names, of which a model gets those that it has. A model
+    without ablations among others with some is run as it is, for comparison.
+
+    Raises
+    ------
+    BenchError
+        If no model has an ablation, or none of them a named one.
+    """
+    if not ablate:
+        return [[] for _ in described]
+    known = list(dict.fromkeys(name for model in described for name in model.ablations))
+    models = ", ".join(dict.fromkeys(model.model for model in described))
+    if not known:
+        raise BenchError(
+            f"no model of --models has ablations: {models}; 'bench models info NAME' lists those of a model"
+        )
+    names = [ALL] if ablate is True else ablate.split(",") if isinstance(ablate, str) else list(ablate)
+    names = [name.strip() for name in names if name.strip()]
+    if not names:
+        raise BenchError(f"no ablation was named: --ablate takes {', '.join(known)}, or nothing for all")
+    if names == [ALL]:
+        names = known
+    for name in names:
+        if name not in known:
+            raise unknown(f"ablation of {models}", name, known, f"'bench models info {described[0].model}'")
+    return [[name for name in model.ablations if name in names] for model in described]
+
+
+def variants(model: Description, names: Sequence[str]) -> list[tuple[Ablation | None, dict[str, object]]]:
+    """The model as it is and with each of the ablations, each with its config."""
+    ablated = [(Ablation(name=name, unablated=model.config), model.ablations[name].config) for name in names]
+    return [(None, model.config), *ablated]

@@ -1,0 +1,167 @@
+"""Ask a trained model what it recommends to some users, with the history and the exclusion of the test."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contract import UNFILLED, Recommendations
+from bench.data import raw
+from bench.data.catalog import Card
+from bench.data.dataset import Dataset
+from bench.data.sources import reader
+from bench.errors import BenchError, unknown
+from bench.evaluation import violations
+from bench.plugins import find_model
+from bench.runs.cell import Cell
+from bench.runs.execute import Watch, execute
+from bench.runs.job import Demand, Job
+from bench.runs.run import Plan
+from bench.runs.store import Store
+
+TITLE_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model recommends to one user."""
+
+    user: str
+    history: list[dict[str, str]]
+    """``item`` and ``title`` of all that the model knows of the user, newest first."""
+    recommendations: list[dict[str, Any]]
+    """``rank``, ``item``, ``title``, ``score`` and, if it was asked for, ``explanation``; best first."""
+
+
+def find_users(dataset: Dataset, card: Card, names: Sequence[str], raw_dir: Path | None = None) -> NDArray[np.int64]:
+    """(n,) users of original ids; ``dataset`` was prepared from ``card``.
+
+    Raises
+    ------
+    BenchError
+        For an unknown id, or one that the filters of the data set's card have left out.
+    """
+    ids = dataset.user_texts()["id"].tolist()
+    number = {user: i for i, user in enumerate(ids)}
+    for name in names:
+        if name in number:
+            continue
+        what, like = card.name, ", ".join(f"'{user}'" for user in ids[:: max(1, len(ids) // 3)][:3])
+        files = raw.find(card, raw_dir)
+        table = reader(files.source.reader)(files.paths, **files.source.options).interactions
+        count = int((table["user"] == name).sum())
+        if count:
+            steps = ", ".join(step for step, _ in dataset.facts["steps"][1:])
+            raise BenchError(
+                f"user '{name}' has {count:,} interactions in the raw files of '{what}', but is not left after its "
+                f"filters ({steps}): choose another one, such as {like}"
+            )
+        raise unknown(f"user of {what}", name, ids, f"ids such as {like}")
+    return np.array([number[name] for name in names], np.int64)
+
+
+def trained(plan: Plan, store: Store) -> Path | None:
+    """The folder of the saved model of the first cell of ``plan``, if there is one.
+
+    Lists of any length and any device will do, since neither changes what was learnt.
+    """
+    wanted = _learnt(plan.cells[0])
+    for result in reversed(store.results()):
+        folder = store.path(result.cell_id) / "model"
+        if result.status == "finished" and folder.is_dir() and _learnt(result.cell) == wanted:
+            return folder
+    return None
+
+
+def _learnt(cell: Cell) -> dict[str, Any]:
+    return cell.model_dump(exclude={"list_length", "device"})
+
+
+def train(plan: Plan, store: Store, watch: Watch) -> Path:
+    """Run the first cell of ``plan``, whether it was run before or not, and keep it with its model.
+
+    Raises
+    ------
+    BenchError
+        If it fails.
+    """
+    store.open_for_writing()
+    [result] = execute(plan.cells[:1], replace(plan.task, save_models=True), store, 1, watch)
+    folder = store.path(result.cell_id)
+    if result.status == "failed":
+        raise BenchError(f"{result.cell.label} failed: {result.reason} (log: {folder / result.log})")
+    return folder / "model"
+
+
+def ask(
+    plan: Plan, model: Path, users: NDArray[np.int64], k: int, explain: bool
+) -> tuple[list[Answer], dict[str, int]]:
+    """Load the saved model in a worker and ask it; answers in the order of ``users``, and offences by kind.
+
+    Raises
+    ------
+    BenchError
+        If the worker fails, or the plugin does not give what the contract asks for.
+    """
+    cell = plan.cells[0]
+    visible = plan.task.folds[cell.fold].split.visible
+    with tempfile.TemporaryDirectory(prefix="bench-recommend-") as name:
+        folder = Path(name)
+        (folder / "work").mkdir()
+        job = Job(cell, find_model(cell.model).interpreter, folder, plan.task.limits)
+        demand = Demand(users, k, load=model.absolute(), explain=explain)
+        try:
+            reason = job.run(visible, demand, lambda event: None)
+        finally:
+            job.kill()
+        if reason:
+            raise BenchError(f"{cell.label}, loaded from {model}, failed: {reason}")
+        found = Recommendations(*(np.load(folder / f"{part}.npy", allow_pickle=False) for part in ("items", "scores")))
+        reasons = json.loads((folder / "explanations.json").read_text(encoding="utf-8")) if explain else None
+    exclude = visible.excluded(cell.protocol["exclude"], users)
+    offences = {kind: number for kind, number in violations.count(found, exclude, k).items() if number}
+    history = visible.parts(cell.protocol["history"]).select(users)
+    texts = visible.item_texts()
+    titled = [{"item": item, "title": title} for item, title in zip(texts["id"], titles(texts), strict=True)]
+    sound = violations.repaired(found, exclude)  # as it is measured
+    explained = np.cumsum(found.items != UNFILLED, axis=1) - 1  # which of a user's explanations is that of a slot
+    answers = []
+    for row, user in enumerate(visible.user_texts()["id"].to_numpy()[users]):
+        listed = []
+        for slot in np.flatnonzero(sound.items[row] != UNFILLED):
+            one = {"rank": int(slot) + 1, **titled[sound.items[row, slot]], "score": float(sound.scores[row, slot])}
+            why = {"explanation": reasons[row][explained[row, slot]]} if reasons is not None else {}
+            listed.append({**one, **why})
+        known = history.items[history.indptr[row] : history.indptr[row + 1]][::-1]
+        answers.append(Answer(str(user), [titled[item] for item in known], listed))
+    return answers, offences
+
+
+def titles(texts: Any) -> list[str]:
+    """One line per item of a table of item texts: its title, or the beginning of its text, or nothing."""
+    column = next((name for name in ("title", "text") if name in texts), None)
+    if column is None:
+        return [""] * len(texts)
+    lines = (" ".join(text.split()) for text in texts[column])
+    return [line if len(line) <= TITLE_LENGTH else f"{line[: TITLE_LENGTH - 1].rstrip()}…" for line in lines]
+
+
+def lines(explanation: Mapping[str, Any]) -> list[str]:
+    """An explanation for people: a line for each of its parts."""
+    return [f"{key}: {_words(value)}" for key, value in explanation.items()]
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(part)}" for key, part in value.items())
+    if isinstance(value, (list, tuple)):
+        between = "; " if any(isinstance(part, (Mapping, list, tuple)) for part in value) else ", "
+        return between.join(_words(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
