@@ -146,7 +146,8 @@ class FakeContext:
 
     def item_texts(self) -> pd.DataFrame:
         titles = [f"thing {item} of kind {item % 4}" for item in range(self._data.train.n_items)]
-        return pd.DataFrame({"id": [f"i{item:03}" for item in range(len(titles))], "title": titles})
+        texts = [f"title {title}" for title in titles]
+        return pd.DataFrame({"id": [f"i{item:03}" for item in range(len(titles))], "title": titles, "text": texts})
 
     def user_texts(self) -> pd.DataFrame:
         return pd.DataFrame({"id": [f"u{user:03}" for user in range(self._data.train.n_users)]})

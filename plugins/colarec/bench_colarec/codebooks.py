@@ -1,0 +1,62 @@
+"""Embeddings of the codes of an identifier, and the scores of the codes that may come next."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench_colarec.tree import Tree
+
+
+class Codebooks(nn.Module):
+    """One table per position (section 3.2 of the paper), or one per prefix.
+
+    With a table per position, code 7 of the second position has one embedding whatever the first code is. With a table
+    per prefix, every node of the tree has its own, so that nodes can start from the vectors of the items below them.
+    """
+
+    def __init__(self, tree: Tree, width: int, per_prefix: bool, tied: bool, scale: float) -> None:
+        super().__init__()
+        self.length = tree.length
+        self.codes = tree.width
+        self.per_prefix = per_prefix
+        self.scale = scale if tied else 1.0
+        """Factor of the scores: T5 scales tied ones by d_model ** -0.5."""
+        sizes = [tree.size(level) if per_prefix else tree.width for level in range(1, tree.length + 1)]
+        self.inputs = nn.ModuleList(nn.Embedding(size, width) for size in sizes)
+        self.outputs = self.inputs if tied else nn.ModuleList(nn.Embedding(size, width) for size in sizes)
+        self.children: list[Tensor]
+        for level in range(tree.length):
+            self.register_buffer(f"children_{level}", torch.from_numpy(tree.children[level]), persistent=False)
+            self.register_buffer(f"labels_{level}", torch.from_numpy(tree.labels[level]), persistent=False)
+
+    def children_of(self, level: int, nodes: Tensor | None) -> Tensor:
+        """(…, K): nodes of the next level that each code leads to from ``nodes`` (…), or -1; None is all of the level."""
+        table: Tensor = self.get_buffer(f"children_{level}")
+        return table if nodes is None else table[nodes]
+
+    def embed(self, level: int, nodes: Tensor) -> Tensor:
+        """(…, d): embeddings of the codes that lead to ``nodes`` (…) of a level ≥ 1."""
+        index = nodes if self.per_prefix else self.get_buffer(f"labels_{level - 1}")[nodes]
+        found: Tensor = self.inputs[level - 1](index)
+        return found
+
+    def log_probs(self, level: int, states: Tensor, nodes: Tensor | None) -> Tensor:
+        """Log-probabilities (n, m, K) of the next code, given decoder states (n, m, d) at nodes of ``level``.
+
+        ``nodes`` is (n, m), or None if the m candidates are all nodes of the level, in order. With a table per position
+        the probability is spread over all K codes, as in training, also over those that no item has; with one per prefix
+        over those codes that some item has. A code that leads nowhere has minus infinity.
+        """
+        weight = self.outputs[level].weight * self.scale
+        children = self.children_of(level, nodes)
+        nowhere = children < 0
+        if not self.per_prefix:
+            return (states @ weight.T).float().log_softmax(-1).masked_fill(nowhere, -torch.inf)
+        table = functional.embedding(children.clamp(min=0), weight)
+        if nodes is None:
+            scores = torch.bmm(states.transpose(0, 1), table.transpose(1, 2)).transpose(0, 1)
+        else:
+            scores = (table @ states.unsqueeze(-1)).squeeze(-1)
+        return scores.float().masked_fill(nowhere, -torch.inf).log_softmax(-1)

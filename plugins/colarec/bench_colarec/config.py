@@ -1,0 +1,192 @@
+"""Everything about ColaRec that can be chosen, its presets, and the ablations of the paper."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from bench.contract import ModelConfig
+
+
+class Lengths(NamedTuple):
+    """How much of a history fits into an input."""
+
+    history: int
+    """Items of a user input when recommending: the latest ones."""
+    item_tokens: int
+    """Text tokens of an item."""
+    tokens: int
+    """Slots of a whole input."""
+    sampled: int
+    """Items of a user input in training: a sample of the history."""
+    users: int
+    """Users of an item input."""
+
+
+LENGTHS = {
+    "tiny": Lengths(10, 8, 96, 8, 4),
+    "short": Lengths(20, 30, 256, 10, 1),
+    "mlshort": Lengths(40, 30, 256, 20, 1),
+    "micshort": Lengths(20, 35, 256, 15, 1),
+    "long": Lengths(40, 50, 500, 30, 1),
+}
+"""The settings of the authors' release, and ``tiny`` for a CPU."""
+
+
+class ColaRecConfig(ModelConfig):
+    """All options of ColaRec."""
+
+    # Identifiers
+    gid_source: Literal["lightgcn", "text", "minilm", "random", "published"] = "lightgcn"
+    """Vectors that the identifiers are clustered from; ``published`` takes those that come with the data set."""
+    gid_length: int = Field(3, ge=1, le=8)
+    """Tokens of an identifier (l of the paper)."""
+    gid_width: int | None = Field(None, ge=2)
+    """Codes per position (K of the paper); the smallest that suits the catalogue if left out."""
+
+    # Collaborative vectors
+    vectors_file: str | None = None
+    """An .npz file with ``items`` (n_items, d) and perhaps ``users`` (n_users, d) in place of a LightGCN."""
+    vectors_width: int = Field(64, ge=2)
+    """Dimensions of the LightGCN."""
+    vectors_layers: int = Field(3, ge=0)
+    """Propagation layers of the LightGCN."""
+
+    # Inputs
+    lengths: Literal["tiny", "short", "mlshort", "micshort", "long"] = "tiny"
+    """How much of a history fits into an input; the last four are those of the release."""
+    item_tokens: int | None = Field(None, ge=1)
+    """Text tokens of an item, in place of what ``lengths`` says."""
+    item_users: int | None = Field(None, ge=0)
+    """Users of an item input, in place of what ``lengths`` says."""
+    content: bool = True
+    """Whether an item brings its text."""
+    atoms: bool = True
+    """Whether an item brings an embedding of its own."""
+    positions: bool = False
+    """Whether slots know their place within an item."""
+    index_inputs: Literal["paper", "release"] = "paper"
+    """``release``: the item inputs of L_index and L_bpr have no users, as in the authors' code."""
+
+    # Network
+    backbone: str = "scratch"
+    """``scratch``, or a pretrained T5: a name on the Hugging Face hub, or a local folder."""
+    width: int = Field(64, ge=4)
+    """d_model of a network from scratch."""
+    layers: int = Field(2, ge=1)
+    """Of the encoder and of the decoder, from scratch."""
+    heads: int = Field(4, ge=1)
+    """Attention heads, from scratch."""
+    feed_forward: int = Field(128, ge=1)
+    """d_ff of a network from scratch."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout of the network."""
+    tokenizer: str | None = None
+    """Local folder of a tokenizer for a network from scratch; one is trained on the item texts if left out."""
+    vocabulary: int = Field(8192, ge=300)
+    """Size of the tokenizer that is trained on the item texts."""
+    codebook: Literal["position", "prefix"] = "prefix"
+    """One table of codes per position (paper), or one per prefix: code 7 after 3 is not code 7 after 4."""
+    tied: bool = True
+    """Score codes with their own embeddings (paper), or with a separate output layer (release)."""
+    start: Literal["random", "vectors"] = "vectors"
+    """What embeddings are at first: random (paper), or made of the collaborative vectors."""
+
+    # Losses
+    rec_weight: float = Field(1.0, ge=0)
+    """Of L_rec, which writes the identifier of a target from a user input."""
+    index_weight: float = Field(0.1, ge=0)
+    """Of L_index, which writes the identifier of an item from its item input."""
+    bpr_weight: float = Field(1.0, ge=0)
+    """Of L_bpr, which ranks the target above a negative item."""
+    contrastive_weight: float = Field(0.1, ge=0)
+    """Of L_c, which draws items together that share the beginning of their identifiers."""
+    negatives: Literal["uniform", "batch"] = "batch"
+    """Negatives of L_bpr: one at random (paper), or all other targets of the batch."""
+    match_loss: Literal["bpr", "softmax"] = "softmax"
+    """L_bpr as in the paper, or with negatives from the batch a soft-max corrected for how often items are drawn."""
+
+    # Training
+    samples: Literal["interaction", "user"] = "user"
+    """A sample is an interaction and some of the others (paper), or a user with several targets."""
+    targets: int = Field(4, ge=1)
+    """Most targets of a sample, if a sample is a user."""
+    epochs: int = Field(20, ge=1)
+    """Passes over the samples."""
+    batch: int = Field(256, ge=1)
+    """Samples per step."""
+    accumulate: int = Field(1, ge=1)
+    """Parts that a batch is computed in, to save memory."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Of AdamW."""
+    embedding_rate: float = Field(0.1, ge=0)
+    """Learning rate of all embeddings, as a share of ``learning_rate``."""
+    schedule: Literal["constant", "linear"] = "linear"
+    """Of the learning rate: constant (paper), or falling to 0 over ``epochs`` after a short warm-up."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Of AdamW."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto``: bfloat16 where the device is made for it."""
+
+    # Recommending
+    decoding: Literal["beams", "exact"] = "exact"
+    """Beam search (paper), or the log-probability of every item."""
+    beams: int = Field(100, ge=1)
+    """Of the beam search."""
+    score: Literal["generate", "match", "both"] = "generate"
+    """log P(identifier | user) (paper), the product h(user) · h(item) of L_bpr, or their sum."""
+
+    @property
+    def input_lengths(self) -> Lengths:
+        """``lengths`` with what replaces it."""
+        found = LENGTHS[self.lengths]
+        changes = {"item_tokens": self.item_tokens, "users": self.item_users}
+        return found._replace(**{name: value for name, value in changes.items() if value is not None})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"score": "both"},
+    "paper": {
+        "gid_width": 32,
+        "lengths": "short",
+        "backbone": "t5-small",
+        "codebook": "position",
+        "start": "random",
+        "rec_weight": 0.08,
+        "index_weight": 0.08,
+        "bpr_weight": 1.0,
+        "contrastive_weight": 0.1,
+        "negatives": "uniform",
+        "match_loss": "bpr",
+        "dropout": 0.1,
+        "samples": "interaction",
+        "epochs": 80,
+        "batch": 128,
+        "learning_rate": 5e-4,
+        "embedding_rate": 1.0,
+        "schedule": "constant",
+        "decoding": "beams",
+        "beams": 100,
+        "score": "generate",
+    },
+}
+
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no_index": {"index_weight": 0.0},
+    "no_bpr": {"bpr_weight": 0.0},
+    "no_contrastive": {"contrastive_weight": 0.0},
+    "no_content": {"content": False},
+    "no_atoms": {"atoms": False},
+    "release_inputs": {"index_inputs": "release"},
+    "gid_random": {"gid_source": "random"},
+    "gid_text": {"gid_source": "text"},
+    "gid_length_2": {"gid_length": 2},
+    "generate_only": {"score": "generate"},
+    "match_only": {"score": "match"},
+    "random_start": {"start": "random"},
+    "one_codebook": {"codebook": "position"},
+}
+"""Section 4.4 of the paper (losses, identifiers, content, ids), and what this implementation adds."""

@@ -1,0 +1,120 @@
+"""From histories to lists: encode users once, search or score, leave out what is excluded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.contract import UNFILLED, Interactions, Recommendations
+from bench.evaluation.topk import rank
+from bench_colarec.config import ColaRecConfig
+from bench_colarec.network import Encoded, Network
+from bench_colarec.parts import Parts
+from bench_colarec.ragged import pointers
+from bench_colarec.search import beam_search, exact
+
+_SLOTS_AT_ONCE = 2**15
+"""Slots of inputs that are encoded together."""
+
+_STATES_AT_ONCE = 2**19
+"""Numbers in the decoder's states of one level, over all users and candidates that are decoded together."""
+
+
+class Recommender:
+    """Recommends with a network whose weights do not change while this object lives."""
+
+    def __init__(self, config: ColaRecConfig, network: Network, parts: Parts) -> None:
+        self.config = config
+        self.network = network
+        self.parts = parts
+        self.slots = parts.slots
+        self.tree = parts.tree
+        self.item_users = parts.item_users
+        self._items: Tensor | None = None
+
+    def recommend(self, history: Interactions, exclude: Interactions, k: int) -> Recommendations:
+        """Lists (n, k) for histories (n rows), none of ``exclude`` among them."""
+        self.network.eval()
+        with torch.inference_mode():
+            if self.config.score != "match" and self.config.decoding == "beams":
+                return self._search(history, exclude, k)
+            return rank(lambda rows: self.scores(history.select(rows)), exclude, k)
+
+    def scores(self, history: Interactions) -> NDArray[np.float32]:
+        """(n, n_items): scores of all items."""
+        found = np.empty(history.shape, np.float32)
+        for rows, users in self.encode_users(history, self.tree.size(self.tree.length - 1)):
+            part = torch.zeros(())
+            if self.config.score != "match":
+                part = exact(self.network, users, self.tree)
+            if self.config.score != "generate":
+                part = part + users.summary.float() @ self.item_vectors().T
+            found[rows] = part.cpu().numpy()
+        return found
+
+    def encode_users(self, history: Interactions, candidates: int) -> Iterator[tuple[NDArray[np.int64], Encoded]]:
+        """Row numbers and encoded inputs of users with inputs of similar lengths, for as many ``candidates`` each."""
+        lengths = self.config.input_lengths
+        latest = _latest(history, lengths.history)
+        sizes = np.diff(pointers(self.slots.blocks[latest.items])[latest.indptr])
+        order = np.argsort(-sizes, kind="stable")
+        most = max(1, _STATES_AT_ONCE // (candidates * self.network.width))
+        begin = 0
+        while begin < len(order):
+            longest = min(int(sizes[order[begin]]) + 2, lengths.tokens)
+            rows = order[begin : begin + max(1, min(most, _SLOTS_AT_ONCE // longest))]
+            begin += len(rows)
+            chosen = latest.select(rows)
+            yield rows, self.network.encode(self.slots.users(chosen.indptr, chosen.items, lengths.tokens))
+
+    def item_vectors(self) -> Tensor:
+        """(n_items, d) float32: h(X_i) of all items."""
+        if self._items is None:
+            found = torch.empty(self.slots.n_items, self.network.width, device=self.network.device)
+            sizes = self.slots.blocks[: self.slots.n_items] + self.item_users.lengths
+            order = np.argsort(sizes, kind="stable")
+            lengths = self.config.input_lengths
+            size = max(1, _SLOTS_AT_ONCE // min(int(sizes.max()) + 2, lengths.tokens))
+            for begin in range(0, len(order), size):
+                items = order[begin : begin + size]
+                users = self.item_users.select(items)
+                inputs = self.slots.items(items, users.indptr, users.items, lengths.tokens)
+                found[torch.from_numpy(items).to(found.device)] = self.network.encode(inputs).summary.float()
+            self._items = found
+        return self._items
+
+    def _search(self, history: Interactions, exclude: Interactions, k: int) -> Recommendations:
+        items = np.full((history.n_users, k), UNFILLED, np.int32)
+        scores = np.full((history.n_users, k), -np.inf, np.float32)
+        for rows, users in self.encode_users(history, self.config.beams):
+            found, reached = beam_search(self.network, users, self.tree, self.config.beams)
+            if self.config.score == "both":
+                products = (self.item_vectors()[found.clamp(min=0)] @ users.summary.float().unsqueeze(-1)).squeeze(-1)
+                reached, order = (reached + products).sort(dim=1, descending=True, stable=True)
+                found = found.gather(1, order)
+            items[rows], scores[rows] = _without(found.cpu().numpy(), reached.cpu().numpy(), exclude.select(rows), k)
+        return Recommendations(items, scores)
+
+
+def _latest(history: Interactions, most: int) -> Interactions:
+    """The last ``most`` items of each row."""
+    from_end = np.repeat(history.indptr[1:], history.lengths) - np.arange(len(history))
+    return history.where(from_end <= most)
+
+
+def _without(items: NDArray[Any], scores: NDArray[Any], exclude: Interactions, k: int) -> tuple[Any, Any]:
+    """The first ``k`` of each row of ``items`` that are neither excluded nor unfilled."""
+    n, beams = items.shape
+    keys = np.arange(n)[:, None] * exclude.n_items + items
+    good = (items >= 0) & ~np.isin(keys, exclude.users * exclude.n_items + exclude.items)
+    slot = np.cumsum(good, axis=1) - 1
+    rows, columns = np.nonzero(good & (slot < k))
+    found = np.full((n, k), UNFILLED, np.int32), np.full((n, k), -np.inf, np.float32)
+    found[0][rows, slot[rows, columns]] = items[rows, columns]
+    found[1][rows, slot[rows, columns]] = scores[rows, columns]
+    return found

@@ -1,0 +1,158 @@
+"""Start values from collaborative vectors: the untrained network already ranks about as its vectors do.
+
+This is not in the paper, whose embeddings begin at random (``start = random``). Every slot begins as a point of one space:
+
+- an atom or a user as its vector, a token as the mean vector of the items that bear it, a code as that of the items below;
+- one dimension holds the length of an item's vector, which tells how popular it is, since T5's norms take lengths away;
+  the task of user inputs points that way, so that popular items are preferred, the more so the shorter the history is;
+- one marks the atoms, one the end of an input, and one is the same everywhere, so that attention can prefer what is marked.
+
+The first layer of the encoder hands on an average of the marked slots, the first of the decoder the end of the input, and
+all other layers add nothing yet. So h(X_u) · h(X_i) is about the cosine of the mean vector of the history and the item's
+vector, plus the item's length.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from bench_colarec.inputs import USER_TASK, Slots
+from bench_colarec.network import Network
+from bench_colarec.ragged import gather
+from bench_colarec.tokens import EOS
+from bench_colarec.tree import Tree
+from bench_colarec.vectors import Vectors
+
+Floats = NDArray[np.float64]
+
+_SPARE = 4
+"""Dimensions that hold something else than the vectors."""
+_LENGTH, _MARK, _END, _CONSTANT = -4, -3, -2, -1
+
+_PREFERENCE = 5.0
+"""How much more attention a marked slot gets than another one, as a logarithm."""
+_SHARPNESS = 10.0
+"""h(X_u) · h(X_i) of a user and an item that point in the same direction."""
+_TASK = 3.0
+"""Attention that the task of a user input gets, in atoms."""
+_LENGTH_WEIGHT = 0.5
+"""Of the length of an item's vector, in standard deviations, beside its direction."""
+
+
+@torch.no_grad()
+def from_vectors(network: Network, slots: Slots, tree: Tree, vectors: Vectors, seed: int, scratch: bool) -> None:
+    """Set the embeddings and layers of a network as this module describes.
+
+    A pretrained network, if not ``scratch``, gets the vectors as atoms and users, as large as its tokens, and keeps the
+    rest.
+    """
+    if not scratch:
+        _atoms_and_users(network, slots, vectors, seed)
+        return
+    width, root = network.width, math.sqrt(network.width)
+    items, users = _turned(vectors, width - _SPARE, seed)
+    lengths = np.linalg.norm(items, axis=1)
+    typical = max(float(lengths.mean()), 1e-9)
+    atoms = np.zeros((slots.n_items, width))
+    atoms[:, :-_SPARE] = _unit(items) * root
+    atoms[:, _LENGTH] = (lengths - typical) / max(float(lengths.std()), 1e-9) * _LENGTH_WEIGHT
+    table = network.table.weight.detach().double().numpy().copy()
+    rows = np.split(table[slots.n_tokens :], [slots.n_items, slots.n_items + slots.n_users])
+    rows[0][:] = atoms
+    rows[1][:] = 0
+    rows[1][:, :-_SPARE] = _unit(users) * root
+    rows[2][:] = 0
+    rows[2][USER_TASK, _LENGTH] = root
+    _tokens(table, slots, atoms)
+    table[EOS] = 0
+    table[:, _MARK] = table[:, _END] = 0
+    rows[0][:, _MARK] = 1
+    rows[2][USER_TASK, _MARK] = 1 + math.log(_TASK) / _PREFERENCE
+    table[EOS, _END] = 1
+    table[:, _CONSTANT] = 1
+    network.table.weight.copy_(torch.from_numpy(table))
+    network.begin.zero_()
+    network.begin[_CONSTANT] = 1
+    if network.codebooks.per_prefix:
+        scaled = np.zeros((slots.n_items, width))
+        scaled[:, :-_SPARE] = items * (_SHARPNESS / typical)
+        for level, book in enumerate(network.codebooks.inputs, 1):
+            book.weight.copy_(torch.from_numpy(_means(tree.nodes[:, level], np.arange(slots.n_items), scaled)))
+            book.weight[:, _CONSTANT] = 4  # beside a vector of about length 10
+    _layers(network)
+
+
+def _atoms_and_users(network: Network, slots: Slots, vectors: Vectors, seed: int) -> None:
+    items, users = _turned(vectors, network.width, seed)
+    size = float(network.table.weight[: slots.n_tokens].norm(dim=1).mean())
+    found = torch.from_numpy(np.concatenate([_unit(items), _unit(users)]) * size)
+    network.table.weight[slots.n_tokens : -2] = found.to(network.table.weight.dtype)
+
+
+def _turned(vectors: Vectors, into: int, seed: int) -> tuple[Floats, Floats]:
+    """Items and users with the same inner products, as far as ``into`` dimensions can hold them."""
+    items, users = vectors.items.astype(np.float64), vectors.users.astype(np.float64)
+    _, axes = np.linalg.eigh(items.T @ items)
+    axes = axes[:, ::-1][:, :into]
+    if axes.shape[1] < into:
+        # Spread over all dimensions, so that no head of the attention is left without.
+        rng = np.random.default_rng([seed, 77])
+        axes = axes @ np.linalg.qr(rng.standard_normal((into, into)))[0][: axes.shape[1]]
+    return items @ axes, users @ axes
+
+
+def _unit(vectors: Floats) -> Floats:
+    """Rows of length 1; zeros stay."""
+    size = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, size, out=np.zeros(vectors.shape), where=size > 0)
+
+
+def _means(rows: NDArray[np.int64], items: NDArray[np.int64], vectors: Floats) -> Floats:
+    """(largest of ``rows`` + 1, d): mean of the vectors of the ``items`` in each of ``rows``; zeros where none is."""
+    matrix = sp.csr_matrix((np.ones(len(rows)), (rows, items)), shape=(int(rows.max()) + 1, len(vectors)))
+    found: Floats = (matrix @ vectors) / np.maximum(np.bincount(rows, minlength=matrix.shape[0]), 1)[:, None]
+    return found
+
+
+def _tokens(table: Floats, slots: Slots, atoms: Floats) -> None:
+    """A token is where its items are, seen from the centre of all."""
+    values = slots.values[gather(slots.indptr, np.arange(slots.n_items))]
+    owners = np.repeat(np.arange(slots.n_items), slots.blocks[: slots.n_items])
+    is_token = values < slots.n_tokens
+    if is_token.any():
+        found = _means(values[is_token], owners[is_token], atoms - atoms.mean(0))
+        used = np.unique(values[is_token])
+        table[used] = _unit(found[used]) * math.sqrt(table.shape[1])
+
+
+def _layers(network: Network) -> None:
+    """First layers whose attention hands on what it sees, and layers that add nothing yet."""
+    for block in [*network.encoder.block, *network.decoder.stack.block]:
+        for layer in block.layer[:-1]:
+            _attention(layer).o.weight.zero_()
+        block.layer[-1].DenseReluDense.wo.weight.zero_()
+    for layer, mark, strength in (
+        (network.encoder.block[0].layer[0], _MARK, _PREFERENCE),
+        (network.decoder.stack.block[0].layer[1], _END, 2 * _PREFERENCE),
+    ):
+        attention = _attention(layer)
+        torch.nn.init.orthogonal_(attention.v.weight)
+        attention.o.weight.copy_(attention.v.weight.T)
+        first = torch.arange(attention.n_heads) * attention.key_value_proj_dim
+        attention.q.weight.zero_()
+        # EOS and the first code of all hold little else, so T5's norm makes their constant the root of d.
+        attention.q.weight[first, _CONSTANT] = network.width**-0.5
+        attention.k.weight[first] = 0
+        attention.k.weight[first, mark] = strength
+    _attention(network.encoder.block[0].layer[0]).relative_attention_bias.weight.zero_()
+    network.encoder.final_layer_norm.weight.fill_(math.sqrt(_SHARPNESS / network.width))
+
+
+def _attention(layer: Any) -> Any:
+    return layer.SelfAttention if hasattr(layer, "SelfAttention") else layer.EncDecAttention
