@@ -39,10 +39,13 @@ class Progress:
         self._done = 0
         self._width = max(len(cell.label) for cell in plan.cells)
         self._task: dict[str, TaskID] = {}
-        self._phase: dict[str, tuple[str, float]] = {}
+        self._phase: dict[str, str] = {}
         self._score: dict[str, str] = {}
         self._last_line: dict[str, float] = {}
-        self._count: dict[str, int] = {}
+        self._count: dict[tuple[str, str], int] = {}
+        self._start: dict[tuple[str, str], float] = {}
+        """When a cell began to count a unit, such as epochs or the steps within them."""
+        self._last_event: dict[str, float] = {}
         facts = plan.dataset.facts
         self._say(
             f"{facts['dataset']}: {facts['users']:,} users, {facts['items']:,} items, {facts['interactions']:,} "
@@ -74,8 +77,10 @@ class Progress:
             if event["resumed"]:
                 self._say(f"  {cell.label}: an attempt before left working files, which the model may go on from")
         elif kind == "phase":
-            self._phase[cell.id] = (event["name"], time.monotonic())
-            self._count[cell.id] = 0
+            self._phase[cell.id] = event["name"]
+            self._last_event[cell.id] = time.monotonic()
+            for counted in [key for key in self._count if key[0] == cell.id]:
+                del self._count[counted]
             name = f"{cell.label} · {event['name']}"
             self._bars.reset(self._task[cell.id], total=None, description=name, unit="", score="")
         elif kind == "progress":
@@ -88,16 +93,18 @@ class Progress:
     def _progress(self, cell: Cell, event: Event) -> None:
         done, total, unit = event["done"], event["total"], f"{event['unit']}s"
         score = self._score.get(cell.id, "")
-        if done < self._count.get(cell.id, 0):  # the next stage of a model that trains in several
+        key = cell.id, unit
+        if key not in self._count or done < self._count[key]:  # or the next stage of a model that trains in several
             self._bars.reset(self._task[cell.id], total=total, unit=unit, score=score)
-            self._phase[cell.id] = (self._phase[cell.id][0], time.monotonic())
-        self._count[cell.id] = done
+            self._start[key] = self._last_event[cell.id]
+        self._count[key] = done
+        self._last_event[cell.id] = time.monotonic()
         self._bars.update(self._task[cell.id], completed=done, total=total, unit=unit, score=score)
         now = time.monotonic()
         if self._console.is_terminal or now - self._last_line[cell.id] < _LINE_EVERY:
             return
         self._last_line[cell.id] = now
-        phase, start = self._phase[cell.id]
+        phase, start = self._phase[cell.id], self._start[key]
         left = f", at most {_clock((now - start) / done * (total - done))} left" if total and done else ""
         self._say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {_clock(now - start)}{left} {score}")
 

@@ -26,13 +26,12 @@ class Codebooks(nn.Module):
         sizes = [tree.size(level) if per_prefix else tree.width for level in range(1, tree.length + 1)]
         self.inputs = nn.ModuleList(nn.Embedding(size, width) for size in sizes)
         self.outputs = self.inputs if tied else nn.ModuleList(nn.Embedding(size, width) for size in sizes)
-        self.children: list[Tensor]
         for level in range(tree.length):
             self.register_buffer(f"children_{level}", torch.from_numpy(tree.children[level]), persistent=False)
             self.register_buffer(f"labels_{level}", torch.from_numpy(tree.labels[level]), persistent=False)
 
     def children_of(self, level: int, nodes: Tensor | None) -> Tensor:
-        """(…, K): nodes of the next level that each code leads to from ``nodes`` (…), or -1; None is all of the level."""
+        """(…, K): node of the next level that each code leads to from ``nodes`` (…), or -1; None is the whole level."""
         table: Tensor = self.get_buffer(f"children_{level}")
         return table if nodes is None else table[nodes]
 
@@ -46,8 +45,8 @@ class Codebooks(nn.Module):
         """Log-probabilities (n, m, K) of the next code, given decoder states (n, m, d) at nodes of ``level``.
 
         ``nodes`` is (n, m), or None if the m candidates are all nodes of the level, in order. With a table per position
-        the probability is spread over all K codes, as in training, also over those that no item has; with one per prefix
-        over those codes that some item has. A code that leads nowhere has minus infinity.
+        the probability is spread over all K codes, as in training, also over those of no item. With one per prefix it
+        is spread over those that some item has. A code that leads nowhere has minus infinity.
         """
         weight = self.outputs[level].weight * self.scale
         children = self.children_of(level, nodes)

@@ -92,6 +92,8 @@ class ColaRecConfig(ModelConfig):
     """Score codes with their own embeddings (paper), or with a separate output layer (release)."""
     start: Literal["random", "vectors"] = "vectors"
     """What embeddings are at first: random (paper), or made of the collaborative vectors."""
+    held_out: float = Field(0.2, ge=0, lt=1)
+    """Share of the train interactions that are targets, and that vectors to start from do not know; 0: all are both."""
 
     # Losses
     rec_weight: float = Field(1.0, ge=0)
@@ -112,7 +114,7 @@ class ColaRecConfig(ModelConfig):
     """A sample is an interaction and some of the others (paper), or a user with several targets."""
     targets: int = Field(4, ge=1)
     """Most targets of a sample, if a sample is a user."""
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(5, ge=1)
     """Passes over the samples."""
     batch: int = Field(256, ge=1)
     """Samples per step."""
@@ -120,7 +122,7 @@ class ColaRecConfig(ModelConfig):
     """Parts that a batch is computed in, to save memory."""
     learning_rate: float = Field(1e-3, gt=0)
     """Of AdamW."""
-    embedding_rate: float = Field(0.1, ge=0)
+    embedding_rate: float = Field(0.0, ge=0)
     """Learning rate of all embeddings, as a share of ``learning_rate``."""
     schedule: Literal["constant", "linear"] = "linear"
     """Of the learning rate: constant (paper), or falling to 0 over ``epochs`` after a short warm-up."""
@@ -137,7 +139,9 @@ class ColaRecConfig(ModelConfig):
     beams: int = Field(100, ge=1)
     """Of the beam search."""
     score: Literal["generate", "match", "both"] = "generate"
-    """log P(identifier | user) (paper), the product h(user) · h(item) of L_bpr, or their sum."""
+    """log P(identifier | user) (paper), the product h(user) · h(item) of L_bpr, or their weighted sum."""
+    match_weight: float = Field(3.0, ge=0)
+    """Of the product in the sum."""
 
     @property
     def input_lengths(self) -> Lengths:
@@ -186,7 +190,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "gid_length_2": {"gid_length": 2},
     "generate_only": {"score": "generate"},
     "match_only": {"score": "match"},
-    "random_start": {"start": "random"},
+    "random_start": {"start": "random", "embedding_rate": 1.0},
+    "seen_targets": {"held_out": 0.0},
     "one_codebook": {"codebook": "position"},
 }
 """Section 4.4 of the paper (losses, identifiers, content, ids), and what this implementation adds."""

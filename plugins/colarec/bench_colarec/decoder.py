@@ -1,8 +1,8 @@
 """The T5 decoder for many short outputs of each input.
 
-An identifier has few tokens, and an input has many candidates: beams, all leaves of the tree, several targets. They share
-the encoder's states, so keys and values of the cross-attention are computed once per input, and all candidates of an
-input are queries of one attention. The layers are those of ``transformers``; a test holds them against its own forward.
+An identifier has few tokens, and an input has many candidates: beams, all leaves of the tree, several targets. They
+share the encoder's states, so keys and values of the cross-attention are computed once per input, and all candidates
+of an input are queries of one attention. The layers are those of ``transformers``; tests hold them against its forward.
 """
 
 from __future__ import annotations

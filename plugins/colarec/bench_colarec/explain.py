@@ -32,7 +32,9 @@ def explain(
         for rows, users in recommender.encode_users(history, recommendations.items.shape[1]):
             items = np.maximum(recommendations.items[rows], 0)
             log_probs = network.write(users, nodes[torch.from_numpy(items).long().to(network.device)]).cpu().numpy()
-            products = (vectors[torch.from_numpy(items).long().to(network.device)] @ users.summary.float()[..., None])[..., 0]
+            products = (vectors[torch.from_numpy(items).long().to(network.device)] @ users.summary.float()[..., None])[
+                ..., 0
+            ]
             for place, row in enumerate(rows):
                 known = history.items[history.indptr[row] : history.indptr[row + 1]]
                 for slot, item in enumerate(recommendations.items[row]):
@@ -47,7 +49,11 @@ def explain(
                             "probabilities": [round(float(p), 4) for p in np.exp(log_probs[place, slot])],
                             "match": round(float(products[place, slot]), 3),
                             "nearest": [
-                                {"item": int(known[i]), "shared_codes": int(shared[i]), "cosine": round(float(cosine[i]), 3)}
+                                {
+                                    "item": int(known[i]),
+                                    "shared_codes": int(shared[i]),
+                                    "cosine": round(float(cosine[i]), 3),
+                                }
                                 for i in order
                             ],
                         }

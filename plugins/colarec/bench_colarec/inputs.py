@@ -1,7 +1,8 @@
 """Inputs of the encoder: slots that are a task, an item's atom, a token, a user or the end.
 
-X_u = [task_u, c_i for each item i of the history, EOS]; X_i = [task_i, c_i, users of i, EOS]; c_i = [atom of i, tokens of
-i] (section 3.3 of the paper). Every slot is a row of one table of embeddings: tokens first, then atoms, users, tasks.
+X_u = [task_u, c_i for each item i of the history, EOS]; X_i = [task_i, c_i, users of i, EOS]; c_i = [atom of i,
+tokens of i] (section 3.3 of the paper). Every slot is a row of one table of embeddings: tokens, atoms, users,
+tasks.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def softmax_in_batch(
 ) -> Tensor:
     """Sampled soft-max over the targets of the batch, in place of L_bpr (Yi et al., RecSys 2019, eq. 5).
 
-    Arguments as in :func:`ranking_in_batch`, and ``counts`` (m,): train interactions of the items. An item is in a batch
-    about as often as it was interacted with, which the logarithm of that number corrects.
+    Arguments as in :func:`ranking_in_batch`, and ``counts`` (m,): train interactions of the items. An item is in a
+    batch about as often as it was interacted with, which the logarithm of that number corrects.
     """
     scores = (users @ items.T - counts.log())[rows]
     targets = scores.gather(1, columns[:, None])

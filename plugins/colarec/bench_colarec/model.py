@@ -23,6 +23,7 @@ from bench_colarec.prepare import check, collaborative, prepare, read
 from bench_colarec.recommender import Recommender
 from bench_colarec.step import Step
 from bench_colarec.training import Trainer
+from bench_colarec.unseen import Exchange, aligned, embeddings, hold_out
 from bench_colarec.vectors import Vectors
 
 
@@ -50,20 +51,46 @@ class ColaRec:
         loaded = network.load(self.config)
         check(self.config, context, train.n_items)
         table = read(self.config, context, train.n_items)
-        given = collaborative(self.config, train, valid, context, self._publish)
-        parts, sampler = prepare(self.config, train, context, given, table)
+        given, unseen, targets = self._vectors_of(train, valid, context)
+        parts, sampler = prepare(self.config, train, context, given, table, targets)
         self._note_prefixes(parts, train, context)
         torch.manual_seed(context.seed)
         net = network.make(self.config, parts, loaded)
-        if self.config.start == "vectors":
-            assert given is not None
-            start.from_vectors(net, parts.slots, parts.tree, given, context.seed, self.config.backbone == "scratch")
+        exchange = self._start(net, parts, given, unseen, context.seed)
         net.to(context.device)
         context.note("parameters", sum(p.numel() for p in net.parameters()))
         context.note("codes_per_position", parts.tree.width)
         step = Step(self.config, net, parts.slots, parts.tree, sampler)
-        Trainer(self.config, net, step, context).train(lambda: self._use(net, parts))
+        Trainer(self.config, net, step, context, exchange).train(lambda: self._use(net, parts))
         self._use(net, parts)
+
+    def _vectors_of(
+        self, train: Interactions, valid: Interactions, context: Context
+    ) -> tuple[Vectors | None, Vectors | None, NDArray[np.bool_] | None]:
+        """Vectors that know all of train, those that do not know the targets, and the targets; None if not needed."""
+        config = self.config
+        if config.gid_source != "lightgcn" and config.start != "vectors":
+            return None, None, None
+        given = collaborative(config, train, valid, context, self._publish)
+        targets = hold_out(train, config.held_out, context.seed)
+        if config.start != "vectors" or config.vectors_file is not None or not targets.any():
+            return given, None, None
+        rest = collaborative(config, train.where(~targets), valid, context, self._publish, "unseen vectors")
+        return given, aligned(rest, given), targets
+
+    def _start(
+        self, net: Network, parts: Parts, given: Vectors | None, unseen: Vectors | None, seed: int
+    ) -> Exchange | None:
+        if self.config.start != "vectors":
+            return None
+        assert given is not None
+        scratch = self.config.backbone == "scratch"
+        start.from_vectors(net, parts.slots, parts.tree, given, seed, scratch)
+        if unseen is None:
+            return None
+        known = [embedding.detach().clone() for embedding in embeddings(net)]
+        start.set_embeddings(net, parts.slots, parts.tree, unseen, given, seed, scratch)
+        return Exchange(net, [embedding.detach().clone() for embedding in embeddings(net)], known)
 
     def recommend(
         self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int

@@ -211,7 +211,7 @@ def _unreachable(backbone: str, error: Exception) -> str:
     if Path(backbone).is_dir():
         return f"colarec: the folder {backbone} holds no T5: {reason}"
     return (
-        f"colarec: backbone '{backbone}' is neither a folder nor in the cache {HF_HUB_CACHE}, and the model hub did not "
-        f"give it: {reason}; give a local folder with --set colarec.backbone=FOLDER, or use the preset quick, "
+        f"colarec: backbone '{backbone}' is neither a folder nor in the cache {HF_HUB_CACHE}, and the model hub did "
+        f"not give it: {reason}; give a local folder with --set colarec.backbone=FOLDER, or use the preset quick, "
         "which needs none"
     )

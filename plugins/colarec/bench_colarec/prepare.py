@@ -43,11 +43,14 @@ def _width(config: ColaRecConfig, n_items: int) -> int:
 
 
 def collaborative(
-    config: ColaRecConfig, train: Interactions, valid: Interactions, context: Context, publish: Callable[[Vectors], None]
-) -> Vectors | None:
-    """Vectors from a file or of a LightGCN; None if nothing in ``config`` asks for them."""
-    if config.gid_source != "lightgcn" and config.start != "vectors":
-        return None
+    config: ColaRecConfig,
+    train: Interactions,
+    valid: Interactions,
+    context: Context,
+    publish: Callable[[Vectors], None],
+    stage: str = "vectors",
+) -> Vectors:
+    """Vectors from a file or of a LightGCN."""
     if config.vectors_file is not None:
         return vectors.from_file(config.vectors_file, *train.shape)
 
@@ -55,7 +58,13 @@ def collaborative(
 
     def compute() -> dict[str, NDArray[np.float32]]:
         found = vectors.lightgcn(
-            train, context, publish=publish, width=config.vectors_width, layers=config.vectors_layers, start=first
+            train,
+            context,
+            publish=publish,
+            width=config.vectors_width,
+            layers=config.vectors_layers,
+            start=first,
+            stage=stage,
         )
         return {"users": found.users, "items": found.items}
 
@@ -63,7 +72,7 @@ def collaborative(
         made = compute()
         return Vectors(made["users"], made["items"])
     found = cached(
-        "vectors",
+        stage.replace(" ", "-"),
         compute,
         inputs={"indptr": train.indptr, "items": train.items, "valid": valid.items, "valid_indptr": valid.indptr},
         parameters={
@@ -77,7 +86,7 @@ def collaborative(
         packages=["torch", "scipy"],
         log=context.log,
     )
-    _report(context, "vectors", found)
+    _report(context, stage.replace(" ", "_"), found)
     return Vectors(found.arrays["users"], found.arrays["items"])
 
 
@@ -131,11 +140,16 @@ def read(config: ColaRecConfig, context: Context, n_items: int) -> tokens.TokenT
 
 
 def prepare(
-    config: ColaRecConfig, train: Interactions, context: Context, given: Vectors | None, table: tokens.TokenTable
+    config: ColaRecConfig,
+    train: Interactions,
+    context: Context,
+    given: Vectors | None,
+    table: tokens.TokenTable,
+    targets: NDArray[np.bool_] | None = None,
 ) -> tuple[Parts, Sampler]:
-    """All that the network is made for, and the sampler that feeds its training."""
+    """All that the network is made for, and the sampler that feeds its training with ``targets``, or with all."""
     found = identify(config, given, context, train.n_items)
-    sampler = Sampler(train, found, context.seed)
+    sampler = Sampler(train, found, context.seed, targets)
     everyone, nobody = np.arange(train.n_items), np.zeros(0, np.int64)
     most = 0 if config.index_inputs == "release" else config.input_lengths.users
     indptr, users = sampler.users_of(sampler.rng(0, _ITEM_USERS), everyone, most, nobody)

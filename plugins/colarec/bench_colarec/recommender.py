@@ -36,6 +36,7 @@ class Recommender:
         self.tree = parts.tree
         self.item_users = parts.item_users
         self._items: Tensor | None = None
+        self._match_weight = config.match_weight if config.score == "both" else 1.0
 
     def recommend(self, history: Interactions, exclude: Interactions, k: int) -> Recommendations:
         """Lists (n, k) for histories (n rows), none of ``exclude`` among them."""
@@ -53,7 +54,7 @@ class Recommender:
             if self.config.score != "match":
                 part = exact(self.network, users, self.tree)
             if self.config.score != "generate":
-                part = part + users.summary.float() @ self.item_vectors().T
+                part = part + self._match_weight * (users.summary.float() @ self.item_vectors().T)
             found[rows] = part.cpu().numpy()
         return found
 
@@ -95,7 +96,7 @@ class Recommender:
             found, reached = beam_search(self.network, users, self.tree, self.config.beams)
             if self.config.score == "both":
                 products = (self.item_vectors()[found.clamp(min=0)] @ users.summary.float().unsqueeze(-1)).squeeze(-1)
-                reached, order = (reached + products).sort(dim=1, descending=True, stable=True)
+                reached, order = (reached + self._match_weight * products).sort(dim=1, descending=True, stable=True)
                 found = found.gather(1, order)
             items[rows], scores[rows] = _without(found.cpu().numpy(), reached.cpu().numpy(), exclude.select(rows), k)
         return Recommendations(items, scores)
@@ -109,7 +110,7 @@ def _latest(history: Interactions, most: int) -> Interactions:
 
 def _without(items: NDArray[Any], scores: NDArray[Any], exclude: Interactions, k: int) -> tuple[Any, Any]:
     """The first ``k`` of each row of ``items`` that are neither excluded nor unfilled."""
-    n, beams = items.shape
+    n = len(items)
     keys = np.arange(n)[:, None] * exclude.n_items + items
     good = (items >= 0) & ~np.isin(keys, exclude.users * exclude.n_items + exclude.items)
     slot = np.cumsum(good, axis=1) - 1

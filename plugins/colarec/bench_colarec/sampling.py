@@ -62,8 +62,10 @@ class Batch:
 class Sampler:
     """Draws batches from train interactions."""
 
-    def __init__(self, train: Interactions, tree: Tree, seed: int) -> None:
+    def __init__(self, train: Interactions, tree: Tree, seed: int, targets: NDArray[np.bool_] | None = None) -> None:
         self.train = train
+        self.targets = np.ones(len(train), bool) if targets is None else targets
+        """(n_interactions,): which interactions may be targets."""
         self.tree = tree
         self.seed = seed
         self._known = np.sort(train.users * train.n_items + train.items)
@@ -83,10 +85,12 @@ class Sampler:
         return np.random.default_rng([self.seed, *place])
 
     def interactions(self, epoch: int, batch: int, history: int) -> Iterator[Batch]:
-        """Every interaction is a target once; at most ``history`` of the user's others are the input."""
+        """Every possible target is one once; at most ``history`` of the user's other items are the input."""
         train = self.train
-        order = self._bucketed(self.rng(epoch, 0), np.minimum(train.lengths[train.users] - 1, history), batch)
-        for step, at in enumerate(order):
+        possible = np.flatnonzero(self.targets)
+        lengths = np.minimum(train.lengths[train.users[possible]] - 1, history)
+        for step, chosen_ones in enumerate(self._bucketed(self.rng(epoch, 0), lengths, batch)):
+            at = possible[chosen_ones]
             users = train.users[at]
             lengths = train.lengths[users]
             places = gather(train.indptr, users)
@@ -96,9 +100,12 @@ class Sampler:
             yield self._batch(users, lengths, places, chosen, rows, at)
 
     def users(self, epoch: int, batch: int, history: int, most: int) -> Iterator[Batch]:
-        """Every user is a sample once: about a third of the items, at most ``most``, are targets, the others the input."""
+        """Every user with possible targets is a sample once.
+
+        About a third of a user's items, at most ``most`` and as far as they may, are targets, the others the input.
+        """
         train = self.train
-        active = np.flatnonzero(train.lengths)
+        active = np.unique(train.users[self.targets])
         order = self._bucketed(self.rng(epoch, 0), np.minimum(train.lengths[active], history), batch)
         for step, at in enumerate(order):
             users = active[at]
@@ -106,7 +113,7 @@ class Sampler:
             lengths = train.lengths[users]
             places = gather(train.indptr, users)
             n_targets = np.clip((lengths + 1) // 3, 1, most)
-            is_target = sample(rng, lengths, n_targets, np.zeros(len(places), bool))
+            is_target = sample(rng, lengths, n_targets, ~self.targets[places])
             chosen = sample(rng, lengths, np.full(len(users), history), is_target)
             rows = np.repeat(np.arange(len(users)), lengths)[is_target]
             yield self._batch(users, lengths, places, chosen, rows, places[is_target])

@@ -1,15 +1,16 @@
 """Start values from collaborative vectors: the untrained network already ranks about as its vectors do.
 
-This is not in the paper, whose embeddings begin at random (``start = random``). Every slot begins as a point of one space:
+This is not in the paper, whose embeddings begin at random (``start = random``). Every slot begins as a point of one
+space:
 
-- an atom or a user as its vector, a token as the mean vector of the items that bear it, a code as that of the items below;
+- an atom or a user as its vector, a token as the mean vector of the items that bear it, a code as that of its items;
 - one dimension holds the length of an item's vector, which tells how popular it is, since T5's norms take lengths away;
   the task of user inputs points that way, so that popular items are preferred, the more so the shorter the history is;
-- one marks the atoms, one the end of an input, and one is the same everywhere, so that attention can prefer what is marked.
+- one marks the atoms, one the end of an input, and one is the same everywhere: attention can prefer what is marked.
 
-The first layer of the encoder hands on an average of the marked slots, the first of the decoder the end of the input, and
-all other layers add nothing yet. So h(X_u) · h(X_i) is about the cosine of the mean vector of the history and the item's
-vector, plus the item's length.
+The first layer of the encoder hands on an average of the marked slots, the first of the decoder the end of the input,
+and all other layers add nothing yet. So h(X_u) · h(X_i) is about the cosine of the mean vector of the history and the
+item's vector, plus the item's length.
 """
 
 from __future__ import annotations
@@ -45,18 +46,28 @@ _LENGTH_WEIGHT = 0.5
 """Of the length of an item's vector, in standard deviations, beside its direction."""
 
 
-@torch.no_grad()
 def from_vectors(network: Network, slots: Slots, tree: Tree, vectors: Vectors, seed: int, scratch: bool) -> None:
     """Set the embeddings and layers of a network as this module describes.
 
     A pretrained network, if not ``scratch``, gets the vectors as atoms and users, as large as its tokens, and keeps the
     rest.
     """
+    set_embeddings(network, slots, tree, vectors, vectors, seed, scratch)
+    if scratch:
+        _set_layers(network)
+
+
+@torch.no_grad()
+def set_embeddings(
+    network: Network, slots: Slots, tree: Tree, vectors: Vectors, like: Vectors, seed: int, scratch: bool
+) -> None:
+    """The part of :func:`from_vectors` that depends on the vectors, with the axes that suit those of ``like``."""
+    axes = _axes(like, network.width - _SPARE * scratch, seed)
     if not scratch:
-        _atoms_and_users(network, slots, vectors, seed)
+        _set_atoms_and_users(network, slots, vectors, axes)
         return
     width, root = network.width, math.sqrt(network.width)
-    items, users = _turned(vectors, width - _SPARE, seed)
+    items, users = vectors.items @ axes, vectors.users @ axes
     lengths = np.linalg.norm(items, axis=1)
     typical = max(float(lengths.mean()), 1e-9)
     atoms = np.zeros((slots.n_items, width))
@@ -85,26 +96,24 @@ def from_vectors(network: Network, slots: Slots, tree: Tree, vectors: Vectors, s
         for level, book in enumerate(network.codebooks.inputs, 1):
             book.weight.copy_(torch.from_numpy(_means(tree.nodes[:, level], np.arange(slots.n_items), scaled)))
             book.weight[:, _CONSTANT] = 4  # beside a vector of about length 10
-    _layers(network)
 
 
-def _atoms_and_users(network: Network, slots: Slots, vectors: Vectors, seed: int) -> None:
-    items, users = _turned(vectors, network.width, seed)
+def _set_atoms_and_users(network: Network, slots: Slots, vectors: Vectors, axes: Floats) -> None:
     size = float(network.table.weight[: slots.n_tokens].norm(dim=1).mean())
-    found = torch.from_numpy(np.concatenate([_unit(items), _unit(users)]) * size)
+    found = torch.from_numpy(np.concatenate([_unit(vectors.items @ axes), _unit(vectors.users @ axes)]) * size)
     network.table.weight[slots.n_tokens : -2] = found.to(network.table.weight.dtype)
 
 
-def _turned(vectors: Vectors, into: int, seed: int) -> tuple[Floats, Floats]:
-    """Items and users with the same inner products, as far as ``into`` dimensions can hold them."""
-    items, users = vectors.items.astype(np.float64), vectors.users.astype(np.float64)
+def _axes(vectors: Vectors, into: int, seed: int) -> Floats:
+    """(d, ``into``): turns vectors such that inner products of items stay, as far as they fit."""
+    items = vectors.items.astype(np.float64)
     _, axes = np.linalg.eigh(items.T @ items)
     axes = axes[:, ::-1][:, :into]
     if axes.shape[1] < into:
         # Spread over all dimensions, so that no head of the attention is left without.
         rng = np.random.default_rng([seed, 77])
         axes = axes @ np.linalg.qr(rng.standard_normal((into, into)))[0][: axes.shape[1]]
-    return items @ axes, users @ axes
+    return axes
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -131,7 +140,8 @@ def _tokens(table: Floats, slots: Slots, atoms: Floats) -> None:
         table[used] = _unit(found[used]) * math.sqrt(table.shape[1])
 
 
-def _layers(network: Network) -> None:
+@torch.no_grad()
+def _set_layers(network: Network) -> None:
     """First layers whose attention hands on what it sees, and layers that add nothing yet."""
     for block in [*network.encoder.block, *network.decoder.stack.block]:
         for layer in block.layer[:-1]:

@@ -56,8 +56,9 @@ class Step:
 
     def n_batches(self) -> int:
         """Batches in an epoch."""
-        train = self.sampler.train
-        samples = np.count_nonzero(train.lengths) if self.config.samples == "user" else len(train)
+        sampler = self.sampler
+        users = len(np.unique(sampler.train.users[sampler.targets]))
+        samples = users if self.config.samples == "user" else np.count_nonzero(sampler.targets)
         return -(-int(samples) // self.config.batch)
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:

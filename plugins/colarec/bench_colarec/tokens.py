@@ -55,7 +55,7 @@ class Trained:
 
 def train(texts: Sequence[str], vocabulary: int) -> Trained:
     """A byte-pair encoding of at most ``vocabulary`` tokens (Sennrich et al., ACL 2016), lower case, deterministic."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))  # noqa: S106 (no password)
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     trainer = trainers.BpeTrainer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from bench_colarec.config import ColaRecConfig
 from bench_colarec.network import Network
 from bench_colarec.sampling import Batch
 from bench_colarec.step import Step
+from bench_colarec.unseen import Exchange
 
 _LOSS = 2
 """Place in the randomness of the sampler."""
 
 _WARM_UP = 0.05
 """Share of all steps in which the learning rate rises, with a schedule."""
-
 
 
 def bfloat16(config: ColaRecConfig, device: str) -> bool:
@@ -40,6 +41,8 @@ class Trainer:
     network: Network
     step: Step
     context: Context
+    exchange: Exchange | None = None
+    """Between the embeddings for training, which are in place, and those for recommending."""
     parts: int = 1
     """In how many parts a batch is computed."""
     best: dict[str, Tensor] | None = None
@@ -63,9 +66,12 @@ class Trainer:
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters by learning rate: embeddings, and the rest."""
         config, network = self.config, self.network
-        embeddings = {id(p) for module in (network.table, network.codebooks) for p in module.parameters()}
-        slow = [p for p in network.parameters() if id(p) in embeddings]
-        rest = [p for p in network.parameters() if id(p) not in embeddings]
+        slow = [p for module in (network.table, network.codebooks) for p in module.parameters()]
+        rest = [p for p in network.parameters() if all(p is not other for other in slow)]
+        if not config.embedding_rate:
+            for parameter in slow:
+                parameter.requires_grad_(False)
+            return [{"params": rest}]
         return [{"params": rest}, {"params": slow, "lr": config.learning_rate * config.embedding_rate}]
 
     def train(self, ready: Callable[[], None]) -> None:
@@ -81,16 +87,20 @@ class Trainer:
             if self.over:
                 break
             self._epoch(epoch)
-            ready()
-            found = context.validate()
-            if found.improved:
-                self.best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+            with self.exchange.recommending() if self.exchange else nullcontext():
+                ready()
+                found = context.validate()
+                if found.improved:
+                    state = self.network.state_dict()
+                    self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
             self.done, self.over = epoch, found.stop
             self.save(path)
             if found.stop:
                 break
         if self.best is not None:
             self.network.load_state_dict(self.best)
+        elif self.exchange:
+            self.exchange.to_recommending()
 
     def _epoch(self, epoch: int) -> None:
         self.network.train()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Tree:
-    """Nodes of one level are numbered in the order of their prefixes; level 0 is the root, level ``length`` the leaves."""
+    """Nodes of one level are numbered in the order of their prefixes; level 0 is the root, the last the leaves."""
 
     codes: NDArray[np.int32]
     """(n_items, length): the identifiers."""

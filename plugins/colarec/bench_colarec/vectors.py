@@ -51,6 +51,7 @@ def lightgcn(
     epochs: int = 200,
     negatives: int = 1,
     start: Literal["svd", "random"] = "svd",
+    stage: str = "vectors",
 ) -> Vectors:
     """Train a LightGCN by BPR until the core's stopping rule ends it, and return the propagated vectors.
 
@@ -92,7 +93,7 @@ def lightgcn(
         return Vectors(out[: train.n_users], out[train.n_users :])
 
     best, judged = current(), False
-    for _ in context.epochs(epochs):
+    for _ in context.epochs(epochs, stage=stage):
         for rows in pairs.batches(batch):
             triples = [torch.from_numpy(nodes).to(context.device) for nodes in rows]
             out = propagate(ego, matrix, layers)

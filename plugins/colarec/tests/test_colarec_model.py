@@ -74,7 +74,7 @@ def test_scores_are_log_probability_and_product(tmp_path):
             for item in (0, 13, 47):
                 shown = parts.item_users.select(np.array([item]))
                 h = net.encode(parts.slots.items(np.array([item]), shown.indptr, shown.items, 96)).summary[0]
-                expected = written[item].item() + float(h @ encoded.summary[0])
+                expected = written[item].item() + model.config.match_weight * float(h @ encoded.summary[0])
                 assert both[user, item] == pytest.approx(expected, rel=1e-4)
 
 
@@ -176,7 +176,7 @@ def test_explanations(tmp_path, options):
                 assert reason["match"] == pytest.approx(score, abs=1e-3)
             if options["score"] == "both":
                 logs = sum(math.log(p) for p in reason["probabilities"])
-                assert logs + reason["match"] == pytest.approx(score, abs=0.02)
+                assert logs + model.config.match_weight * reason["match"] == pytest.approx(score, abs=0.02)
             expected = []
             for other in known:
                 codes = zip(tree.codes[other], tree.codes[item], strict=True)

@@ -52,7 +52,7 @@ class Script:
         self.answers = iter(answers)
         self.asked = 0
 
-    def epochs(self, most, unit="epoch"):
+    def epochs(self, most, unit="epoch", stage="", done=0):
         yield from range(1, most + 1)
 
     def validate(self):
