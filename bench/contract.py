@@ -138,6 +138,8 @@ class Context(Protocol):
     """
     time_budget: float | None
     """Seconds that ``fit`` may take, or None. A model that cannot stop early ignores it."""
+    validation_rule: str
+    """Hash of how :meth:`validate` judges: part of the key of what a model stopped by it and keeps."""
 
     def epochs(self, most: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
         """Count 1, 2, … ``most``, reporting progress, and end early when the time budget is used up.

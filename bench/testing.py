@@ -97,6 +97,7 @@ class FakeContext:
         self.device = device
         self.folder = folder
         self.time_budget: float | None = None
+        self.validation_rule = "ndcg@10 of all users, patience 5"
         self.messages: list[str] = []
         self.notes: dict[str, Any] = {}
         self.scores: list[float] = []

@@ -310,3 +310,9 @@ def test_notes_and_logs_are_kept(make, capsys):
     context.log("one line")
     assert context.facts == {"parameters": 12}
     assert capsys.readouterr().out == "one line\n"
+
+
+def test_validation_rule_tells_rules_apart(make):
+    rules = [make(Scripted(), **change)[0].validation_rule for change in ({}, {"exclude": "none"}, {"patience": 3}, {})]
+    assert len(set(rules[:3])) == 3
+    assert rules[3] == rules[0]

@@ -12,6 +12,7 @@ import numpy as np
 from bench.contract import Model, Validation
 from bench.data.dataset import VisibleSplit
 from bench.evaluation.metrics import per_user
+from bench.files import content_hash
 from bench.runs.cell import Stopping
 from bench.runs.record import Epoch, Record
 
@@ -45,6 +46,7 @@ class WorkerContext:
         self.device = device
         self.folder = folder
         self.time_budget = time_budget
+        self.validation_rule = content_hash({"stopping": stopping.model_dump(mode="json"), "exclude": exclude})
         self.stopped_by_budget = False
         self.resumed_seconds = 0.0
         """Time of earlier attempts that this one goes on from."""
