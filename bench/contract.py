@@ -230,4 +230,7 @@ class Explains(Protocol):
     def explain(
         self, users: NDArray[np.int64], history: Interactions, recommendations: Recommendations
     ) -> list[list[Mapping[str, Any]]]:
-        """For each user and each filled slot, a JSON-ready mapping of what led to it."""
+        """For each user and each filled slot, a JSON-ready mapping of what led to it.
+
+        A mapping within it that has an item's number as ``item`` is shown with the item's id and title.
+        """

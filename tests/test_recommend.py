@@ -225,3 +225,10 @@ def test_user_that_the_filters_left_out_is_told_so(bench, own_card, tmp_path):
 )
 def test_titles_are_one_short_line(columns, expected):
     assert recommend.titles(pd.DataFrame({"id": ["1", "2"], **columns})) == expected
+
+
+def test_items_of_an_explanation_are_told_by_id_and_title():
+    titled = [{"item": "B00", "title": "a comb"}, {"item": "B01", "title": "soap"}]
+    found = recommend._named({"why": [{"item": 1, "near": 0.5}, {"item": 7}], "item": "text", "n": 3}, titled)
+    near = [{"item": "B01", "near": 0.5, "title": "soap"}, {"item": 7}]
+    assert found == {"why": near, "item": "text", "n": 3}

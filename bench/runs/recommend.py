@@ -137,11 +137,20 @@ def ask(
         listed = []
         for slot in np.flatnonzero(sound.items[row] != UNFILLED):
             one = {"rank": int(slot) + 1, **titled[sound.items[row, slot]], "score": float(sound.scores[row, slot])}
-            why = {"explanation": reasons[row][explained[row, slot]]} if reasons is not None else {}
+            why = {"explanation": _named(reasons[row][explained[row, slot]], titled)} if reasons is not None else {}
             listed.append({**one, **why})
         known = history.items[history.indptr[row] : history.indptr[row + 1]][::-1]
         answers.append(Answer(str(user), [titled[item] for item in known], listed))
     return answers, offences
+
+
+def _named(value: Any, titled: Sequence[Mapping[str, str]]) -> Any:
+    """An explanation whose items, by number under the key ``item``, are told by id and title."""
+    if isinstance(value, Mapping):
+        item = value.get("item")
+        known = titled[item] if isinstance(item, int) and 0 <= item < len(titled) else {}
+        return {**{key: _named(part, titled) for key, part in value.items()}, **known}
+    return [_named(part, titled) for part in value] if isinstance(value, list) else value
 
 
 def titles(texts: Any) -> list[str]:

@@ -105,7 +105,8 @@ class ColaRecConfig(ModelConfig):
     contrastive_weight: float = Field(0.1, ge=0)
     """Of L_c, which draws items together that share the beginning of their identifiers."""
     negatives: Literal["uniform", "batch"] = "batch"
-    """Negatives of L_bpr: one at random (paper), or all other targets of the batch."""
+    """Of L_bpr: an item at random whose first code is another one than the target's (as L_c wants it, which the paper
+    shares it with), or all other targets of the batch."""
     match_loss: Literal["bpr", "softmax"] = "softmax"
     """L_bpr as in the paper, or with negatives from the batch a soft-max corrected for how often items are drawn."""
 

@@ -81,6 +81,7 @@ def collaborative(
             "seed": context.seed,
             "device": context.device,
             "start": first,
+            "validation_rule": context.validation_rule,
         },
         source=vectors.__file__,
         packages=["torch", "scipy"],

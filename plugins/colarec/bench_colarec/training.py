@@ -162,7 +162,7 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """The inverse of :meth:`save`."""
-        state: dict[str, Any] = torch.load(path, map_location=self.network.device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])

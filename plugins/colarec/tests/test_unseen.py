@@ -103,3 +103,18 @@ def test_exchange_keeps_what_training_changed(tmp_path, monkeypatch):
         torch.testing.assert_close(network.table.weight[5], training[0][5] + 1.25)
         torch.testing.assert_close(network.table.weight[6], training[0][6] + 1)
     torch.testing.assert_close(network.table.weight[5], training[0][5] + 0.25)
+
+
+def test_vectors_from_the_cache_were_stopped_by_the_same_rule(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    config, data = ColaRecConfig(vectors_width=4), block_interactions()
+    hits = []
+    for rule in ("one", "another", "one"):
+        folder = tmp_path / f"{len(hits)}"
+        folder.mkdir()
+        made = ColaRec(config)
+        context = FakeContext(made, data, folder)
+        context.validation_rule = rule
+        collaborative(config, data.train, data.valid, context, made._publish)
+        hits.append(context.notes.get("vectors_from_cache", False))
+    assert hits == [False, False, True]
