@@ -836,7 +836,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4, help="training steps of each side")
     parser.add_argument("--block", type=int, default=1, help="steps until it is the next side's turn")
     parser.add_argument("--users", type=int, default=48, help="whose lists are made")
-    parser.add_argument("--users-at-once", type=int, nargs="+", default=[2, 4, 8], help="batches of generate to try")
+    parser.add_argument("--users-at-once", type=int, nargs="+", default=[1, 2, 4, 8], help="batches of generate to try")
     parser.add_argument("--rounds", type=int, default=3, help="of lists")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, synthetic data, no record")
     parser.add_argument("--at-once", type=int, default=8, help="users at once by generate where memory is measured")
