@@ -8,7 +8,8 @@ have the settings of the preset ``paper``, but a network from scratch, and do th
 same weights too, and the lists are compared. Data: ``colarec-phone`` if there are raw files, else synthetic ones of
 like lengths. Sides take turns. Targets, plugin to literal: 20 times the users a second at 100 beams, lists in at most
 2.5 times the encoder's own seconds; 1.5 times the training samples a second on a CPU, 3 times on a GPU. ``--smoke`` is
-a run of seconds that writes nothing; any other writes ``benchmarks/records/colarec_speed.json``.
+a run of seconds that writes nothing; any other writes ``benchmarks/records/colarec_speed.json``. Where others use the
+machine too: ``--threads 1 --clock processor``, as in the record.
 """
 
 from __future__ import annotations
