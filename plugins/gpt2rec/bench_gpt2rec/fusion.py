@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench_gpt2rec.config import Gpt2RecConfig
-from bench_gpt2rec.reader import States
+from bench_gpt2rec.reader import Described, States
 
 
 class Fused(NamedTuple):
@@ -19,13 +19,6 @@ class Fused(NamedTuple):
     attention: Tensor | None
     """(n, heads, m, L): weight of each token of each of m documents, if the fusion is attention over tokens; they sum
     to 1 over the tokens of a row, or to 0 where a row has none."""
-
-
-def mean_of(states: States, documents: Tensor) -> Tensor:
-    """(n, h): mean of the means of the ``documents`` (n, m) of each row, −1 where there is none; 0 without any."""
-    there = (documents >= 0).to(states.tokens.dtype)
-    weights = there / there.sum(dim=1, keepdim=True).clamp(min=1)
-    return torch.einsum("nm,nmh->nh", weights, states.mean()[documents.clamp(min=0)])
 
 
 class Concat(nn.Module):
@@ -39,10 +32,9 @@ class Concat(nn.Module):
         nn.init.normal_(self.text.weight, std=config.start_scale * state_width**-0.5)
         nn.init.zeros_(self.text.bias)
 
-    def forward(self, ids: Tensor, states: States, documents: Tensor) -> Fused:
-        """``ids`` (n, d), states of D documents, ``documents`` (n, m) of these, −1 where there are fewer."""
-        there = (documents >= 0).any(dim=1, keepdim=True)
-        text = self.text(self.norm(mean_of(states, documents))) * there
+    def forward(self, ids: Tensor, described: Described) -> Fused:
+        """``ids`` (n, d) of users or items, and what describes them."""
+        text = self.text(self.norm(described.mean())) * described.there[:, None]
         return Fused(torch.cat([ids, text], dim=1), None)
 
 
@@ -55,22 +47,23 @@ class Attention(nn.Module):
 
     def __init__(self, config: Gpt2RecConfig, state_width: int) -> None:
         super().__init__()
-        self.width = width = config.width
+        self.width, inner = config.width, config.attention_width
         self.heads = config.heads
         self.pooled = config.fusion == "pooled"
-        self.norm_ids = nn.LayerNorm(width)
+        self.norm_ids = nn.LayerNorm(self.width)
         self.norm_states = nn.LayerNorm(state_width)
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(state_width, width)
-        self.value = nn.Linear(state_width, width)
-        self.out = nn.Linear(width, width)
-        nn.init.normal_(self.out.weight, std=config.start_scale * width**-0.5)
+        self.query = nn.Linear(self.width, inner)
+        self.key = nn.Linear(state_width, inner)
+        self.value = nn.Linear(state_width, inner)
+        self.out = nn.Linear(inner, self.width)
+        nn.init.normal_(self.out.weight, std=config.start_scale * inner**-0.5)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, ids: Tensor, states: States, documents: Tensor) -> Fused:
+    def forward(self, ids: Tensor, described: Described) -> Fused:
         """See :meth:`Concat.forward`."""
+        states, documents = described
         if self.pooled:
-            states = States(mean_of(states, documents)[:, None], (documents >= 0).any(dim=1, keepdim=True))
+            states = States(described.mean()[:, None], described.there[:, None])
             documents = torch.arange(len(ids), device=ids.device)[:, None]
         n, m = documents.shape
         length = states.mask.shape[1]
@@ -79,14 +72,15 @@ class Attention(nn.Module):
         # Projected once per document, not once per row that has it.
         keys = self.key(normed)[at].view(n, m * length, self.heads, -1)
         values = self.value(normed)[at].view(n, m * length, self.heads, -1)
-        mask = (states.mask[at] & (documents >= 0)[..., None]).view(n, 1, m * length)
-        queries = self.query(self.norm_ids(ids)).view(n, self.heads, -1)
-        logits = torch.einsum("nhc,nkhc->nhk", queries, keys) * queries.shape[-1] ** -0.5
+        mask = (states.mask[at] & (documents >= 0)[..., None]).view(n, m * length, 1)
+        queries = self.query(self.norm_ids(ids)).view(n, 1, self.heads, -1)
+        # With one query per row, sums of products are faster than a product of matrices for each row and head.
+        logits = (keys * queries).sum(dim=-1) * queries.shape[-1] ** -0.5
         # A row without a token has no soft-max: its weights are 0.
-        weights = logits.masked_fill(~mask, -torch.inf).softmax(dim=-1).masked_fill(~mask, 0.0)
-        answer = torch.einsum("nhk,nkhc->nhc", weights, values).reshape(n, self.width)
-        there = mask.any(dim=-1)
-        attention = None if self.pooled else weights.view(n, self.heads, m, length)
+        weights = logits.masked_fill(~mask, -torch.inf).softmax(dim=1).masked_fill(~mask, 0.0)
+        answer = (weights[..., None] * values).sum(dim=1).flatten(1)
+        there = mask.any(dim=1)
+        attention = None if self.pooled else weights.view(n, m, length, self.heads).permute(0, 3, 1, 2)
         return Fused(ids + self.out(answer) * there, attention)
 
 

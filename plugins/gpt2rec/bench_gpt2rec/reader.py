@@ -37,6 +37,30 @@ class States(NamedTuple):
         weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
         return torch.einsum("nl,nlh->nh", weights, self.tokens)
 
+    def first(self, most: int) -> States:
+        """The first ``most`` tokens of each."""
+        return States(self.tokens[:, :most], self.mask[:, :most])
+
+
+class Described(NamedTuple):
+    """What is to be read of n users or items."""
+
+    states: States
+    """Of D documents."""
+    documents: Tensor
+    """(n, m): places in ``states`` of what describes each, −1 where there is less than m."""
+
+    @property
+    def there(self) -> Tensor:
+        """(n,): true where there is a document at all."""
+        return (self.documents >= 0).any(dim=1)
+
+    def mean(self) -> Tensor:
+        """(n, h): mean over documents of the means over their tokens; 0 without any."""
+        there = (self.documents >= 0).to(self.states.tokens.dtype)
+        weights = there / there.sum(dim=1, keepdim=True).clamp(min=1)
+        return torch.einsum("nm,nmh->nh", weights, self.states.mean()[self.documents.clamp(min=0)])
+
 
 class Cache(NamedTuple):
     """States of all documents, mapped from a file without a name that ends with this object."""

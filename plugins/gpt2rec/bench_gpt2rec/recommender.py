@@ -67,12 +67,9 @@ def fuse_users(network: Network, users: NDArray[np.int64], history: Interactions
 
 
 def _fuse(network: Network, side: Side, numbers: NDArray[np.int64], documents: NDArray[np.int64] | None) -> Fused:
-    at = torch.from_numpy(numbers).to(network.device)
-    if documents is None:
-        found: Fused = side(at, None, None)
-        return found
-    read = network.read(documents, fresh=True)
-    return side(at, read.states, read.tables[0])
+    described = None if documents is None else network.read(documents, fresh=True)[0]
+    found: Fused = side(torch.from_numpy(numbers).to(network.device), described)
+    return found
 
 
 def _chunks(n: int) -> Iterator[NDArray[np.int64]]:

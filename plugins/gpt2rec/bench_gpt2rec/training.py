@@ -60,6 +60,7 @@ class Trainer:
     over: bool = False
     """Whether the stopping rule has ended it."""
     optimizer: torch.optim.AdamW = field(init=False)
+    scheduler: torch.optim.lr_scheduler.LambdaLR = field(init=False)
 
     def train(self) -> None:
         """Train until the harness stops it, from a checkpoint if there is one, and keep the best weights."""
@@ -93,6 +94,11 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        n_steps = len(self.sampler) * stages(config)[number].epochs
+        falls = config.schedule == "linear"
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: max(0.0, 1 - step / n_steps) if falls else 1.0
+        )
 
     def _restore(self) -> None:
         if self.best is not None:
@@ -123,9 +129,10 @@ class Trainer:
         for step, batch in enumerate(self.sampler.batches(place), 1):
             device = self.network.device.type
             found = losses(self.config, self.network, batch)
-            found["total"].backward()
+            found["total"].backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
             self.optimizer.step()
+            self.scheduler.step()
             self.optimizer.zero_grad(set_to_none=True)
             for name, value in found.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach()
@@ -138,6 +145,7 @@ class Trainer:
         state = {
             "network": trained_state(self.network),
             "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
             "best": self.best,
             "best_score": self.best_score,
             "stage": self.stage,
@@ -154,6 +162,7 @@ class Trainer:
         self._begin(state["stage"])
         self.network.load_state_dict(state["network"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
         self.best, self.best_score = state["best"], state["best_score"]
         self.stage, self.done, self.over = state["stage"], state["done"], state["over"]
 
