@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoConfig, AutoModel, GPT2Config, GPT2Model
+from transformers.utils import logging
 
 from bench.errors import BenchError
 from bench_gpt2rec import tokens
@@ -79,7 +80,7 @@ def adapted(model: Any, config: Gpt2RecConfig) -> nn.Module:
     BenchError
         If there is no module to adapt.
     """
-    # So that states do not depend on how many texts are read at once.
+    model.config.use_cache = False  # nothing is generated
     model.requires_grad_(config.trains_encoder and config.adapt == "full")
     if config.trains_encoder and config.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -110,6 +111,7 @@ def adapted(model: Any, config: Gpt2RecConfig) -> nn.Module:
 
 
 def _pretrained(config: Gpt2RecConfig, source: str, name: str) -> Backbone:
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes a second, and its bar would fill the log of the cell
     try:
         kind = AutoConfig.from_pretrained(source)
         if kind.is_encoder_decoder:

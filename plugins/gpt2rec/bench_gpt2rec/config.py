@@ -74,7 +74,7 @@ class Gpt2RecConfig(ModelConfig):
     """Dropout of fused vectors."""
 
     # Losses
-    negatives: int = Field(64, ge=1)
+    negatives: int = Field(256, ge=1)
     """Negative items, drawn at random and shared by a batch; a user's own items do not count."""
     hardness: float = Field(1.0, ge=0)
     """Weight of a negative is its score to the power of this, soft-max over negatives; 0: all the same."""
@@ -97,7 +97,7 @@ class Gpt2RecConfig(ModelConfig):
     """Most epochs of the second of two stages."""
     batch: int = Field(2048, ge=1)
     """Interactions per step."""
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(6e-3, gt=0)
     """Of AdamW."""
     encoder_rate: float = Field(5e-4, gt=0)
     """Learning rate of the encoder."""

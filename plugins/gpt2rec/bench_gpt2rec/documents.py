@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -66,9 +67,8 @@ def read(config: Gpt2RecConfig, context: Context) -> Texts:
     return Texts(distinct + more, len(distinct), items, profiles)
 
 
-def _column(frame: object) -> list[str]:
-    values = getattr(frame, "get")("text")  # noqa: B009
-    return [] if values is None else [str(value).strip() for value in values]
+def _column(frame: pd.DataFrame) -> list[str]:
+    return [str(text).strip() for text in frame["text"]] if "text" in frame else []
 
 
 def _distinct(texts: list[str]) -> tuple[list[str], NDArray[np.int64]]:
@@ -94,6 +94,8 @@ class Documents:
     """(n_users,): document of each user, or None if histories describe users."""
     history: int
     """Items of a history that describe a user."""
+    history_tokens: int
+    """Tokens of each of their texts that describe the user."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -102,6 +104,11 @@ class Documents:
     def lengths(self) -> NDArray[np.int64]:
         """(n_documents,): tokens of each."""
         return np.diff(self.indptr)
+
+    @property
+    def user_tokens(self) -> int | None:
+        """Tokens of each document that describe a user; all if None."""
+        return self.history_tokens if self.profiles is None else None
 
     def of_items(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n, 1): documents of ``items``."""
@@ -122,7 +129,8 @@ class Documents:
         arrays = {"most": self.most, "indptr": self.indptr, "ids": self.ids, "items": self.items}
         if self.profiles is not None:
             arrays["profiles"] = self.profiles
-        np.savez(folder / "documents.npz", allow_pickle=False, history=np.int64(self.history), **arrays)
+        settings = {"history": np.int64(self.history), "history_tokens": np.int64(self.history_tokens)}
+        np.savez(folder / "documents.npz", allow_pickle=False, **settings, **arrays)
         (folder / "texts.json").write_text(json.dumps(self.texts, ensure_ascii=False), encoding="utf-8")
 
     @staticmethod
@@ -131,10 +139,9 @@ class Documents:
         texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
         with np.load(folder / "documents.npz", allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-        profiles = found.get("profiles")
-        return Documents(
-            texts, found["most"], found["indptr"], found["ids"], found["items"], profiles, int(found["history"])
-        )
+        history, history_tokens = (int(found.pop(name)) for name in ("history", "history_tokens"))
+        profiles = found.pop("profiles", None)
+        return Documents(texts, **found, profiles=profiles, history=history, history_tokens=history_tokens)
 
 
 def tokenise(texts: Texts, tokenizer: Tokenizer, config: Gpt2RecConfig) -> Documents:
@@ -145,4 +152,4 @@ def tokenise(texts: Texts, tokenizer: Tokenizer, config: Gpt2RecConfig) -> Docum
     most = np.repeat([config.item_tokens, config.user_tokens], [n, len(texts.texts) - n])
     indptr = np.concatenate([[0], np.cumsum([len(one.ids) for one in found])]).astype(np.int64)
     ids = np.array([number for one in found for number in one.ids], np.int64)
-    return Documents(texts.texts, most, indptr, ids, texts.items, texts.profiles, config.history)
+    return Documents(texts.texts, most, indptr, ids, texts.items, texts.profiles, config.history, config.history_tokens)

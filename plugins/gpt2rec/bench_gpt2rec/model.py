@@ -19,7 +19,7 @@ from bench_gpt2rec.config import Gpt2RecConfig
 from bench_gpt2rec.documents import Documents
 from bench_gpt2rec.explain import explain
 from bench_gpt2rec.network import Network
-from bench_gpt2rec.presets import ABLATIONS, BASIC, ENHANCED, IDS
+from bench_gpt2rec.presets import ABLATIONS, BASIC, ENHANCED, ID_ABLATIONS, IDS
 from bench_gpt2rec.reader import Mode, Reader
 from bench_gpt2rec.recommender import recommend
 from bench_gpt2rec.sampling import Sampler
@@ -136,7 +136,7 @@ class Gpt2RecIds(Gpt2Rec):
     """The same network without texts: neural collaborative filtering."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = IDS
-    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp": {"head": "mlp"}, "product_and_mlp": {"head": "both"}}
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = ID_ABLATIONS
 
 
 MODELS: dict[str, type[Gpt2Rec]] = {"gpt2rec": Gpt2Rec, "gpt2rec-basic": Gpt2RecBasic, "gpt2rec-ids": Gpt2RecIds}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-_MINILM: dict[str, Any] = {"backbone": "minilm", "item_tokens": 32}
-_PAPER: dict[str, Any] = {"backbone": "gpt2", "head": "mlp", "item_tokens": 64, "user_tokens": 64}
+_NETWORK: dict[str, Any] = {"head": "mlp", "negatives": 64}
+"""Each negative costs a pass through the layers, where a product costs next to nothing."""
+
+_MINILM: dict[str, Any] = {"backbone": "minilm", "item_tokens": 24}
+_PAPER: dict[str, Any] = {"backbone": "gpt2", "item_tokens": 64, "user_tokens": 64, **_NETWORK}
 _LORA: dict[str, Any] = {"adapt": "lora"}
 
 ENHANCED: dict[str, dict[str, Any]] = {
@@ -24,6 +27,9 @@ BASIC: dict[str, dict[str, Any]] = {
 
 IDS: dict[str, dict[str, Any]] = {"default": {"text": False}}
 
+ID_ABLATIONS: dict[str, dict[str, Any]] = {"mlp": _NETWORK, "product_and_mlp": {**_NETWORK, "head": "both"}}
+"""Other heads."""
+
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no_text": {"text": False},
     "no_contrast": {"contrast_weight": 0.0},
@@ -31,7 +37,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "pooled": {"fusion": "pooled"},
     "cached": {"strategy": "cached"},
     "dynamic": {"strategy": "dynamic"},
-    "mlp": {"head": "mlp"},
+    "mlp": _NETWORK,
     "history": {"user_text": "history"},
 }
 """One part each: texts, contrast, attention, tokens, encoding with gradients, the first stage, the head."""

@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 Ints = NDArray[np.integer[Any]]
 
 
-def padded(indptr: Ints, rows: Ints) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Positions (n, longest) of the values of ``rows``, 0 behind the last of a row, and a mask of what is a value."""
+def padded(indptr: Ints, rows: Ints, most: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Positions (n, longest) of the values of ``rows``, 0 behind the last of a row, and a mask of what is a value.
+
+    With ``most``, only of the first so many values of each row.
+    """
     lengths = np.diff(indptr)[rows]
+    if most is not None:
+        lengths = np.minimum(lengths, most)
     places = np.arange(int(lengths.max(initial=0)))
     mask = places < lengths[:, None]
     return np.where(mask, indptr[:-1][rows][:, None] + places, 0), mask

@@ -37,9 +37,22 @@ class States(NamedTuple):
         weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
         return torch.einsum("nl,nlh->nh", weights, self.tokens)
 
-    def first(self, most: int) -> States:
+    def rows(self, chosen: Tensor) -> States:
+        """Those of some of the documents."""
+        return States(self.tokens[chosen], self.mask[chosen])
+
+    def first(self, most: int | None) -> States:
         """The first ``most`` tokens of each."""
         return States(self.tokens[:, :most], self.mask[:, :most])
+
+
+class Wanted(NamedTuple):
+    """What is to be read."""
+
+    documents: NDArray[np.int64]
+    """(n, m): documents of n users or items, −1 where there are fewer."""
+    most: int | None = None
+    """Tokens of each document that are wanted; all if None."""
 
 
 class Described(NamedTuple):
@@ -72,9 +85,9 @@ class Cache(NamedTuple):
     states: NDArray[np.float32]
     """(n_states, h): one per token, or one per document."""
 
-    def read(self, documents: NDArray[np.int64]) -> States:
-        """States of some documents."""
-        at, mask = padded(self.indptr, documents)
+    def read(self, documents: NDArray[np.int64], most: int | None = None) -> States:
+        """States of some documents, of the first ``most`` tokens of each."""
+        at, mask = padded(self.indptr, documents, most)
         found = np.asarray(self.states[at])
         found[~mask] = 0
         return States(torch.from_numpy(found), torch.from_numpy(mask))
@@ -110,17 +123,25 @@ class Reader(nn.Module):
             self.refresh()
         self.mode = mode
 
-    def forward(self, documents: NDArray[np.int64]) -> States:
-        """States of distinct ``documents`` (n,)."""
-        if self.mode == "cached":
-            assert self._cache is not None
-            return self._to_device(self._cache.read(documents))
-        return self.encode(documents)
+    def forward(self, *wanted: Wanted, fresh: bool = False) -> list[Described]:
+        """What is asked for, each distinct document read once.
 
-    def fresh(self, documents: NDArray[np.int64]) -> States:
-        """States by the weights as they were at the last :meth:`refresh`, in either mode, for recommending."""
-        assert self._cache is not None
-        return self._to_device(self._cache.read(documents))
+        By the mode, or for recommending, with ``fresh``, from the states of the last :meth:`refresh`.
+        """
+        own = [_distinct(one.documents) for one in wanted]
+        if fresh or self.mode == "cached":
+            assert self._cache is not None
+            found = [self._cache.read(one, most) for one, (_, most) in zip(own, wanted, strict=True)]
+            states = [States(one.tokens.to(self.device), one.mask.to(self.device)) for one in found]
+        else:
+            union = np.unique(np.concatenate(own))
+            encoded = self.encode(union)
+            places = [torch.from_numpy(np.searchsorted(union, one)).to(self.device) for one in own]
+            states = [encoded.rows(at).first(most) for at, (_, most) in zip(places, wanted, strict=True)]
+        return [
+            Described(one, torch.from_numpy(_places(table, numbers)).to(self.device))
+            for one, numbers, (table, _) in zip(states, own, wanted, strict=True)
+        ]
 
     def encode(self, documents: NDArray[np.int64]) -> States:
         """States of ``documents`` (n,), read now; texts of similar lengths are read together."""
@@ -185,5 +206,13 @@ class Reader(nn.Module):
         states = States(hidden.float(), mask)
         return states if self.by_token else States(states.mean()[:, None], mask[:, :1])
 
-    def _to_device(self, states: States) -> States:
-        return States(states.tokens.to(self.device, non_blocking=True), states.mask.to(self.device, non_blocking=True))
+
+def _distinct(documents: NDArray[np.int64]) -> NDArray[np.int64]:
+    found = np.unique(documents)
+    found = found[found >= 0]
+    # If nobody has a text, one is read, and nobody gets it.
+    return found if len(found) else np.zeros(1, np.int64)
+
+
+def _places(documents: NDArray[np.int64], distinct: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(documents < 0, -1, np.searchsorted(distinct, documents))

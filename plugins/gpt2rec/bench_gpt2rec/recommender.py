@@ -12,6 +12,7 @@ from bench.contract import Interactions, Recommendations
 from bench.evaluation.topk import rank
 from bench_gpt2rec.fusion import Fused
 from bench_gpt2rec.network import Network, Side
+from bench_gpt2rec.reader import Wanted
 from bench_gpt2rec.scoring import Halves
 
 _ROWS_AT_ONCE = 1024
@@ -56,18 +57,23 @@ def user_halves(network: Network, users: NDArray[np.int64], history: Interaction
 
 def fuse_items(network: Network, items: NDArray[np.int64]) -> Fused:
     """Vectors of some items, and what their ids attend to."""
-    documents = None if network.reader is None else network.reader.documents.of_items(items)
-    return _fuse(network, network.items, items, documents)
+    if network.reader is None:
+        return _fuse(network, network.items, items, None)
+    return _fuse(network, network.items, items, Wanted(network.reader.documents.of_items(items)))
 
 
 def fuse_users(network: Network, users: NDArray[np.int64], history: Interactions) -> Fused:
     """Vectors of some users, and what their ids attend to."""
-    documents = None if network.reader is None else network.reader.documents.of_users(users, history)
-    return _fuse(network, network.users, users, documents)
+    if network.reader is None:
+        return _fuse(network, network.users, users, None)
+    documents = network.reader.documents
+    return _fuse(network, network.users, users, Wanted(documents.of_users(users, history), documents.user_tokens))
 
 
-def _fuse(network: Network, side: Side, numbers: NDArray[np.int64], documents: NDArray[np.int64] | None) -> Fused:
-    described = None if documents is None else network.read(documents, fresh=True)[0]
+def _fuse(network: Network, side: Side, numbers: NDArray[np.int64], wanted: Wanted | None) -> Fused:
+    described = None
+    if wanted is not None and network.reader is not None:
+        described = network.reader(wanted, fresh=True)[0]
     found: Fused = side(torch.from_numpy(numbers).to(network.device), described)
     return found
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench_gpt2rec.config import Gpt2RecConfig
 from bench_gpt2rec.losses import bpr, info_nce
 from bench_gpt2rec.network import Network, Side
-from bench_gpt2rec.reader import Described
+from bench_gpt2rec.reader import Described, Wanted
 from bench_gpt2rec.sampling import Batch
 
 
@@ -69,7 +69,7 @@ def _users(network: Network, batch: Batch) -> Distinct:
     return distinct(batch.users)
 
 
-def _read(network: Network, users: Distinct, items: Distinct, batch: Batch) -> list[Described] | list[None]:
+def _read(network: Network, users: Distinct, items: Distinct, batch: Batch) -> list[Described | None]:
     """What describes ``users`` and ``items``; a text that describes both is read once."""
     if network.reader is None:
         return [None, None]
@@ -78,7 +78,8 @@ def _read(network: Network, users: Distinct, items: Distinct, batch: Batch) -> l
         of_users = documents.of_histories(batch.known)
     else:
         of_users = documents.profiles[users.numbers][:, None]
-    return network.read(of_users, documents.of_items(items.numbers))
+    wanted = Wanted(of_users, documents.user_tokens), Wanted(documents.of_items(items.numbers))
+    return [*network.reader(*wanted)]
 
 
 def _contrast(config: Gpt2RecConfig, side: Side, numbers: Tensor, described: Described | None) -> Tensor:
