@@ -11,7 +11,7 @@ PLUGINS := plugins/classic plugins/recbole plugins/colarec plugins/gpt2rec
 .PHONY: demo setup setup-test test test-all lint format schema clean
 
 demo: setup
-	$(VENV)/bin/bench run --models pop,itemknn,ease,bpr,neumf,lightgcn --dataset ml-100k
+	$(VENV)/bin/bench run --models pop,itemknn,ease,bpr,neumf,lightgcn,gpt2rec --dataset ml-100k
 
 setup: $(VENV)/.ready
 
