@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,11 +77,16 @@ def _words(
             if cleaned := word.strip(".,:;!?\"'()[]"):
                 sums[cleaned] = sums.get(cleaned, 0.0) + weight
     best = sorted(sums.items(), key=lambda pair: -pair[1])[:_WORDS]
-    return {word: round(weight, 3) for word, weight in best}
+    return {word: _share(weight) for word, weight in best}
 
 
 def _read(history: Interactions, row: int, weights: NDArray[np.float32]) -> list[dict[str, Any]]:
     """The items of a history that describe a user, latest first as they are read, by their weights."""
     known = history.items[history.indptr[row] : history.indptr[row + 1]][::-1]
     best = np.argsort(-weights[: len(known)], kind="stable")[:_READ]
-    return [{"item": int(known[at]), "weight": round(float(weights[at]), 3)} for at in best]
+    return [{"item": int(known[at]), "weight": _share(float(weights[at]))} for at in best]
+
+
+def _share(weight: float) -> float:
+    """Three digits, never rounded up, so that shares are no more than 1 together."""
+    return math.floor(weight * 1000) / 1000

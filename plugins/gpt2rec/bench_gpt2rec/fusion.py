@@ -48,7 +48,7 @@ class Attention(nn.Module):
     def __init__(self, config: Gpt2RecConfig, state_width: int) -> None:
         super().__init__()
         self.width, inner = config.width, config.attention_width
-        self.heads = config.heads
+        self.heads, self.head_width = config.heads, inner // config.heads
         self.pooled = config.fusion == "pooled"
         self.norm_ids = nn.LayerNorm(self.width)
         self.norm_states = nn.LayerNorm(state_width)
@@ -70,12 +70,12 @@ class Attention(nn.Module):
         normed = self.norm_states(states.tokens)
         at = documents.clamp(min=0)
         # Projected once per document, not once per row that has it.
-        keys = self.key(normed)[at].view(n, m * length, self.heads, -1)
-        values = self.value(normed)[at].view(n, m * length, self.heads, -1)
+        keys = self.key(normed)[at].view(n, m * length, self.heads, self.head_width)
+        values = self.value(normed)[at].view(n, m * length, self.heads, self.head_width)
         mask = (states.mask[at] & (documents >= 0)[..., None]).view(n, m * length, 1)
-        queries = self.query(self.norm_ids(ids)).view(n, 1, self.heads, -1)
+        queries = self.query(self.norm_ids(ids)).view(n, 1, self.heads, self.head_width)
         # With one query per row, sums of products are faster than a product of matrices for each row and head.
-        logits = (keys * queries).sum(dim=-1) * queries.shape[-1] ** -0.5
+        logits = (keys * queries).sum(dim=-1) * self.head_width**-0.5
         # A row without a token has no soft-max: its weights are 0.
         weights = logits.masked_fill(~mask, -torch.inf).softmax(dim=1).masked_fill(~mask, 0.0)
         answer = (weights[..., None] * values).sum(dim=1).flatten(1)

@@ -97,7 +97,7 @@ class Reader(nn.Module):
     """Reads documents, in one of two modes that can be switched at any time."""
 
     def __init__(self, model: nn.Module, documents: Documents, by_token: bool, autocast: bool = False) -> None:
-        """``by_token``: whether states of tokens are wanted, or only their mean."""
+        """``by_token``: whether states of tokens are wanted, or only their mean. ``autocast``: learn in bfloat16."""
         super().__init__()
         self.model = model
         self.documents = documents
@@ -145,14 +145,14 @@ class Reader(nn.Module):
 
     def encode(self, documents: NDArray[np.int64]) -> States:
         """States of ``documents`` (n,), read now; texts of similar lengths are read together."""
-        lengths = self.documents.lengths[documents]
-        longest = int(lengths.max(initial=1)) if self.by_token else 1
+        lengths = self.documents.lengths[documents] if self.by_token else np.ones(len(documents), np.int64)
+        longest = int(lengths.max(initial=1))
         parts, order = [], []
         for rows, states in self._chunks(documents):
             parts.append(nn.functional.pad(states.tokens, (0, 0, 0, longest - states.tokens.shape[1])))
             order.append(rows)
         back = torch.from_numpy(np.argsort(np.concatenate(order), kind="stable")).to(self.device)
-        real = np.arange(longest) < (lengths[:, None] if self.by_token else 1)
+        real = np.arange(longest) < lengths[:, None]
         return States(torch.cat(parts)[back], torch.from_numpy(real).to(self.device))
 
     def refresh(self) -> bool:
@@ -201,7 +201,7 @@ class Reader(nn.Module):
         at, real = padded(self.documents.indptr, documents)
         ids = torch.from_numpy(self.documents.ids[at]).to(self.device)
         mask = torch.from_numpy(real).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast and torch.is_grad_enabled()):
             hidden = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         states = States(hidden.float(), mask)
         return states if self.by_token else States(states.mean()[:, None], mask[:, :1])

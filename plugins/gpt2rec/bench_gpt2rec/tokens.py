@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import bisect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def pretrained(name: str) -> Tokenizer:
         backend: Tokenizer | None = getattr(found, "backend_tokenizer", None)
         if backend is None:
             raise ValueError("it is not one of the library tokenizers")
+        if not backend.encode("a", add_special_tokens=False).ids:
+            raise ValueError("it has no vocabulary")
     except (OSError, ValueError) as error:
         where = "the folder" if Path(name).is_dir() else "the model hub or its cache"
         reason = " ".join(str(error).split())[:200]
@@ -66,18 +69,11 @@ def size(tokenizer: Tokenizer) -> int:
 
 def words(tokenizer: Tokenizer, text: str, most: int) -> list[str]:
     """For each token of ``text``, as :func:`encode` has them, the word that it is part of; ``""`` if of none."""
+    places = list(re.finditer(r"\S+", text))
+    starts = [place.start() for place in places]
     found = []
     for begin, end in encode(tokenizer, [text], most)[0].offsets:
         piece = text[begin:end]
         begin += len(piece) - len(piece.lstrip())  # byte-level tokens bring the space before a word
-        if begin >= end:
-            found.append("")
-            continue
-        left = max(text.rfind(" ", 0, begin + 1), text.rfind("\n", 0, begin + 1)) + 1
-        found.append(text[left:].split(maxsplit=1)[0])
+        found.append(places[bisect.bisect(starts, begin) - 1].group() if begin < end else "")
     return found
-
-
-def to_json(tokenizer: Tokenizer) -> str:
-    """All of it."""
-    return json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False)
