@@ -76,8 +76,9 @@ class Attention(nn.Module):
         queries = self.query(self.norm_ids(ids)).view(n, 1, self.heads, self.head_width)
         # With one query per row, sums of products are faster than a product of matrices for each row and head.
         logits = (keys * queries).sum(dim=-1) * self.head_width**-0.5
-        # A row without a token has no soft-max: its weights are 0.
-        weights = logits.masked_fill(~mask, -torch.inf).softmax(dim=1).masked_fill(~mask, 0.0)
+        # The lowest number and not minus infinity: a row without a token would be 0 / 0. Its weights are 0.
+        lowest = torch.finfo(logits.dtype).min
+        weights = logits.masked_fill(~mask, lowest).softmax(dim=1).masked_fill(~mask, 0.0)
         answer = (weights[..., None] * values).sum(dim=1).flatten(1)
         there = mask.any(dim=1)
         attention = None if self.pooled else weights.view(n, m, length, self.heads).permute(0, 3, 1, 2)
