@@ -1,4 +1,4 @@
-"""Everything about the GPT-2 recommender that can be chosen, the presets of its three models, and ablations."""
+"""Everything about the GPT-2 recommender that can be chosen; named choices are in ``presets``."""
 
 from __future__ import annotations
 

@@ -65,18 +65,17 @@ class Trainer:
     def train(self) -> None:
         """Train until the harness stops it, from a checkpoint if there is one, and keep the best weights."""
         path = self.context.folder / "training.pt"
-        self._begin(0)
         if path.is_file():
             self.load(path)
             self.context.log(f"going on from a checkpoint after epoch {self.done} of stage {self.stage + 1}")
+        else:
+            self._begin(0)
         first = self.stage
         for number, stage in enumerate(stages(self.config)):
             if number > first:
                 self._begin(number)
             # A stage of an earlier attempt is told to the harness once more, so that its time and scores count.
-            done = self.done if number == first else 0
-            done = stage.epochs if number < first else done
-            self._stage(stage, number, done, path)
+            self._stage(stage, number, stage.epochs if number < first else self.done, path)
         self._restore()
         self.network.eval()
 
