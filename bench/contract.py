@@ -1,113 +1,82 @@
-"""All that the author of a model plugin has to read.
+"""All that the author of a plugin has to read.
 
-A model is a class with the members of :class:`Model`. The core calls them in a process of its own, in this order::
-
-    model = ModelClass(ModelClass.Config(**options))
-    model.fit(train, valid, context)
-    model.recommend(users, history, exclude, k)
-
-A plugin is a module that answers one hook, and one line of packaging metadata that names it::
+A model is a subclass of :class:`Recommender`, and one line of packaging metadata that names it::
 
     # toy.py
-    from bench.contract import hookimpl
+    import numpy as np
+    from bench import Recommender
 
-    @hookimpl
-    def bench_model(name): return Toy
+    class Toy(Recommender):
+        \"\"\"Most popular items.\"\"\"
+        state = ("counts",)
+
+        def fit(self, train, valid, context):
+            self.counts = np.bincount(train.items, minlength=train.n_items).astype(np.float32)
+
+        def score(self, users, history):
+            return np.tile(self.counts, (len(users), 1))
 
     # pyproject.toml
     [project.entry-points."bench.models"]
-    toy = "toy"
+    toy = "toy:Toy"
 
-``plugins/classic`` is the example to start from. :func:`bench.evaluation.topk.rank` turns any function that scores all
-items for some users into a correct ``recommend``; :class:`bench.testing.ModelChecks` tests a model against this page.
+The core calls it in a process of its own, in this order::
 
-Users and items are integers ``0 … n-1`` (sorted by original id, so an id says nothing of popularity or time). The test
-set is not here: what a model may know of a user when it recommends comes as ``history``.
+    model = Toy(Toy.Config(**options))
+    model.fit(train, valid, context)
+    model.recommend(users, history, exclude, k)
+
+:class:`bench.testing.ModelChecks` tests a model against this page. Users and items are integers ``0 … n-1`` (sorted by
+original id, so an id says nothing of popularity or time). The test set is not here: what a model may know of a user
+when it recommends comes as ``history``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import pluggy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from bench.interactions import UNFILLED, Interactions, Recommendations, save_array
+from bench.topk import rank
+
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "UNFILLED",
+    "Arrays",
+    "Context",
+    "Interactions",
+    "ModelConfig",
+    "RawData",
+    "Reader",
+    "Recommendations",
+    "Recommender",
+    "TextInputs",
+    "Validation",
+    "hookimpl",
+]
 
 hookimpl = pluggy.HookimplMarker("bench")
 """Marks the functions with which a plugin answers the hooks of :mod:`bench.plugins`."""
 
-UNFILLED = -1
-"""Item id of a slot that a model could not fill; its score is minus infinity, and it stands behind all filled slots."""
+Arrays = Mapping[str, NDArray[Any]]
+"""Named arrays of any shape and type."""
 
 
 class ModelConfig(BaseModel):
     """Base of every model's config: unknown keys are errors, and the docstring under a field is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Interactions:
-    """Who interacted with what: a sparse users × items matrix by rows, each row in time order."""
-
-    indptr: NDArray[np.int64]
-    """(n_users + 1,): row ``u`` is ``items[indptr[u]:indptr[u + 1]]``."""
-    items: NDArray[np.int32]
-    """(n_interactions,): item ids, oldest first within a row. No item stands twice in a row."""
-    times: NDArray[np.int64]
-    """(n_interactions,): seconds since 1970."""
-    n_items: int
-    """Size of the catalogue, not only of the items that occur here."""
-
-    def __len__(self) -> int:
-        """Number of interactions."""
-        return len(self.items)
-
-    @property
-    def n_users(self) -> int:
-        return len(self.indptr) - 1
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.n_users, self.n_items
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """(n_users,): interactions per user."""
-        return np.diff(self.indptr)
-
-    @property
-    def users(self) -> NDArray[np.int64]:
-        """(n_interactions,): the row of each interaction."""
-        return np.repeat(np.arange(self.n_users), self.lengths)
-
-    def select(self, users: NDArray[np.integer[Any]]) -> Interactions:
-        """The rows of ``users``, in that order, as a matrix of ``len(users)`` rows."""
-        lengths = self.lengths[users]
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        at = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][users] - indptr[:-1], lengths)
-        return Interactions(indptr, self.items[at], self.times[at], self.n_items)
-
-    def where(self, chosen: NDArray[np.bool_]) -> Interactions:
-        """Only the interactions that the mask ``chosen`` (n_interactions,) names; the rows stay."""
-        indptr = np.concatenate([[0], np.cumsum(chosen)])[self.indptr]
-        return Interactions(indptr, self.items[chosen], self.times[chosen], self.n_items)
-
-
-class Recommendations(NamedTuple):
-    """Top-K lists, best first."""
-
-    items: NDArray[np.int32]
-    """(n_users, k): item ids, :data:`UNFILLED` behind the last one where a list is shorter than k."""
-    scores: NDArray[np.float32]
-    """(n_users, k): higher is better and never rising within a row; minus infinity where unfilled."""
 
 
 class Validation(NamedTuple):
@@ -119,6 +88,19 @@ class Validation(NamedTuple):
     """Best so far: keep a copy of the weights."""
     stop: bool
     """Patience is over: leave the loop and restore the copy."""
+
+
+class TextInputs(NamedTuple):
+    """All that a function for :meth:`Context.cached_from_texts` gets."""
+
+    items: pd.DataFrame
+    """See :meth:`Context.item_texts`."""
+    users: pd.DataFrame
+    """See :meth:`Context.user_texts`."""
+    inputs: Mapping[str, Any]
+    """What was given as ``inputs``."""
+    progress: Callable[[int, int | None, str], None]
+    """:meth:`Context.progress`."""
 
 
 class Context(Protocol):
@@ -138,21 +120,18 @@ class Context(Protocol):
     """
     time_budget: float | None
     """Seconds that ``fit`` may take, or None. A model that cannot stop early ignores it."""
-    validation_rule: str
-    """Hash of how :meth:`validate` judges: part of the key of what a model stopped by it and keeps."""
 
-    def epochs(self, most: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
-        """Count 1, 2, … ``most``, reporting progress, and end early when the time budget is used up.
+    def epochs(self, max_epochs: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
+        """Count 1, 2, … ``max_epochs``, reporting progress, and end early when the time budget is used up.
 
         A model that trains in several stages, such as item vectors and then a generator that reads them, calls this
-        once per stage and names it. Each call begins a stage: the best score and patience begin anew, since scores of
-        two stages are not those of one model getting better. The time budget is one for all of ``fit``: it ends the
-        stage that would go beyond it, and each later one after its first epoch.
+        once per stage and names it. Each call starts a new stage with its own best score and patience. The time budget
+        is one for all of ``fit``: it ends the stage that would go beyond it, and each later one after its first epoch.
 
         A model that goes on from a checkpoint in :attr:`folder` says how many epochs of the stage it has ``done``, also
         of a stage that was over. Counting begins behind them, and their scores and time count as if there had been no
         interruption. The lists have to be those of an uninterrupted ``fit``, so a checkpoint holds all that training
-        depends on: weights and the best ones so far, the optimiser's state, the state of random generators.
+        depends on: weights and the best ones so far, the optimizer's state, the state of random generators.
         """
 
     def validate(self) -> Validation:
@@ -160,6 +139,32 @@ class Context(Protocol):
 
         It calls ``recommend`` with train as history, and excludes train unless the protocol excludes nothing. All
         models stop by the same users, metric, interval and patience.
+        """
+
+    def cached(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
+        """The arrays that ``compute`` makes, kept by the core so that another cell does not compute them again.
+
+        Parameters
+        ----------
+        name
+            A word of small letters, digits and dashes for the log, such as ``vectors``.
+        inputs
+            What the arrays depend on beside the data and the code: JSON-ready values, arrays, and the seed if it
+            matters. Train, validation, texts, the plugin's code, the stopping rule and the device are in the key
+            anyway.
+        compute
+            Makes the arrays. It may train, with :meth:`epochs` and :meth:`validate`.
+
+        The seconds that the arrays took when they were made count as seconds of ``fit`` in every cell that uses them,
+        and of its time budget. What a time budget cut short is not kept.
+        """
+
+    def cached_from_texts(
+        self, name: str, inputs: Mapping[str, Any], compute: Callable[[TextInputs], Arrays]
+    ) -> dict[str, NDArray[Any]]:
+        """As :meth:`cached`, for arrays that texts alone decide: one entry serves all splits of a data set.
+
+        ``compute`` has to be a function of a module, without a closure, so that it cannot see train.
         """
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
@@ -171,8 +176,13 @@ class Context(Protocol):
     def note(self, name: str, value: Any) -> None:
         """Put a JSON-ready fact about the model, such as its number of parameters, into ``result.json``.
 
-        Tables know this name: ``backbone``, what the model was built on, stands beside the preset. A model with a
-        pretrained backbone notes its name, such as ``t5-small``, and ``scratch`` where it trains the same from nothing.
+        ``backbone`` is reserved: leaderboards show it next to the preset. A model with a pretrained backbone notes its
+        name, such as ``t5-small``, and ``scratch`` where it trains the same from nothing.
+
+        Raises
+        ------
+        TypeError
+            At once, if the value is not JSON-ready.
         """
 
     def item_texts(self) -> pd.DataFrame:
@@ -182,55 +192,129 @@ class Context(Protocol):
         """(n_users) rows in user order: column ``id`` and the fields that the data set has of its users."""
 
 
-@runtime_checkable
-class Model(Protocol):
-    """A recommender. Nothing here has behaviour: any class with these members is a model."""
+class Recommender(ABC):
+    """A model. Give :meth:`fit`, and either :meth:`score` or :meth:`recommend`; the rest has defaults.
 
-    Config: ClassVar[type[ModelConfig]]
+    The first line of the subclass's docstring is what ``bench models info`` shows.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
     """The typed config; its defaults are the first preset."""
-    deterministic: ClassVar[bool]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+    """Named changes to the defaults of :attr:`Config`. The first is the default one."""
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named changes to the config, each of which takes one part of the model away, for ``bench run --ablate``. They win
+    over the preset and over the user's options."""
+    deterministic: ClassVar[bool] = False
     """True if the lists do not depend on the seed."""
-    config: Any
-    """The ``Config`` that the model was made with."""
+    personalized: ClassVar[bool] = True
+    """False if all users with the same excluded items get the same list by design, as with popularity."""
+    state: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes that :meth:`recommend` needs: arrays, scipy sparse matrices and numbers."""
 
-    # Optional: presets: ClassVar[Mapping[str, Mapping[str, Any]]], named changes to the defaults of Config. The first
-    # is the default one; without presets the only one is called "default".
-    #
-    # Optional: ablations: ClassVar[Mapping[str, Mapping[str, Any]]], named changes to the config, each of which takes
-    # one part of the model away, for ``bench run --ablate``. They win over the preset and over the user's options.
+    def __init__(self, config: Any) -> None:
+        self.config: Any = config
 
-    def __init__(self, config: Any) -> None: ...
-
+    @abstractmethod
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Learn from ``train``. ``valid`` is for choices such as when to stop, never to learn from.
 
         Both have all users and all items; a user's row may be empty.
         """
 
+    def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
+        """Scores (len(users), n_items) float32 of all items, higher is better; the core may overwrite the array.
+
+        Row ``i`` of ``history`` is what may be known of ``users[i]`` now, who may be a user whose train row is empty.
+        Minus infinity means "never recommend".
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither score nor recommend")
+
     def recommend(
         self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
     ) -> Recommendations:
-        """The best ``k`` items for each of ``users``, shape ``(len(users), k)``.
+        """The best ``k`` items for each of ``users``, shape ``(len(users), k)``; by default of :meth:`score`.
 
         Row ``i`` of ``history`` is what may be known of ``users[i]`` now, row ``i`` of ``exclude`` what must not be
-        recommended. A user may be one whose train row is empty.
+        recommended.
         """
-
-    def save(self, folder: Path) -> None:
-        """Write all that :meth:`recommend` needs into the existing, empty ``folder``, without pickle."""
-
-    def load(self, folder: Path, device: str) -> None:
-        """The inverse of :meth:`save`, on a new model made with the same config, for recommending on ``device``."""
-
-
-@runtime_checkable
-class Explains(Protocol):
-    """The optional part of a model: why these items?"""
+        return rank(lambda rows: self.score(users[rows], history.select(rows)), exclude, k)
 
     def explain(
         self, users: NDArray[np.int64], history: Interactions, recommendations: Recommendations
     ) -> list[list[Mapping[str, Any]]]:
-        """For each user and each filled slot, a JSON-ready mapping of what led to it.
+        """For each user and each filled slot, a JSON-ready mapping of what led to it. Override it to explain.
 
         A mapping within it that has an item's number as ``item`` is shown with the item's id and title.
         """
+        raise NotImplementedError(f"{type(self).__name__} does not explain")
+
+    def save(self, folder: Path) -> None:
+        """Write all that :meth:`recommend` needs into the existing, empty ``folder``, without pickle.
+
+        By default the attributes of :attr:`state`, one ``.npy`` file per array.
+        """
+        for name in self.state:
+            value = getattr(self, name)
+            if hasattr(value, "tocsr"):
+                matrix = value.tocsr()
+                for part in ("data", "indices", "indptr"):
+                    save_array(folder / f"{name}.{part}.npy", getattr(matrix, part))
+                save_array(folder / f"{name}.shape.npy", np.array(matrix.shape))
+            else:
+                save_array(folder / f"{name}.npy", np.asarray(value))
+
+    def load(self, folder: Path, device: str) -> None:
+        """The inverse of :meth:`save`, on a new model made with the same config, for recommending on ``device``."""
+        for name in self.state:
+            if (folder / f"{name}.npy").is_file():
+                setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode="r"))
+            else:
+                from scipy.sparse import csr_matrix
+
+                parts = [np.load(folder / f"{name}.{part}.npy") for part in ("data", "indices", "indptr", "shape")]
+                setattr(self, name, csr_matrix(tuple(parts[:3]), shape=tuple(parts[3])))
+
+    @classmethod
+    def fetch(cls, config: Any) -> None:
+        """Download what ``config`` needs, such as a pretrained backbone, into the caches of its libraries.
+
+        ``bench models fetch`` calls it in a process with network and without data; when a cell is run, there is no
+        network. By default there is nothing to fetch.
+        """
+
+    @classmethod
+    def lacks(cls) -> str | None:
+        """What is missing to be a model, in words; None if nothing is."""
+        if inspect.isabstract(cls):
+            return f"has no {', '.join(sorted(cls.__abstractmethods__))}()"
+        if cls.score is Recommender.score and cls.recommend is Recommender.recommend:
+            return "has neither score() nor recommend()"
+        if not (isinstance(cls.Config, type) and issubclass(cls.Config, ModelConfig)):
+            return "has a Config that is no subclass of ModelConfig"
+        return None if cls.presets else "has no preset: leave presets away or name one"
+
+    @classmethod
+    def explains(cls) -> bool:
+        """Whether it can say why it recommends an item."""
+        return cls.explain is not Recommender.explain
+
+
+@dataclass
+class RawData:
+    """What a reader of raw files found, with original ids as strings."""
+
+    interactions: pd.DataFrame
+    """Columns ``user`` str, ``item`` str, ``time`` int64 (seconds since 1970), in the order of the raw file; perhaps
+    ``rating`` float, and ``part`` (:data:`bench.data.splits.TRAIN` and so on) where the split is published."""
+    items: pd.DataFrame
+    """Column ``id`` str, unique, and one str column per text field, missing as ``""``."""
+    users: pd.DataFrame
+    """The same of users; may have no rows."""
+    problems: dict[str, int] = field(default_factory=dict)
+    """Rows that could not be used, by reason."""
+
+
+Reader = Callable[..., RawData]
+"""``reader(files: Mapping[str, Path], **options) -> RawData``: parses raw files and nothing else. See
+:mod:`bench.data.sources`."""

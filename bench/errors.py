@@ -1,4 +1,16 @@
-"""Errors that are the user's to mend: shown as one line, without a traceback."""
+"""User-facing errors: one line, without a traceback.
+
+::
+
+    BenchError
+    ├── UnknownName     a model, data set, preset, … that does not exist
+    ├── ConfigError     a value that is not allowed: an option, a model's config, a protocol
+    ├── DataError       raw files or prepared data that are missing, damaged or do not fit
+    ├── PluginError     a plugin that cannot be imported or breaks the contract
+    └── ResultsError    results that are missing, damaged or cannot be compared
+
+A model may raise any of them, for instance a ``ConfigError``; it is the reason of its failed cell.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +22,45 @@ class BenchError(Exception):
     """What happened, where, and what to do, in one line."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str], where: str) -> BenchError:
-    """The error for a name that is not there, with the nearest known one.
+class ConfigError(BenchError):
+    """A value that is not allowed: an option, a model's config, a protocol."""
 
-    ``where`` says how to list the known ones, for instance ``bench models list``.
+
+class DataError(BenchError):
+    """Raw files or prepared data that are missing, damaged or do not fit."""
+
+
+class PluginError(BenchError):
+    """A plugin that cannot be imported or breaks the contract."""
+
+
+class ResultsError(BenchError):
+    """Results that are missing, damaged or cannot be compared."""
+
+
+class UnknownName(BenchError):
+    """A name that does not exist, with the nearest one that does.
+
+    Parameters
+    ----------
+    kind
+        What the name should be, such as ``model``.
+    name
+        What was given.
+    known
+        The names that exist.
+    where
+        How to list them, for instance ``'bench models list'``.
     """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    guess = f"did you mean '{near[0]}'? " if near else ""
-    return BenchError(f"unknown {kind} '{name}': {guess}see {where}")
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
+        near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+        guess = f"did you mean '{near[0]}'? " if near else ""
+        super().__init__(f"unknown {kind} '{name}': {guess}see {where}")
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, without line breaks."""
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    return text if isinstance(error, BenchError) else f"{kind}: {text}" if text else kind

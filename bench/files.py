@@ -6,13 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
-import tempfile
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-_BUFFER = 2**20
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
 
 
 def content_hash(value: Any) -> str:
@@ -23,15 +26,19 @@ def content_hash(value: Any) -> str:
 
 def file_hash(path: Path) -> str:
     """SHA-256 in hex of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BUFFER):
-            digest.update(block)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def array_hash(array: NDArray[Any]) -> str:
+    """SHA-256 in hex of an array's type, shape and values."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\0".encode())
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
 def tree_hash(roots: Iterable[Path], suffixes: tuple[str, ...] = (".py", ".yaml", ".yml", ".json", ".toml")) -> str:
-    """SHA-256 in hex of the source files under ``roots`` (files or folders), names and contents."""
+    """SHA-256 in hex of the source files under ``roots`` (files or folders), names and bytes."""
     digest = hashlib.sha256()
     for root in sorted(roots):
         found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.suffix in suffixes)
@@ -41,17 +48,35 @@ def tree_hash(roots: Iterable[Path], suffixes: tuple[str, ...] = (".py", ".yaml"
 
 
 @contextlib.contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """A path to write, whose file becomes ``target`` when the block ends well and vanishes when it does not.
+
+    A reader sees the old content or the new one, never a part, and after a power cut one of the two. The file gets the
+    permissions that the user's umask gives.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = _draft(target)
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A folder to fill, which becomes ``target`` when the block ends well and vanishes when it does not.
 
     If another process has made ``target`` meanwhile, its version stays.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    draft = _draft(target)
+    draft.mkdir()
     try:
         yield draft
         try:
-            draft.chmod(0o755)
             draft.rename(target)
         except OSError:
             if not target.is_dir():
@@ -61,26 +86,47 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader sees the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    """Write ``text`` (UTF-8) to ``path`` by :func:`new_file`."""
+    with new_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
     """:func:`write_text` of an indented JSON document."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+_HOST = re.sub(r"\W", "-", socket.gethostname())
+
+
+def _draft(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.draft")
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Remove what killed processes of this machine left of :func:`new_file` and :func:`new_folder` in ``folder``."""
+    for draft in folder.glob(f".*.{_HOST}.*.draft"):
+        pid = draft.name.rsplit(".", 3)[1]
+        if pid.isdigit() and not alive(int(pid)):
+            if draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.unlink(missing_ok=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def cache_folder() -> Path:
     """Where prepared data lives: ``$BENCH_CACHE_DIR``, or ``recsys-bench`` in the user's cache folder."""
     if named := os.environ.get("BENCH_CACHE_DIR"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recsys-bench"
+    return Path(platformdirs.user_cache_dir("recsys-bench", appauthor=False))

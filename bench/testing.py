@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,15 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench.contract import UNFILLED, Context, Interactions, Model, Recommendations, Validation
+from bench.contract import Recommender
+from bench.data.visible import Visible
 from bench.evaluation import metrics, violations
+from bench.interactions import UNFILLED, Interactions, Recommendations
+from bench.messages.cell import Stopping
+from bench.messages.events import WorkerEvent
 from bench.plugins import load_model
+from bench.worker.context import WorkerContext
+from bench.worker.kept import KeptArrays
 
 Users = NDArray[np.int64]
 
@@ -43,16 +49,37 @@ def interactions_from(rows: list[list[int]], n_items: int) -> Interactions:
     return matrix
 
 
-class VisibleData(NamedTuple):
-    """What a model may see."""
+class MemorySplit(Visible):
+    """What a model may see, in memory; items have made-up titles."""
 
-    train: Interactions
-    valid: Interactions
+    def __init__(self, train: Interactions, valid: Interactions, known: Interactions | None = None) -> None:
+        self._parts = {"train": train, "valid": valid} | ({} if known is None else {"known": known})
+        titles = [f"thing {item} of kind {item % 4}" for item in range(train.n_items)]
+        texts = [f"title {title}" for title in titles]
+        self.items = pd.DataFrame({"id": [f"i{item:03}" for item in range(len(titles))], "title": titles, "text": texts})
+        self.users = pd.DataFrame({"id": [f"u{user:03}" for user in range(train.n_users)]})
+
+    @property
+    def part_names(self) -> list[str]:
+        return list(self._parts)
+
+    @property
+    def candidates(self) -> str:
+        return "all"
+
+    def load(self, name: str) -> Interactions:
+        return self._parts[name]
+
+    def item_texts(self) -> pd.DataFrame:
+        return self.items
+
+    def user_texts(self) -> pd.DataFrame:
+        return self.users
 
 
 def block_interactions(
     n_users: int = 60, n_items: int = 48, n_blocks: int = 4, noise: float = 0.1, seed: int = 0
-) -> VisibleData:
+) -> MemorySplit:
     """Synthetic data that can be learnt: users and items belong to blocks, and users mostly stay in theirs.
 
     User ``u`` and item ``i`` belong to blocks ``u % n_blocks`` and ``i % n_blocks``. A user has 3 to 8 train items,
@@ -68,93 +95,80 @@ def block_interactions(
         train.append(rng.permutation(mixed)[:length].tolist())
         unseen = np.setdiff1d(inside, train[-1])
         valid.append(rng.permutation(unseen)[: 2 if length else 0].tolist())
-    return VisibleData(interactions_from(train, n_items), interactions_from(valid, n_items))
+    return MemorySplit(interactions_from(train, n_items), interactions_from(valid, n_items))
 
 
 class Interrupted(BaseException):
     """The end of an attempt, as sudden as a test can make it."""
 
 
-class FakeContext:
-    """A :class:`bench.contract.Context` without a worker: it validates by NDCG@10 after every epoch, with patience 5.
+class LocalContext(WorkerContext):
+    """The worker's own context over data in memory, which keeps what the model reports.
 
-    What the model reports is kept in ``messages``, ``notes`` and ``scores``. With ``interrupt_after``, it raises
-    :class:`Interrupted` when so many epochs are over; the context of the next attempt is told the ``earlier`` one.
+    Parameters
+    ----------
+    folder
+        Holds ``checkpoints/`` and ``epochs.jsonl``; give that of an earlier attempt to go on from it.
+    interrupt_after
+        Raise :class:`Interrupted` when so many epochs are over.
+    kept
+        Folder of kept arrays; None: nothing is kept.
     """
 
     def __init__(
         self,
-        model: Model,
-        data: VisibleData,
+        model: Recommender,
+        data: Visible,
         folder: Path,
         seed: int = 1,
         device: str = "cpu",
         *,
         interrupt_after: int = 0,
-        earlier: FakeContext | None = None,
+        stopping: Stopping = Stopping(),  # noqa: B008 (frozen)
+        time_budget: float | None = None,
+        kept: Path | None = None,
     ) -> None:
-        self.seed = seed
-        self.device = device
-        self.folder = folder
-        self.time_budget: float | None = None
-        self.validation_rule = "ndcg@10 of all users, patience 5"
+        self.events: list[WorkerEvent] = []
         self.messages: list[str] = []
-        self.notes: dict[str, Any] = {}
-        self.scores: list[float] = []
-        self._model = model
-        self._data = data
-        self.epoch_scores: dict[tuple[str, int], float] = {}
-        self._stage = ""
-        self._epoch = 0
-        self._stage_start = 0
         self._left = interrupt_after
-        self._earlier = earlier
+        checkpoints = folder / "checkpoints"
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        arrays = None if kept is None else KeptArrays(kept, kept)
+        super().__init__(
+            model,
+            data,
+            self.events.append,
+            seed=seed,
+            device=device,
+            folder=checkpoints,
+            stopping=stopping,
+            time_budget=time_budget,
+            epoch_log=folder / "epochs.jsonl",
+            split_arrays=arrays,
+            text_arrays=arrays,
+        )
 
-    def epochs(self, most: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
-        assert 0 <= done <= most, f"{done} of {most} {unit}s are done"
-        self._stage, self._epoch, self._stage_start = stage, done, len(self.scores)
-        if self._earlier is not None:
-            scores = {epoch: score for (name, epoch), score in self._earlier.epoch_scores.items() if name == stage}
-            for epoch in range(1, done + 1):
-                if epoch in scores:
-                    self.epoch_scores[stage, epoch] = scores[epoch]
-                    self.scores.append(scores[epoch])
-        return self._count(most, done)
+    @property
+    def scores(self) -> list[float]:
+        """Of all validations so far."""
+        return [validation.score for validation in self.validations]
 
-    def _count(self, most: int, done: int) -> Iterator[int]:
-        for self._epoch in range(done + 1, most + 1):
-            yield self._epoch
+    def epochs(self, max_epochs: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
+        assert 0 <= done <= max_epochs, f"{done} of {max_epochs} {unit}s are done"
+        return self._interrupted(super().epochs(max_epochs, unit, stage, done))
+
+    def _interrupted(self, epochs: Iterator[int]) -> Iterator[int]:
+        for epoch in epochs:
+            yield epoch
             self._left -= 1
             if not self._left:
                 raise Interrupted
 
-    def validate(self) -> Validation:
-        score = ndcg(self._model, self._data)
-        self.epoch_scores[self._stage, self._epoch] = score
-        self.scores.append(score)
-        own = self.scores[self._stage_start :]
-        improved = score > max(own[:-1], default=-np.inf)
-        return Validation(score, improved, len(own) - 1 - int(np.argmax(own)) >= 5)
-
-    def progress(self, done: int, total: int | None, unit: str) -> None:
-        assert 0 <= done <= (done if total is None else total), f"progress {done} of {total} {unit}"
-
     def log(self, message: str) -> None:
         self.messages.append(message)
 
-    def note(self, name: str, value: Any) -> None:
-        self.notes[name] = value
 
-    def item_texts(self) -> pd.DataFrame:
-        titles = [f"thing {item} of kind {item % 4}" for item in range(self._data.train.n_items)]
-        texts = [f"title {title}" for title in titles]
-        return pd.DataFrame({"id": [f"i{item:03}" for item in range(len(titles))], "title": titles, "text": texts})
-
-    def user_texts(self) -> pd.DataFrame:
-        return pd.DataFrame({"id": [f"u{user:03}" for user in range(self._data.train.n_users)]})
-
-
-def ndcg(model: Model, data: VisibleData) -> float:
+def ndcg(model: Recommender, data: MemorySplit) -> float:
     """NDCG@10 of the validation items, over the users that have some."""
     users = np.flatnonzero(data.valid.lengths).astype(np.int64)
     known = data.train.select(users)
@@ -188,15 +202,12 @@ class ModelChecks:
     """Of the model, as users give it to ``bench run --models``."""
     options: ClassVar[Mapping[str, Any]] = {}
     """Changes to the config of the default preset."""
-    learns: ClassVar[bool] = True
-    """Whether its lists should suit the user; false for popularity and the like."""
-
-    _data: ClassVar[VisibleData] = block_interactions()
+    _data: ClassVar[MemorySplit] = block_interactions()
 
     def model(self) -> Any:
         """A new model with the default preset and ``options``."""
         model_class: Any = load_model(self.name)
-        presets = getattr(model_class, "presets", None) or {"default": {}}
+        presets = model_class.presets
         return model_class(model_class.Config(**{**next(iter(presets.values())), **self.options}))
 
     def fit(self, folder: Path, seed: int = 1) -> Any:
@@ -204,8 +215,7 @@ class ModelChecks:
         model = self.model()
         work = folder / f"work-{seed}-{len(list(folder.iterdir()))}"
         work.mkdir()
-        context: Context = FakeContext(model, self._data, work, seed)
-        model.fit(self._data.train, self._data.valid, context)
+        model.fit(self._data.train, self._data.valid, LocalContext(model, self._data, work, seed))
         return model
 
     def lists(self, model: Any, users: Users | None = None, k: int = 10) -> Recommendations:
@@ -222,8 +232,8 @@ class ModelChecks:
         return cls().fit(tmp_path_factory.mktemp("fitted"))
 
     def test_has_the_members_of_a_model(self) -> None:
-        model_class: Any = load_model(self.name)
-        assert isinstance(self.model(), Model)
+        model_class = load_model(self.name)
+        assert isinstance(self.model(), Recommender)
         assert isinstance(model_class.deterministic, bool)
         assert (model_class.__doc__ or "").strip(), "its docstring is what 'bench models info' shows"
 
@@ -239,7 +249,7 @@ class ModelChecks:
 
     def test_presets_are_valid(self) -> None:
         model_class: Any = load_model(self.name)
-        presets = getattr(model_class, "presets", None) or {"default": {}}
+        presets = model_class.presets
         assert presets
         for preset, changes in presets.items():
             assert model_class(model_class.Config(**changes)).config is not None, preset
@@ -247,7 +257,7 @@ class ModelChecks:
     def test_ablations_are_valid(self) -> None:
         model_class: Any = load_model(self.name)
         config = self.model().config.model_dump()
-        for ablation, changes in (getattr(model_class, "ablations", None) or {}).items():
+        for ablation, changes in model_class.ablations.items():
             assert changes, f"{ablation} changes nothing"
             assert not set(" ,") & set(ablation), f"'{ablation}' is to be named on a command line"
             assert ablation != "all", "it stands for all ablations"
@@ -320,11 +330,10 @@ class ModelChecks:
 
     def test_interrupted_fit_gives_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
         model, again = self.model(), self.model()
-        first = FakeContext(model, self._data, tmp_path, interrupt_after=2)
         with contextlib.suppress(Interrupted):
-            model.fit(self._data.train, self._data.valid, first)
-        if any(path.is_file() for path in tmp_path.rglob("*")):  # else the next attempt is like any first one
-            again.fit(self._data.train, self._data.valid, FakeContext(again, self._data, tmp_path, earlier=first))
+            model.fit(self._data.train, self._data.valid, LocalContext(model, self._data, tmp_path, interrupt_after=2))
+        if any(path.is_file() for path in (tmp_path / "checkpoints").rglob("*")):  # else it is like any first attempt
+            again.fit(self._data.train, self._data.valid, LocalContext(again, self._data, tmp_path))
             found, expected = self.lists(again), self.lists(fitted)
             np.testing.assert_array_equal(found.items, expected.items)
             np.testing.assert_array_equal(found.scores, expected.scores)
@@ -350,6 +359,6 @@ class ModelChecks:
         self.lists(self.fit(tmp_path / "elsewhere"))
         assert list(here.iterdir()) == []
 
-    def test_beats_chance_if_it_learns(self, fitted: Any) -> None:
+    def test_beats_chance_if_it_is_personalized(self, fitted: Any) -> None:
         # Random lists have an NDCG@10 of about .1, lists of the user's own block about .6.
-        assert ndcg(fitted, self._data) > (0.25 if self.learns else 0)
+        assert ndcg(fitted, self._data) > (0.25 if type(fitted).personalized else 0)

@@ -38,9 +38,9 @@ class _Lazy(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from bench.errors import unknown
+            from bench.errors import UnknownName
 
-            raise unknown("command", args[0], _COMMANDS, "'bench --help'")
+            raise UnknownName("command", args[0], _COMMANDS, "'bench --help'")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from bench.errors import BenchError, unknown
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from bench.errors import DataError, UnknownName
+from bench.strict import Strict
 
 
-class File(_Strict):
+class File(Strict):
     """One raw file."""
 
     name: str
@@ -30,7 +27,7 @@ class File(_Strict):
     """About how much there is to fetch, such as ``44 MB``."""
 
 
-class Source(_Strict):
+class Source(Strict):
     """One way to get at the raw data."""
 
     reader: str
@@ -47,7 +44,7 @@ class Source(_Strict):
     """Given to the reader as keyword arguments."""
 
 
-class Filters(_Strict):
+class Filters(Strict):
     """What is dropped before the split, in this order."""
 
     min_rating: float | None = None
@@ -64,7 +61,7 @@ class Filters(_Strict):
     """Least number of interactions of every user and every item, enforced until it holds; 0 for none."""
 
 
-class Counts(_Strict):
+class Counts(Strict):
     """Numbers after filtering."""
 
     users: int
@@ -74,7 +71,7 @@ class Counts(_Strict):
     """Whether other numbers are worth a warning only, since these were not verified."""
 
 
-class Template(_Strict):
+class Template(Strict):
     """How a text is made of fields. A part whose field is empty is left out with its label."""
 
     parts: list[str]
@@ -85,14 +82,14 @@ class Template(_Strict):
     after: str = ""
 
 
-class Texts(_Strict):
+class Texts(Strict):
     """Templates for the column ``text`` of items and users; a published ``text`` is never built anew."""
 
     item: Template | None = None
     user: Template | None = None
 
 
-class LongTail(_Strict):
+class LongTail(Strict):
     """Which users are the long tail."""
 
     rule: Literal["train-at-most", "least-active-share"]
@@ -101,7 +98,7 @@ class LongTail(_Strict):
     """The number of interactions, or the share between 0 and 1."""
 
 
-class Card(_Strict):
+class Card(Strict):
     """All that is declared of a data set."""
 
     name: str
@@ -137,17 +134,17 @@ def card(name: str) -> Card:
 
     Raises
     ------
-    BenchError
+    DataError
         If there is none, or the file does not hold exactly one valid card.
     """
     if name.endswith((".yaml", ".yml")):
         found = _load(Path(name))
         if len(found) != 1:
-            raise BenchError(f"{name} holds {len(found)} cards where one is expected")
+            raise DataError(f"{name} holds {len(found)} cards where one is expected")
         return next(iter(found.values()))
     known = cards()
     if name not in known:
-        raise unknown("data set", name, known, "'bench datasets list'")
+        raise UnknownName("data set", name, known, "'bench datasets list'")
     return known[name]
 
 
@@ -155,11 +152,11 @@ def _load(path: Path) -> dict[str, Card]:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(loaded, dict) or not all(isinstance(fields, dict) for fields in loaded.values()):
-            raise BenchError(f"{path}: expected 'name: {{title: …, sources: …}}'")
+            raise DataError(f"{path}: expected 'name: {{title: …, sources: …}}'")
         return {name: Card(name=name, **fields) for name, fields in loaded.items()}
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BenchError(f"{path}: {where}: {first['msg']}") from error
+        raise DataError(f"{path}: {where}: {first['msg']}") from error
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        raise BenchError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from bench.data.catalog import File
-from bench.errors import BenchError
+from bench.errors import DataError
 from bench.files import file_hash, write_json
 
 _NAME = "checksums.json"
@@ -32,4 +32,4 @@ def verify(path: Path, file: File, folder: Path) -> None:
     else:
         path.unlink()
         source = "its card says" if file.sha256 else f"was first seen: to trust the new one, mend {folder / _NAME}"
-        raise BenchError(f"{file.name} from {file.url} has SHA-256 {found}, but {wanted} {source}")
+        raise DataError(f"{file.name} from {file.url} has SHA-256 {found}, but {wanted} {source}")

@@ -15,7 +15,7 @@ from urllib3.util import Retry
 
 from bench.data.catalog import File
 from bench.data.checksums import verify
-from bench.errors import BenchError
+from bench.errors import DataError
 
 ATTEMPTS = 5
 """How often a broken transfer is taken up again."""
@@ -33,7 +33,7 @@ def fetch(file: File, folder: Path) -> Path:
 
     Raises
     ------
-    BenchError
+    DataError
         If it cannot be had, naming the file, its address and the folder to put it in by hand, or is another file.
     """
     assert file.url is not None
@@ -43,7 +43,7 @@ def fetch(file: File, folder: Path) -> Path:
         _download(file.url, part)
     except requests.RequestException as error:
         reason = f"{file.name} cannot be fetched from {file.url} ({_cause(error)})"
-        raise BenchError(f"{reason}: fetch it elsewhere and put it into {folder} or the folder of --raw-dir") from error
+        raise DataError(f"{reason}: fetch it elsewhere and put it into {folder} or the folder of --raw-dir") from error
     verify(part, file, folder)
     part.replace(target)
     return target

@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import Interactions
 from bench.data.catalog import LongTail
-from bench.errors import BenchError, unknown
+from bench.errors import ConfigError, UnknownName
+from bench.interactions import Interactions
 
 VERSION = 1
 """Goes up when the rule of any group changes."""
@@ -49,7 +49,7 @@ def find_groups(
         elif family in FAMILIES:
             groups += FAMILIES[family](train)
         else:
-            raise unknown("family of groups", family, FAMILIES, "'bench run --help'")
+            raise UnknownName("family of groups", family, FAMILIES, "'bench run --help'")
     return groups
 
 
@@ -128,12 +128,12 @@ def groups_of_file(path: Path, user_ids: Sequence[str]) -> list[Group]:
     from bench.data.sources.csv import read_csv
 
     if not path.is_file():
-        raise BenchError(f"the group file {path} does not exist")
+        raise ConfigError(f"the group file {path} does not exist")
     table = read_csv(path, ["user", "group"], {})
     number = {user: i for i, user in enumerate(user_ids)}
     strangers = [user for user in table["user"] if user not in number]
     if len(strangers) == len(table):
-        raise BenchError(f"{path} names no user of the data set, for instance '{strangers[0] if strangers else ''}'")
+        raise ConfigError(f"{path} names no user of the data set, for instance '{strangers[0] if strangers else ''}'")
     groups: dict[str, NDArray[np.bool_]] = {}
     for user, name in zip(table["user"], table["group"], strict=True):
         members = groups.setdefault(str(name), np.zeros(len(user_ids), bool))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from bench.data.sources.csv import delimiter
-from bench.errors import BenchError
+from bench.errors import DataError
 
 _MEANINGS = {
     "user": ("user", "user_id", "userid", "uid", "reviewerid", "reviewer", "customer_id", "customerid", "visitorid"),
@@ -31,7 +31,7 @@ def make_card(name: str, interactions: Path, items: Path | None, users: Path | N
 
     Raises
     ------
-    BenchError
+    DataError
         If no column can be taken for the user or the item.
     """
     columns = _guess(_head(interactions), interactions)
@@ -66,7 +66,7 @@ def _head(path: Path) -> pd.DataFrame:
             return head
         return pd.read_csv(path, sep=delimiter(path), nrows=_SAMPLE)
     except (OSError, ValueError, pa.ArrowInvalid) as error:
-        raise BenchError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
 
 
 def _lowered(table: pd.DataFrame) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _guess(table: pd.DataFrame, path: Path) -> dict[str, str]:
     missing = [meaning for meaning in ("user", "item") if meaning not in found]
     if missing:
         have = ", ".join(str(column) for column in table)
-        raise BenchError(
+        raise DataError(
             f"no column of {path} looks like the {' or the '.join(missing)} (there are {have}): rename one to "
             f"{' and one to '.join(missing)}"
         )
@@ -96,7 +96,7 @@ def _text_columns(table: pd.DataFrame, meaning: str, key: str, path: Path) -> di
     names = [key.lower(), *_MEANINGS[meaning], "id"]
     own = next((lowered[name] for name in names if name in lowered), None)
     if own is None:
-        raise BenchError(f"no column of {path} looks like the {meaning} (there are {', '.join(map(str, table))})")
+        raise DataError(f"no column of {path} looks like the {meaning} (there are {', '.join(map(str, table))})")
     others = {_field(str(column)): str(column) for column in table if column != own}
     return {**others, "id": own}
 

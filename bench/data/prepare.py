@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 import bench.data
-from bench.contract import Interactions
 from bench.data import filters, raw, splits
 from bench.data.catalog import Card, Template
 from bench.data.dataset import Dataset, HiddenTest, Split, VisibleSplit, save_array, save_interactions
@@ -20,8 +19,9 @@ from bench.data.order import within_users
 from bench.data.protocol import FoldSplit, HeldOutSplit, LeaveOutSplit, Protocol, RatioSplit, TemporalSplit
 from bench.data.sources import RawData, count, reader
 from bench.data.texts import fill
-from bench.errors import BenchError
+from bench.errors import DataError
 from bench.files import cache_folder, content_hash, new_folder, tree_hash, write_json
+from bench.interactions import Interactions
 
 _CODE = tree_hash([Path(path) for path in bench.data.__path__])
 """Prepared data of another version of this package is not used."""
@@ -34,7 +34,7 @@ def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Da
 
     Raises
     ------
-    BenchError
+    DataError
         If files are missing, damaged or do not give the expected counts.
     """
     files = raw.find(card, raw_dir)
@@ -48,7 +48,7 @@ def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Da
     dataset = Dataset(folder)
     if strict and (problems := {**dataset.facts["problems"], **dataset.facts["warnings"]}):
         found = ", ".join(f"{number:,} {what}" for what, number in problems.items())
-        raise BenchError(f"'{card.name}' has {found}: mend the raw files, or go on without --strict")
+        raise DataError(f"'{card.name}' has {found}: mend the raw files, or go on without --strict")
     return dataset
 
 
@@ -56,7 +56,7 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     table = data.interactions
     if table.empty:
         found = ", ".join(f"{number:,} {what}" for what, number in data.problems.items()) or "no row at all"
-        raise BenchError(f"'{card.name}': the raw files hold no usable interaction ({found})")
+        raise DataError(f"'{card.name}': the raw files hold no usable interaction ({found})")
     user_codes, user_ids = pd.factorize(table["user"])
     item_codes, item_ids = pd.factorize(table["item"])
     users, items, times = user_codes.astype(np.int64), item_codes.astype(np.int64), table["time"].to_numpy()
@@ -103,11 +103,11 @@ def _filtered(
         kept[kept] = mask
         steps.append((name, int(kept.sum())))
         if not kept.any():
-            raise BenchError(f"'{card.name}': no interaction is left after the step '{name}'")
+            raise DataError(f"'{card.name}': no interaction is left after the step '{name}'")
 
     if rules.min_rating is not None:
         if "rating" not in table:
-            raise BenchError(f"'{card.name}' asks for ratings of {rules.min_rating:g} and more, but has no ratings")
+            raise DataError(f"'{card.name}' asks for ratings of {rules.min_rating:g} and more, but has no ratings")
         step(f"rating {rules.min_rating:g} or more", table["rating"].to_numpy() >= rules.min_rating)
     if rules.since is not None:
         step(f"since {rules.since}", times[kept] >= _midnight(rules.since))
@@ -132,7 +132,7 @@ def _check_counts(card: Card, counts: dict[str, int]) -> dict[str, int]:
 
     Raises
     ------
-    BenchError
+    DataError
         If exact counts are missed.
     """
     if card.expected is None:
@@ -144,7 +144,7 @@ def _check_counts(card: Card, counts: dict[str, int]) -> dict[str, int]:
     if counts != wanted:
         told = ", ".join(f"{number:,} {what}" for what, number in wanted.items())
         got = ", ".join(f"{number:,} {what}" for what, number in counts.items())
-        raise BenchError(f"'{card.name}' has {got}, but its card says {told}: are the raw files complete?")
+        raise DataError(f"'{card.name}' has {got}, but its card says {told}: are the raw files complete?")
     return {}
 
 
@@ -187,7 +187,7 @@ def split(dataset: Dataset, protocol: Protocol, fold: int | None = None) -> Spli
 
     Raises
     ------
-    BenchError
+    DataError
         If the protocol does not suit the data: there is no published split, or nothing to test.
     """
     facts = dataset.facts
@@ -201,7 +201,7 @@ def split(dataset: Dataset, protocol: Protocol, fold: int | None = None) -> Spli
             seen = np.bincount(whole.items[parts == splits.TRAIN], minlength=whole.n_items) > 0
             parts = np.where((parts == splits.TEST) & ~seen[whole.items], _NOWHERE, parts)
         if not (parts == splits.TEST).any():
-            raise BenchError(
+            raise DataError(
                 f"protocol '{protocol.name}' leaves no test interaction of '{facts['dataset']}': choose another one"
             )
         rules = protocol.model_dump(mode="json", include={"history", "exclude", "candidates"})
@@ -245,7 +245,7 @@ def _assigned(dataset: Dataset, protocol: Protocol, fold: int | None) -> tuple[s
     elif isinstance(rule, TemporalSplit):
         if whole.times.min() == whole.times.max():
             name = dataset.facts["dataset"]
-            raise BenchError(f"'{name}' has no times: choose a --protocol that does not cut in time")
+            raise DataError(f"'{name}' has no times: choose a --protocol that does not cut in time")
         parts = splits.global_cut(whole.times, rule.ratios)
     elif isinstance(rule, HeldOutSplit):
         parts = splits.held_out_users(whole.indptr, rule.user_ratios, rule.known_share, rule.seed)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from bench.errors import BenchError, unknown
+from bench.errors import ConfigError, UnknownName
+from bench.strict import Strict
 
 Parts = Literal["train", "train+valid"]
 Exclusion = Literal["none", "train", "train+valid"]
 Ratios = tuple[float, float, float]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class RatioSplit(_Strict):
+class RatioSplit(Strict):
     """Per user, a share of the interactions for train, validation and test."""
 
     kind: Literal["ratio"] = "ratio"
@@ -30,7 +27,7 @@ class RatioSplit(_Strict):
         return f"per-user {self.order} {_colons(self.ratios)}{seed}"
 
 
-class LeaveOutSplit(_Strict):
+class LeaveOutSplit(Strict):
     """Per user, the newest k for test and the k before for validation; ties in time by row of the raw file."""
 
     kind: Literal["leave-out"] = "leave-out"
@@ -40,7 +37,7 @@ class LeaveOutSplit(_Strict):
         return f"last {self.k} of each user for test, {self.k} before for validation"
 
 
-class TemporalSplit(_Strict):
+class TemporalSplit(Strict):
     """Two cuts in time for all users alike."""
 
     kind: Literal["temporal"] = "temporal"
@@ -50,7 +47,7 @@ class TemporalSplit(_Strict):
         return f"global cuts in time at {_colons(self.ratios)}"
 
 
-class FoldSplit(_Strict):
+class FoldSplit(Strict):
     """Cross-validation over the interactions of each user: one fold for test, the next for validation."""
 
     kind: Literal["fold"] = "fold"
@@ -61,7 +58,7 @@ class FoldSplit(_Strict):
         return f"{self.folds}-fold cross-validation per user (split seed {self.seed})"
 
 
-class HeldOutSplit(_Strict):
+class HeldOutSplit(Strict):
     """Strong generalisation: validation and test users are not in train."""
 
     kind: Literal["held-out"] = "held-out"
@@ -75,7 +72,7 @@ class HeldOutSplit(_Strict):
         return f"held-out users {shares} (split seed {self.seed})"
 
 
-class PredefinedSplit(_Strict):
+class PredefinedSplit(Strict):
     """The parts that the raw files give."""
 
     kind: Literal["predefined"] = "predefined"
@@ -89,7 +86,7 @@ Split = Annotated[
 ]
 
 
-class Protocol(_Strict):
+class Protocol(Strict):
     """How a data set is split, what a model sees at test, and what it must not recommend."""
 
     name: str
@@ -106,6 +103,11 @@ class Protocol(_Strict):
     def rules(self) -> dict[str, Any]:
         """The protocol without its name: two names for the same rules are the same protocol."""
         return self.model_dump(mode="json", exclude={"name"})
+
+    def at_validation(self) -> Protocol:
+        """The rules for validation: train as history, and train excluded unless nothing is."""
+        exclude: Exclusion = "none" if self.exclude == "none" else "train"
+        return self.model_copy(update={"history": "train", "exclude": exclude})
 
     def describe(self) -> str:
         """One line for the head of a table."""
@@ -145,18 +147,18 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
     """
     base, colon, number = name.partition(":")
     if base not in PROTOCOLS:
-        raise unknown("protocol", base, PROTOCOLS, "'bench run --help'")
+        raise UnknownName("protocol", base, PROTOCOLS, "'bench run --help'")
     found = PROTOCOLS[base]
     counted = {"kfold": "folds", "loo": "k"}
     if colon and (base not in counted or not number.isdecimal()):
-        raise BenchError(f"'{name}' is no protocol: only kfold:N and loo:N take a number")
+        raise ConfigError(f"'{name}' is no protocol: only kfold:N and loo:N take a number")
     fields = {counted[base]: int(number)} if number else {}
     if base in counted:  # one name for one protocol, however it was written
         n = fields.get(counted[base], getattr(found.split, counted[base]))
         name = base if (base, n) == ("loo", 1) else f"{base}:{n}"
     if split_seed is not None:
         if "seed" not in type(found.split).model_fields or getattr(found.split, "order", "random") != "random":
-            raise BenchError(f"protocol '{name}' has no random choice that --split-seed could change")
+            raise ConfigError(f"protocol '{name}' has no random choice that --split-seed could change")
         fields["seed"] = split_seed
     update = {field: value for field, value in changes.items() if value is not None}
     wanted = {**found.model_dump(), **update, "split": {**found.split.model_dump(), **fields}, "name": name}
@@ -164,7 +166,7 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
         changed = Protocol.model_validate(wanted)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BenchError(f"protocol '{name}': {first['loc'][-1]} = {first['input']!r}: {first['msg']}") from error
+        raise ConfigError(f"protocol '{name}': {first['loc'][-1]} = {first['input']!r}: {first['msg']}") from error
     same = found.model_copy(update={"name": name, "split": changed.split})
     return changed if changed == same else changed.model_copy(update={"name": f"{name}*"})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.data.catalog import Card, File, Source
 from bench.data.checksums import first_seen
-from bench.errors import BenchError
+from bench.errors import DataError
 from bench.files import cache_folder, file_hash
 
 
@@ -26,13 +26,13 @@ class RawFiles:
 
         Raises
         ------
-        BenchError
+        DataError
             If a fetched file is no longer what it was.
         """
         found = {path.name: file_hash(path) for path in self.paths.values()}
         for path in self.paths.values():
             if first_seen(path.parent).get(path.name, found[path.name]) != found[path.name]:
-                raise BenchError(f"{path} has changed since it was fetched: delete it and it is fetched again")
+                raise DataError(f"{path} has changed since it was fetched: delete it and it is fetched again")
         return found
 
 
@@ -44,7 +44,7 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
 
     Raises
     ------
-    BenchError
+    DataError
         If no source is complete; it names the files, their addresses and the folder to put them in.
     """
     raw_dir = raw_dir or _named_raw_dir()
@@ -61,14 +61,14 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
             return RawFiles(source, {r: have[r] or fetch(file, fetched) for r, file in source.files.items()})
     folder = raw_dir or "a folder of yours and name it with --raw-dir or BENCH_RAW_DIR"
     ways = "; or ".join(_how_to_get(source, str(folder)) for source in card.sources)
-    raise BenchError(f"no raw files of '{card.name}' found: {ways}")
+    raise DataError(f"no raw files of '{card.name}' found: {ways}")
 
 
 def find_local(card: Card, raw_dir: Path | None) -> RawFiles | None:
     """The first source of ``card`` whose files are all on this machine."""
     raw_dir = raw_dir or _named_raw_dir()
     if raw_dir is not None and not raw_dir.is_dir():
-        raise BenchError(f"the raw data folder {raw_dir} does not exist: create it or give another --raw-dir")
+        raise DataError(f"the raw data folder {raw_dir} does not exist: create it or give another --raw-dir")
     for source in card.sources:
         if source.package is not None:
             paths = {role: _in_package(file, source.package) for role, file in source.files.items()}
@@ -115,7 +115,7 @@ def _in_folders(file: File, folders: list[Path]) -> Path | None:
         here = [path for name in names if (path := folder / name).is_file()]
         below = [path for name in names for path in sorted(folder.glob(f"*/{name}")) if path.is_file()]
         if not here and len(below) > 1:
-            raise BenchError(
+            raise DataError(
                 f"{file.name} is there twice, {below[0]} and {below[1]}: give one of the folders as --raw-dir"
             )
         if here or below:

@@ -6,12 +6,12 @@ import datetime
 
 import numpy as np
 
-from bench.contract import Interactions
 from bench.data.catalog import Card
 from bench.data.dataset import Dataset
 from bench.data.groups import find_groups
 from bench.data.prepare import split
 from bench.data.protocol import Protocol
+from bench.interactions import Interactions
 
 
 def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import Interactions
+from bench.interactions import Interactions
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.contract import UNFILLED, Interactions, Recommendations
-from bench.errors import BenchError
+from bench.errors import PluginError
 from bench.evaluation.metrics import hit_matrix
+from bench.interactions import UNFILLED, Interactions, Recommendations
 
 
 def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, int]:
@@ -18,14 +18,14 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
 
     Raises
     ------
-    BenchError
+    PluginError
         If the arrays have the wrong shape or type, so that nothing can be counted.
     """
     items, scores = np.asarray(found[0]), np.asarray(found[1])
     expected = (exclude.n_users, k)
     for name, array, kind in (("items", items, "iu"), ("scores", scores, "f")):
         if array.shape != expected or array.dtype.kind not in kind:
-            raise BenchError(
+            raise PluginError(
                 f"the plugin returned {name} of shape {array.shape} and type {array.dtype} where the contract asks for "
                 f"shape {expected} and {'integers' if kind == 'iu' else 'floats'}: mend its recommend()"
             )

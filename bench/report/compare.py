@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from bench.data.catalog import card, cards
 from bench.data.protocol import Protocol
-from bench.errors import BenchError, unknown
+from bench.errors import ResultsError, UnknownName
 from bench.evaluation.intervals import Interval, bootstrap
 from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
@@ -54,14 +54,14 @@ def compare(
 
     Raises
     ------
-    BenchError
+    ResultsError
         If there is no such table or row, more than one, or no metric at ``k``.
     """
     table = _table(store, dataset, protocol, split_seed)
     rows = (_row(table, a), _row(table, b))
     metrics = [name for name in table.metrics if name.endswith(f"@{k}")]
     if not metrics:
-        raise BenchError(f"no metric at {k} in the results: run the models again with --k {k}")
+        raise ResultsError(f"no metric at {k} in the results: run the models again with --k {k}")
     records = []
     for group in table.groups:
         found = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
@@ -90,7 +90,7 @@ def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
 
     Raises
     ------
-    BenchError
+    ResultsError
         If the per-user values of a cell cannot be read.
     """
     first, second = (_per_user(store, row, columns) for row in (a, b))
@@ -106,16 +106,16 @@ def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | N
     dataset = own.name if own else dataset
     found = [table for table in tables(store.results()) if table.dataset == dataset]
     if not found and own is None:
-        raise unknown("data set", dataset, known, "'bench datasets list'")
+        raise UnknownName("data set", dataset, known, "'bench datasets list'")
     if not found:
-        raise BenchError(f"no results of '{dataset}' in {store.cells}: make some with 'bench run --dataset {dataset}'")
+        raise ResultsError(f"no results of '{dataset}' in {store.cells}: make some with 'bench run --dataset {dataset}'")
     rules = [(table, Protocol.model_validate(table.cell.protocol)) for table in found]
     fitting = [(t, rule) for t, rule in rules if protocol in (None, rule.name) and split_seed in (None, _seed(rule))]
     if len(fitting) > 1 and protocol is None and own:
         fitting = [(table, rule) for table, rule in fitting if rule.name == own.protocol]
     if len(fitting) != 1:
         which = ", ".join(f"{rule.name} ({rule.split.describe()})" for _, rule in rules)
-        raise BenchError(
+        raise ResultsError(
             f"{len(fitting)} tables of '{dataset}' fit; there are {which}: give --protocol and --split-seed"
         )
     return fitting[0][0]
@@ -133,9 +133,9 @@ def _row(table: Table, name: str) -> Row:
     exact = [row for row in known.values() if row.name == name]
     fitting = exact or [row for row in known.values() if row.model == name] or fitting
     if not fitting:
-        raise unknown(f"row of {table.dataset}", name, known, "'bench leaderboard'")
+        raise UnknownName(f"row of {table.dataset}", name, known, "'bench leaderboard'")
     if len(fitting) > 1:
-        raise BenchError(f"'{name}' could be {' or '.join(repr(row.name) for row in fitting)}: give one of these names")
+        raise ResultsError(f"'{name}' could be {' or '.join(repr(row.name) for row in fitting)}: give one of these names")
     return fitting[0]
 
 
@@ -150,6 +150,6 @@ def _read(store: Store, cell_id: str, columns: Sequence[str]) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=list(columns))
     except (OSError, ValueError) as error:
-        raise BenchError(
+        raise ResultsError(
             f"{path} cannot be read ({error}): delete the folder {path.parent} and run it again"
         ) from error

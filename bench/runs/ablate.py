@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.errors import BenchError, unknown
+from bench.errors import ConfigError, UnknownName
 from bench.runs.cell import Ablation
 from bench.runs.describe import Description
 
@@ -19,7 +19,7 @@ def wanted(described: Sequence[Description], ablate: bool | str | Sequence[str] 
 
     Raises
     ------
-    BenchError
+    ConfigError
         If no model has an ablation, or none of them a named one.
     """
     if not ablate:
@@ -27,18 +27,18 @@ def wanted(described: Sequence[Description], ablate: bool | str | Sequence[str] 
     known = list(dict.fromkeys(name for model in described for name in model.ablations))
     models = ", ".join(dict.fromkeys(model.model for model in described))
     if not known:
-        raise BenchError(
+        raise ConfigError(
             f"no model of --models has ablations: {models}; 'bench models info NAME' lists those of a model"
         )
     names = [ALL] if ablate is True else ablate.split(",") if isinstance(ablate, str) else list(ablate)
     names = [name.strip() for name in names if name.strip()]
     if not names:
-        raise BenchError(f"no ablation was named: --ablate takes {', '.join(known)}, or nothing for all")
+        raise ConfigError(f"no ablation was named: --ablate takes {', '.join(known)}, or nothing for all")
     if names == [ALL]:
         names = known
     for name in names:
         if name not in known:
-            raise unknown(f"ablation of {models}", name, known, f"'bench models info {described[0].model}'")
+            raise UnknownName(f"ablation of {models}", name, known, f"'bench models info {described[0].model}'")
     return [[name for name in model.ablations if name in names] for model in described]
 
 

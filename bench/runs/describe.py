@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.contract import Explains
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, UnknownName
 from bench.files import cache_folder, content_hash, write_json
 from bench.plugins import Plugin, find_model, load_model, one_line
 
@@ -148,11 +148,11 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
         presets: Mapping[str, Mapping[str, Any]] = getattr(model, "presets", None) or {"default": {}}
         preset = question["preset"] or next(iter(presets))
         if preset not in presets:
-            raise unknown(f"preset of {name}", preset, presets, f"'bench models info {name}'")
+            raise UnknownName(f"preset of {name}", preset, presets, f"'bench models info {name}'")
         fields = model.Config.model_fields
         for key in question["options"]:
             if key not in fields:
-                raise unknown(f"config key of {name}", key, fields, f"'bench models info {name}'")
+                raise UnknownName(f"config key of {name}", key, fields, f"'bench models info {name}'")
         config = make_config(name, model, {**presets[preset], **question["options"]})
         return Description(
             model=name,

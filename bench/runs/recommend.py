@@ -17,7 +17,7 @@ from bench.data import raw
 from bench.data.catalog import Card
 from bench.data.dataset import Dataset
 from bench.data.sources import reader
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError, UnknownName
 from bench.evaluation import violations
 from bench.plugins import find_model
 from bench.runs.cell import Cell
@@ -63,7 +63,7 @@ def find_users(dataset: Dataset, card: Card, names: Sequence[str], raw_dir: Path
                 f"user '{name}' has {count:,} interactions in the raw files of '{what}', but is not left after its "
                 f"filters ({steps}): choose another one, such as {like}"
             )
-        raise unknown(f"user of {what}", name, ids, f"ids such as {like}")
+        raise UnknownName(f"user of {what}", name, ids, f"ids such as {like}")
     return np.array([number[name] for name in names], np.int64)
 
 

@@ -20,7 +20,7 @@ from typing import IO, cast
 
 import pandas as pd
 
-from bench.errors import BenchError, unknown
+from bench.errors import DataError, UnknownName
 from bench.plugins import plugin_source
 
 Reader = Callable[..., "RawData"]
@@ -60,7 +60,7 @@ def reader(name: str) -> Reader:
         return found
     found_in_plugin = plugin_source(name)
     if found_in_plugin is None:
-        raise unknown("raw format", name, _READERS, "bench/data/sources")
+        raise UnknownName("raw format", name, _READERS, "bench/data/sources")
     return found_in_plugin
 
 
@@ -98,12 +98,12 @@ def _member(path: Path, stack: ExitStack) -> IO[bytes]:
             return stack.enter_context(archive.open(found[0]))
     except ZIP_ERRORS as error:
         raise cut_off(path, error) from error
-    raise BenchError(f"{path} should hold one file {path.stem}, but holds {', '.join(archive.namelist()[:5])}")
+    raise DataError(f"{path} should hold one file {path.stem}, but holds {', '.join(archive.namelist()[:5])}")
 
 
-def cut_off(path: Path, error: Exception) -> BenchError:
+def cut_off(path: Path, error: Exception) -> DataError:
     """The error for an archive that ends too early or is damaged."""
-    return BenchError(f"{path} is cut off or damaged ({error}): fetch it again")
+    return DataError(f"{path} is cut off or damaged ({error}): fetch it again")
 
 
 def count(problems: dict[str, int], reason: str, number: int = 1) -> None:

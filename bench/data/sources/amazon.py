@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.data.sources import RawData, clean, count, no_users, opened, sound
-from bench.errors import BenchError
+from bench.errors import DataError
 
 _ASIN = re.compile(rb"""['"]asin['"]\s*:\s*['"]([^'"]+)['"]""")
 
@@ -47,7 +47,7 @@ def _reviews(path: Path, problems: dict[str, int]) -> pd.DataFrame:
             times.append(None if isinstance(time, str) else _number(time))
             ratings.append(_number(row.get("overall")))
     if not users:
-        raise BenchError(f"{path} holds no review: fetch it again")
+        raise DataError(f"{path} holds no review: fetch it again")
     table = pd.DataFrame({"user": users, "item": items, "time": pd.Series(times, dtype="float64")})
     if any(rating is not None for rating in ratings):
         table["rating"] = pd.Series(ratings, dtype="float64")
@@ -74,7 +74,7 @@ def _metadata(path: Path, wanted: set[str], problems: dict[str, int]) -> pd.Data
             except (ValueError, SyntaxError, KeyError, TypeError, AttributeError, MemoryError, RecursionError):
                 count(problems, "metadata lines that are no Python literal with an asin")
     if not wanted & rows.keys():
-        raise BenchError(f"{path} describes none of the items: is it the metadata of another category?")
+        raise DataError(f"{path} describes none of the items: is it the metadata of another category?")
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["title", "brand", "categories"], dtype="str")
     return table.rename_axis("id").reset_index()
 

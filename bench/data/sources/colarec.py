@@ -11,7 +11,7 @@ import pandas as pd
 from bench.data.sources import RawData, no_users, opened, sound
 from bench.data.sources.csv import read_csv
 from bench.data.splits import TEST, TRAIN, VALID
-from bench.errors import BenchError
+from bench.errors import DataError
 
 
 def read(files: Mapping[str, Path]) -> RawData:
@@ -38,5 +38,5 @@ def read(files: Mapping[str, Path]) -> RawData:
             }
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise BenchError(f"{files['corpus']} is not the released corpus ({error}): fetch it again") from error
+        raise DataError(f"{files['corpus']} is not the released corpus ({error}): fetch it again") from error
     return RawData(sound(interactions, problems), items, no_users(), problems)

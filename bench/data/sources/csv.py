@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from bench.data.sources import count, opened
-from bench.errors import BenchError
+from bench.errors import DataError
 
 _DELIMITERS = (",", "\t", ";", "|")
 
@@ -27,7 +27,7 @@ def read_csv(
 
     Raises
     ------
-    BenchError
+    DataError
         If the file is damaged or empty or lacks a column.
     """
     kinds: dict[str, Any] = {name: pa.string() for name in columns if name not in numbers}
@@ -38,7 +38,7 @@ def read_csv(
         try:
             return _salvaged(path, columns, problems)
         except pa.ArrowInvalid as error:
-            raise BenchError(f"{path}: {str(error).splitlines()[0]}: mend the file or fetch it again") from error
+            raise DataError(f"{path}: {str(error).splitlines()[0]}: mend the file or fetch it again") from error
 
 
 def _parse(
@@ -51,7 +51,7 @@ def _parse(
         with opened(path) as file:
             table: pd.DataFrame = pc.read_csv(file, read, parse, convert).to_pandas()
     except KeyError as error:
-        raise BenchError(f"{path}: {str(error).strip(chr(34))}: is it another file?") from error
+        raise DataError(f"{path}: {str(error).strip(chr(34))}: is it another file?") from error
     return table
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.data.sources import ZIP_ERRORS, RawData, count, cut_off, sound
-from bench.errors import BenchError
+from bench.errors import DataError
 
 _GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -102,10 +102,10 @@ def _members(path: Path, names: tuple[str, ...]) -> list[bytes]:
             members = {Path(name).name: name for name in archive.namelist()}
             missing = set(names) - set(members)
             if missing:
-                raise BenchError(f"{path} has no member {', '.join(sorted(missing))}: is it another archive?")
+                raise DataError(f"{path} has no member {', '.join(sorted(missing))}: is it another archive?")
             large = [name for name in names if archive.getinfo(members[name]).file_size > _LARGEST]
             if large:
-                raise BenchError(f"{path}: {large[0]} is larger than any MovieLens table: is it another archive?")
+                raise DataError(f"{path}: {large[0]} is larger than any MovieLens table: is it another archive?")
             return [archive.read(members[name]) for name in names]
     except (EOFError, zlib.error, *ZIP_ERRORS) as error:
         raise cut_off(path, error) from error

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from bench.data.sources import RawData, clean, no_users, sound
 from bench.data.sources.csv import read_csv
-from bench.errors import BenchError
+from bench.errors import DataError
 
 
 def read(
@@ -30,7 +30,7 @@ def read(
     problems: dict[str, int] = {}
     missing = {"user", "item"} - set(columns)
     if missing:
-        raise BenchError(f"the card names no column for {' and '.join(sorted(missing))}: add it to options.columns")
+        raise DataError(f"the card names no column for {' and '.join(sorted(missing))}: add it to options.columns")
     interactions = _table(files["interactions"], columns, problems, ("time", "rating"))
     if "time" not in columns:
         interactions["time"] = 0
@@ -72,7 +72,7 @@ def _parquet(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFrame
     try:
         lost = [name for name in columns if name not in pq.read_schema(path).names]
         if lost:
-            raise BenchError(f"{path} has no column {', '.join(lost)}: mend options in the card")
+            raise DataError(f"{path} has no column {', '.join(lost)}: mend options in the card")
         table = pq.read_table(path, columns=columns)
         kept = [field.name in numbers or pa.types.is_nested(field.type) for field in table.schema]
         kinds = [
@@ -81,4 +81,4 @@ def _parquet(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFrame
         frame: pd.DataFrame = table.cast(pa.schema(kinds)).to_pandas()
         return frame
     except (OSError, pa.ArrowException) as error:
-        raise BenchError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from error

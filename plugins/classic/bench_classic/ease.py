@@ -1,17 +1,11 @@
 """EASE: a linear auto-encoder with a closed form (Steck, WWW 2019, arXiv:1905.03375)."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import ClassVar
-
 import numpy as np
 import scipy.linalg
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.contract import Context, Interactions, ModelConfig, Recommendations, hookimpl
-from bench.evaluation.topk import rank
+from bench import Context, Interactions, ModelConfig, Recommender
+from bench_classic.matrix import matrix
 
 
 class EASEConfig(ModelConfig):
@@ -21,23 +15,15 @@ class EASEConfig(ModelConfig):
     """λ, the L2 penalty; the paper tunes it between 1 and 10,000, RecBole's default is 250."""
 
 
-def matrix(interactions: Interactions) -> sp.csr_matrix:
-    """(n_users, n_items) float32, 1 where there is an interaction."""
-    ones = np.ones(len(interactions), np.float32)
-    return sp.csr_matrix((ones, interactions.items, interactions.indptr), shape=interactions.shape)
-
-
-class EASE:
+class EASE(Recommender):
     """Linear auto-encoder over items with a zero diagonal, solved exactly."""
 
     Config = EASEConfig
-    deterministic: ClassVar[bool] = True
+    deterministic = True
+    state = ("weights",)
 
     weights: NDArray[np.float32]
     """(n_items, n_items): B of the paper; 4 · n_items² bytes, and as much again while fitting."""
-
-    def __init__(self, config: EASEConfig) -> None:
-        self.config = config
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """P = (XᵀX + λI)⁻¹; B = I − P · diag(1 / diag P), eq. 8 of the paper, by an in-place Cholesky inverse."""
@@ -55,20 +41,10 @@ class EASE:
         np.fill_diagonal(precision, 0)
         self.weights = precision
 
-    def recommend(
-        self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
-    ) -> Recommendations:
-        """Scores are the sums of the weights from the items of the history."""
-        x = matrix(history)
-        return rank(lambda rows: x[rows] @ self.weights, exclude, k)
-
-    def save(self, folder: Path) -> None:
-        """One array."""
-        np.save(folder / "weights.npy", self.weights)
-
-    def load(self, folder: Path, device: str) -> None:
-        """See :meth:`save`."""
-        self.weights = np.load(folder / "weights.npy", mmap_mode="r")
+    def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
+        """Sums of the weights from the items of the history."""
+        scores: NDArray[np.float32] = matrix(history) @ self.weights
+        return scores
 
 
 def _mirrored(lower: NDArray[np.float32], block: int = 1024) -> NDArray[np.float32]:
@@ -79,9 +55,3 @@ def _mirrored(lower: NDArray[np.float32], block: int = 1024) -> NDArray[np.float
         lower[rows, rows] = square + np.tril(square, -1).T
         lower[rows, start + block :] = lower[start + block :, rows].T
     return lower
-
-
-@hookimpl
-def bench_model(name: str) -> type:
-    """The model of this file."""
-    return EASE

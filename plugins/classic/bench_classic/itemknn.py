@@ -1,17 +1,12 @@
 """Item-kNN on the cosine of item columns (Sarwar et al., WWW 2001; Deshpande & Karypis, TOIS 2004)."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import ClassVar
-
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.contract import UNFILLED, Context, Interactions, ModelConfig, Recommendations, hookimpl
-from bench.evaluation.topk import chunk_size, rank, top_k
-from bench_classic.ease import matrix
+from bench import UNFILLED, Context, Interactions, ModelConfig, Recommender, top_k
+from bench.topk import chunk_size
+from bench_classic.matrix import matrix
 
 
 class ItemKNNConfig(ModelConfig):
@@ -23,17 +18,15 @@ class ItemKNNConfig(ModelConfig):
     """Added to the product of norms, so that few common users count less."""
 
 
-class ItemKNN:
+class ItemKNN(Recommender):
     """An item scores the sum of its similarities to the items of the history."""
 
     Config = ItemKNNConfig
-    deterministic: ClassVar[bool] = True
+    deterministic = True
+    state = ("similarity",)
 
     similarity: sp.csr_matrix
     """(n_items, n_items) float32: column j holds the similarities of j's neighbours to j."""
-
-    def __init__(self, config: ItemKNNConfig) -> None:
-        self.config = config
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Cosines by blocks of items, of which the best ``neighbours`` stay; ties by item index."""
@@ -57,23 +50,7 @@ class ItemKNN:
         neighbours = (np.concatenate(values), (np.concatenate(others), np.concatenate(rows)))
         self.similarity = sp.csr_matrix(neighbours, shape=(train.n_items, train.n_items))
 
-    def recommend(
-        self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
-    ) -> Recommendations:
+    def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
         """Items without a neighbour in the history score 0 and come last, by item index."""
-        x = matrix(history)
-        return rank(lambda rows: (x[rows] @ self.similarity).toarray(), exclude, k)
-
-    def save(self, folder: Path) -> None:
-        """The sparse similarities."""
-        sp.save_npz(folder / "similarity.npz", self.similarity)
-
-    def load(self, folder: Path, device: str) -> None:
-        """See :meth:`save`."""
-        self.similarity = sp.load_npz(folder / "similarity.npz")
-
-
-@hookimpl
-def bench_model(name: str) -> type:
-    """The model of this file."""
-    return ItemKNN
+        scores: NDArray[np.float32] = (matrix(history) @ self.similarity).toarray()
+        return scores

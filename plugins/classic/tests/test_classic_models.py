@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 from bench_classic.ease import EASE, EASEConfig
 from bench_classic.itemknn import ItemKNN, ItemKNNConfig
-from bench_classic.popularity import Popularity, PopularityConfig, Random, RandomConfig
+from bench_classic.popularity import Popularity, Random
 
-from bench.testing import FakeContext, ModelChecks, VisibleData, block_interactions, interactions_from
+from bench.testing import LocalContext, MemorySplit, ModelChecks, block_interactions, interactions_from
 
 
 class TestRandom(ModelChecks):
     name = "random"
-    learns = False
 
 
 class TestPopularity(ModelChecks):
     name = "pop"
-    learns = False
 
 
 class TestItemKNN(ModelChecks):
@@ -34,7 +32,7 @@ def dense(interactions):
 
 
 def fitted(model, data, tmp_path):
-    model.fit(data.train, data.valid, FakeContext(model, data, tmp_path))
+    model.fit(data.train, data.valid, LocalContext(model, data, tmp_path))
     return model
 
 
@@ -57,7 +55,7 @@ def test_ease_inverts_matrices_larger_than_its_blocks(tmp_path):
     """The triangle is mirrored in blocks of 1,024 items."""
     rng = np.random.default_rng(0)
     rows = [rng.choice(1100, 5, replace=False).tolist() for _ in range(300)]
-    data = VisibleData(interactions_from(rows, 1100), interactions_from([[]] * 300, 1100))
+    data = MemorySplit(interactions_from(rows, 1100), interactions_from([[]] * 300, 1100))
     x = dense(data.train)
     p = np.linalg.inv(x.T @ x + 10 * np.eye(1100))
     b = -p / np.diag(p)
@@ -96,7 +94,7 @@ def test_itemknn_is_brute_force_cosine(data, neighbours, shrink, tmp_path):
 
 
 def test_popularity_counts_train_interactions(data, tmp_path):
-    model = fitted(Popularity(PopularityConfig()), data, tmp_path)
+    model = fitted(Popularity(Popularity.Config()), data, tmp_path)
     counts = dense(data.train).sum(axis=0)
     np.testing.assert_array_equal(model.counts, counts)
     empty = interactions_from([[]], data.train.n_items)
@@ -106,7 +104,7 @@ def test_popularity_counts_train_interactions(data, tmp_path):
 
 def test_random_lists_differ_between_users(tmp_path):
     data = block_interactions(n_users=40, n_items=200)
-    model = fitted(Random(RandomConfig()), data, tmp_path)
+    model = fitted(Random(Random.Config()), data, tmp_path)
     nothing = interactions_from([[]] * 40, 200)
     items = model.recommend(np.arange(40), nothing, nothing, 5).items
     assert len(np.unique(items, axis=0)) == 40

@@ -1,7 +1,6 @@
-"""What was trained of a cell so far, epoch by epoch, on disk beside the model's working files.
+"""Per-epoch log of a training, beside the model's checkpoints.
 
-An attempt that is killed leaves it behind, so that the next one, if it goes on from a checkpoint, is stopped as if
-there had been one attempt, and owns up to the time of both.
+A resumed attempt replays it, so that early stopping and reported time equal those of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ class Epoch(NamedTuple):
     """None if the epoch was not validated."""
 
 
-class Record:
+class EpochLog:
     """Epochs as JSON lines; of an epoch that was trained twice the later line counts."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._epochs: dict[tuple[str, int], Epoch] = {}
         if path is not None and path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     self._take(Epoch(**json.loads(line)))
                 except (ValueError, TypeError):  # the attempt died within the line

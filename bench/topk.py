@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import UNFILLED, Interactions, Recommendations
+from bench.interactions import UNFILLED, Interactions, Recommendations
+
+VERSION = 1
+"""Goes up when lists of the same scores change: part of the key of every cell."""
 
 MEMORY_BUDGET = 256 * 2**20
 """Bytes that one chunk of scores may take. Fixed, never taken from free memory: chunks are the same everywhere."""
@@ -86,7 +89,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> Recommendations:
 
 
 def _threads() -> int:
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 def _top_k(scores: NDArray[np.float32], k: int) -> Recommendations:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from bench.data.protocol import Protocol
 from bench.files import content_hash
+from bench.messages.spec import RunSpec
+from bench.strict import Strict
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Stopping(_Record):
+class Stopping(Strict):
     """The one stopping rule of all models that train in epochs."""
 
     metric: str = "ndcg"
@@ -31,15 +28,7 @@ class Stopping(_Record):
         return f"{self.metric}@{self.k}"
 
 
-class PluginVersion(_Record):
-    """Where a model's code comes from."""
-
-    distribution: str
-    version: str
-    source_hash: str
-
-
-class Ablation(_Record):
+class Ablation(Strict):
     """A part of a model that a cell leaves away."""
 
     name: str
@@ -47,7 +36,7 @@ class Ablation(_Record):
     """The config with that part."""
 
 
-class Cell(_Record):
+class Cell(Strict):
     """What determines a list of recommendations. Two cells with the same content are the same cell."""
 
     model: str
@@ -55,10 +44,11 @@ class Cell(_Record):
     config: dict[str, Any]
     deterministic: bool
     """Whether the model declares that its lists do not depend on the seed."""
-    plugin: PluginVersion
+    code: str
+    """Hash of what the plugin's code means (:mod:`bench.code`)."""
     dataset: str
     texts_hash: str
-    protocol: dict[str, Any]
+    protocol: Protocol
     fingerprint: str
     """Of the protocol: prepared interactions, split, history, exclusion and candidate rules."""
     fold: int | None = None
@@ -74,15 +64,14 @@ class Cell(_Record):
     @cached_property
     def id(self) -> str:
         """Content hash of all fields, 16 hex digits."""
-        later = {"ablation"} if self.ablation is None else None  # ids from before there were ablations stay the same
-        return content_hash(self.model_dump(mode="json", exclude=later))[:16]
+        return content_hash(self.model_dump(mode="json"))[:16]
 
     @property
     def unablated(self) -> Cell:
         """The same cell of the whole model."""
         if self.ablation is None:
             return self
-        return Cell.model_validate({**self.model_dump(), "config": self.ablation.unablated, "ablation": None})
+        return self.model_copy(update={"config": self.ablation.unablated, "ablation": None})
 
     @property
     def name(self) -> str:
@@ -97,7 +86,7 @@ class Cell(_Record):
         return f"{self.name}{fold}" + ("" if self.deterministic else f" seed {self.seed}")
 
 
-class Phase(_Record):
+class Phase(Strict):
     """The cost of one phase of a worker."""
 
     seconds: float
@@ -105,10 +94,21 @@ class Phase(_Record):
     """Peak resident memory of the worker process during this phase, in MiB."""
 
 
-class GroupResult(_Record):
+class ValidationRecord(Strict):
+    """One validation of a model in training."""
+
+    stage: str
+    epoch: int
+    score: float
+    improved: bool
+
+
+class GroupResult(Strict):
     """Metrics of one group of users."""
 
     rule: str
+    members: str
+    """Hash of who is in the group: two groups of one name with other members are two groups."""
     n: int
     """Users of the group with at least one test item."""
     metrics: dict[str, float]
@@ -117,33 +117,42 @@ class GroupResult(_Record):
     """Standard error of these means over users; empty if n is below 2."""
 
 
-class Result(_Record):
+class PluginVersion(Strict):
+    """The distribution that brought a model. Provenance only: what its code means is in the cell's ``code``."""
+
+    distribution: str
+    version: str
+
+
+class Result(Strict):
     """Everything known of a cell that was run."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     cell_id: str
     cell: Cell
     status: Literal["finished", "failed"]
     reason: str | None = None
     """Why it failed, in one line."""
-    log: str
-    """Path of the worker's log, relative to the folder of the result."""
     created: str
     """When it was finished, ISO 8601, UTC."""
     groups: dict[str, GroupResult] = {}
     violations: dict[str, int] = {}
     """Slots that broke the contract, by kind (``bench/evaluation/violations.py``)."""
-    versions: dict[str, int] = {}
-    """Of the definitions of metrics and groups."""
-    validations: list[dict[str, Any]] = []
-    """``stage``, ``epoch``, ``score`` and ``improved`` of every validation."""
+    metrics_version: int = 0
+    """Of the definitions of the metrics."""
+    validations: list[ValidationRecord] = []
     stopped_by_budget: bool = False
     phases: dict[str, Phase] = {}
     """Cost of ``import``, ``fit`` and ``recommend``."""
     resumed_seconds: float = 0.0
     """Of the seconds of ``fit``, those of interrupted attempts that the model went on from."""
+    cached_seconds: float = 0.0
+    """Of the seconds of ``fit``, those that kept intermediate results took when they were made."""
     facts: dict[str, Any] = {}
     """What the model tells of itself, for instance its number of parameters."""
+    plugin: PluginVersion
+    confinement: str = ""
+    """What the worker was held to, or ``unconfined``."""
     raw_checksums: dict[str, str] = {}
     packages: dict[str, str] = {}
     """Versions of the packages that the worker had imported."""
@@ -151,3 +160,5 @@ class Result(_Record):
     hardware: dict[str, Any] = {}
     command: str = ""
     """The command line of the run."""
+    spec: RunSpec | None = None
+    """What was asked for."""

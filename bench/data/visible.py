@@ -1,0 +1,126 @@
+"""What a worker may see of a split, and the one place that turns a protocol's rules into arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import Texts
+from bench.data.order import within_users
+from bench.data.protocol import Protocol
+from bench.interactions import Interactions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Inputs(NamedTuple):
+    """What ``recommend`` is given, a row per user."""
+
+    history: Interactions
+    exclude: Interactions
+
+
+class Visible(ABC):
+    """Train, validation and texts, on disk or in memory."""
+
+    @property
+    @abstractmethod
+    def part_names(self) -> list[str]:
+        """``train``, ``valid`` and, of held-out users, ``known``."""
+
+    @property
+    @abstractmethod
+    def candidates(self) -> str:
+        """See :attr:`bench.data.protocol.Protocol.candidates`."""
+
+    @abstractmethod
+    def load(self, name: str) -> Interactions:
+        """One part."""
+
+    @abstractmethod
+    def item_texts(self) -> pd.DataFrame:
+        """See :meth:`bench.contract.Context.item_texts`."""
+
+    @abstractmethod
+    def user_texts(self) -> pd.DataFrame:
+        """See :meth:`bench.contract.Context.user_texts`."""
+
+    @cached_property
+    def train(self) -> Interactions:
+        return self.load("train")
+
+    @cached_property
+    def valid(self) -> Interactions:
+        return self.load("valid")
+
+    def inputs(self, protocol: Protocol, users: NDArray[np.int64]) -> Inputs:
+        """What ``protocol`` lets a model know of ``users`` (n,), and what must not be recommended to them."""
+        return Inputs(self.history(protocol).select(users), self._excluded(protocol, users))
+
+    def history(self, protocol: Protocol) -> Interactions:
+        """What may be known of each user; of held-out users, their known part."""
+        return self.union(protocol.history)
+
+    def union(self, names: str) -> Interactions:
+        """The union of the parts that ``names`` lists, such as ``train+valid``, and of what is known."""
+        if names not in self._unions:
+            known = ["known"] if "known" in self.part_names else []
+            self._unions[names] = union([self.load(name) for name in [*known, *names.split("+")]])
+        return self._unions[names]
+
+    @cached_property
+    def _unions(self) -> dict[str, Interactions]:
+        """What :meth:`union` gave before: it sorts everything, and is asked for each chunk of users."""
+        return {}
+
+    @cached_property
+    def non_candidates(self) -> NDArray[np.int32]:
+        """Items that nobody may be recommended, since the protocol does not rank them; sorted."""
+        if self.candidates == "all":
+            return np.empty(0, np.int32)
+        train = self.train
+        return np.flatnonzero(np.bincount(train.items, minlength=train.n_items) == 0).astype(np.int32)
+
+    def _excluded(self, protocol: Protocol, users: NDArray[np.int64]) -> Interactions:
+        if protocol.exclude == "none":
+            empty = np.empty(0, np.int32)
+            indptr = np.zeros(len(users) + 1, np.int64)
+            own = Interactions(indptr, empty, empty.astype(np.int64), self.train.n_items)
+        else:
+            own = self.union(protocol.exclude).select(users)
+        barred = self.non_candidates
+        if not len(barred):
+            return own
+        own = own.where(~np.isin(own.items, barred))  # a held-out user's known items may be among them too
+        every = np.tile(barred, len(users))
+        bounds = np.arange(len(users) + 1) * len(barred)
+        return union([Interactions(bounds, every, np.zeros(len(every), np.int64), own.n_items), own])
+
+
+class VisibleSplit(Texts, Visible):
+    """A split on disk, without its test part."""
+
+    @property
+    def part_names(self) -> list[str]:
+        return list(self.facts["parts"])
+
+    @property
+    def candidates(self) -> str:
+        return str(self.facts["candidates"])
+
+
+def union(parts: list[Interactions]) -> Interactions:
+    """The union of disjoint parts over the same users, each row in time order, ties in the order of the parts."""
+    if len(parts) == 1:
+        return parts[0]
+    users = np.concatenate([part.users for part in parts])
+    times = np.concatenate([part.times for part in parts])
+    order = within_users(users, times)
+    indptr = np.sum([part.indptr for part in parts], axis=0)
+    items = np.concatenate([part.items for part in parts])
+    return Interactions(indptr, items[order], times[order], parts[0].n_items)

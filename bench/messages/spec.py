@@ -1,0 +1,67 @@
+"""What a run is asked to do: one typed object for the shell, for Python and for ``bench run --spec``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from bench.data.protocol import Exclusion, Parts
+from bench.strict import Strict
+
+
+class RunSpec(Strict):
+    """Models × seeds on one data set under one protocol."""
+
+    models: list[str] = Field(min_length=1)
+    """Names as in ``bench models list``, each perhaps with a preset: ``MODEL@PRESET``."""
+    dataset: str
+    """A name of ``bench datasets list``, or the path of a card (``….yaml``)."""
+    options: dict[str, dict[str, Any]] = {}
+    """Config changes by model name."""
+    protocol: str | None = None
+    """A name of :data:`bench.data.protocol.PROTOCOLS`; the data set's own by default."""
+    split_seed: int | None = Field(None, ge=0)
+    """Seed of the split; another one is another protocol."""
+    history: Parts | None = None
+    """What a model may know of a user at test; the protocol's own by default."""
+    exclude: Exclusion | None = None
+    """What must not be recommended at test; the protocol's own by default."""
+    candidates: str | None = Field(None, pattern="^(all|train)$")
+    """Which items are ranked; the protocol's own by default."""
+    groups: list[str] = []
+    """More groups of users or items: names of :data:`bench.data.groups.FAMILIES`, or CSV files."""
+    strict: bool = False
+    """Whether raw rows that cannot be used are an error."""
+    seeds: list[int] = Field([1], min_length=1)
+    """Seeds of the models; deterministic ones run once."""
+    ks: list[int] = Field([5, 10, 20], min_length=1)
+    """Cut-offs of the metrics."""
+    raw_dir: Path | None = None
+    """Folder of raw files; ``$BENCH_RAW_DIR`` by default."""
+    jobs: int = Field(1, ge=1)
+    """Cells at a time; the machine's cores are shared among them."""
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of a cell; cores / jobs by default."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, …"""
+    timeout: float | None = Field(None, gt=0)
+    """Seconds after which a cell is killed."""
+    time_budget: float | None = Field(None, gt=0)
+    """Seconds that a model may train, which it ends in good order."""
+    memory_limit: float | None = Field(None, gt=0)
+    """GiB of address space of a worker."""
+    save_models: bool = False
+    """Whether trained models are kept in their cells."""
+    ablate: list[str] = []
+    """Ablations that are run beside the whole models: names, or ``all``."""
+    confine: bool = True
+    """Whether workers are confined where the system can do it."""
+
+    @field_validator("ks")
+    @classmethod
+    def _cut_offs(cls, value: list[int]) -> list[int]:
+        if min(value) < 1:
+            raise ValueError("cut-offs must be 1 or more")
+        return sorted(set(value))

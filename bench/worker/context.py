@@ -1,0 +1,222 @@
+"""What ``fit`` is handed: :class:`bench.contract.Context` over what is visible of a split and a stream of events."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contract import Arrays, Recommender, TextInputs, Validation
+from bench.data.protocol import PROTOCOLS, Protocol
+from bench.data.visible import Visible
+from bench.errors import one_line
+from bench.evaluation.metrics import per_user
+from bench.messages.cell import Stopping, ValidationRecord
+from bench.messages.events import Progress, Validated, WorkerEvent
+from bench.worker.epoch_log import Epoch, EpochLog
+from bench.worker.kept import KeptArrays, entry_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Emit = Callable[[WorkerEvent], None]
+
+_SAMPLE_SEED = 20240917
+"""Of the sample of validation users: the same users for every model and every model seed."""
+
+_PROGRESS_EVERY = 0.05
+"""Seconds between two progress events of one unit, which a model may report for each of a million steps."""
+
+
+class WorkerContext:
+    """See :class:`bench.contract.Context`.
+
+    Parameters
+    ----------
+    model
+        The model that is fitted, which :meth:`validate` asks for lists.
+    visible
+        The data.
+    emit
+        Takes the events.
+    folder
+        For checkpoints.
+    protocol
+        Of the test; a model is validated by :meth:`bench.data.protocol.Protocol.at_validation` of it.
+    epoch_log
+        File in which the epochs of an earlier attempt are found.
+    split_arrays, text_arrays
+        Kept intermediate results of this code: of this split, and of these texts. None: nothing is kept.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        visible: Visible,
+        emit: Emit,
+        *,
+        seed: int,
+        folder: Path,
+        device: str = "cpu",
+        protocol: Protocol = PROTOCOLS["random"],
+        stopping: Stopping = Stopping(),  # noqa: B008 (frozen)
+        time_budget: float | None = None,
+        epoch_log: Path | None = None,
+        split_arrays: KeptArrays | None = None,
+        text_arrays: KeptArrays | None = None,
+    ) -> None:
+        self.seed = seed
+        self.device = device
+        self.folder = folder
+        self.time_budget = time_budget
+        self.stopped_by_budget = False
+        self.resumed_seconds = 0.0
+        """Time of earlier attempts that this one goes on from."""
+        self.cached_seconds = 0.0
+        """Time that kept arrays took when they were made."""
+        self.facts: dict[str, Any] = {}
+        self.validations: list[ValidationRecord] = []
+        self._model = model
+        self._visible = visible
+        self._emit = emit
+        self._stopping = stopping
+        self._protocol = protocol.at_validation()
+        self._split_arrays, self._text_arrays = split_arrays, text_arrays
+        self._start = time.monotonic()
+        self._log = EpochLog(epoch_log)
+        self._last_progress: tuple[str, float] = ("", 0.0)
+        self._begin_stage("", 0)
+        self._sample = self._sample_users()
+        self._inputs = visible.inputs(self._protocol, self._sample)
+
+    def _begin_stage(self, name: str, done: int) -> None:
+        self._stage = name
+        self._epoch = done
+        self._best = -np.inf
+        self._stale = 0
+        self._earlier = 0.0
+        self._stage_start = time.monotonic()
+        for epoch in self._log.until(name, done):
+            self._earlier = epoch.seconds
+            if epoch.score is not None:
+                self._judge(epoch.epoch, epoch.score)
+        self.resumed_seconds += self._earlier
+
+    def _sample_users(self) -> NDArray[np.int64]:
+        users = np.flatnonzero(self._visible.valid.lengths)
+        if len(users) > self._stopping.users:
+            users = np.random.default_rng(_SAMPLE_SEED).choice(users, self._stopping.users, replace=False)
+        return np.sort(users).astype(np.int64)
+
+    def epochs(self, max_epochs: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
+        self._begin_stage(stage, done)  # now, not at the first step: a stage that is done has none
+        return self._count(max_epochs, f"{stage} {unit}".strip(), done)
+
+    def _count(self, max_epochs: int, unit: str, done: int) -> Iterator[int]:
+        for epoch in range(done + 1, max_epochs + 1):
+            self._epoch = epoch
+            self._validated = False
+            yield epoch
+            self._emit(Progress(done=epoch, total=max_epochs, unit=unit))
+            seconds = self._stage_seconds()
+            if not self._validated:  # or it is in the log already, since a model may be killed right behind its save
+                self._log.add(Epoch(self._stage, epoch, seconds, None))
+            if self.time_budget is None or epoch == max_epochs:
+                continue
+            before = self._elapsed() - seconds
+            if before + seconds * (epoch + 1) / epoch > self.time_budget:
+                self.stopped_by_budget = True
+                self.log(f"time budget of {self.time_budget:g} s used up after {epoch} of {max_epochs} {unit}s")
+                return
+
+    def _elapsed(self) -> float:
+        """Seconds of this ``fit``, those of earlier attempts and of kept arrays included."""
+        return time.monotonic() - self._start + self.resumed_seconds + self.cached_seconds
+
+    def _stage_seconds(self) -> float:
+        return self._earlier + time.monotonic() - self._stage_start
+
+    def validate(self) -> Validation:
+        stopping = self._stopping
+        if self._epoch % stopping.every or not len(self._sample):
+            return Validation(None, False, False)
+        found = self._model.recommend(self._sample, self._inputs.history, self._inputs.exclude, stopping.k)
+        relevant = self._visible.valid.select(self._sample)
+        score = float(per_user(found.items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
+        self._validated = True
+        self._log.add(Epoch(self._stage, self._epoch, self._stage_seconds(), score))
+        return self._judge(self._epoch, score)
+
+    def _judge(self, epoch: int, score: float) -> Validation:
+        improved = score > self._best
+        self._best = max(score, self._best)
+        self._stale = 0 if improved else self._stale + 1
+        self.validations.append(ValidationRecord(stage=self._stage, epoch=epoch, score=score, improved=improved))
+        told = {"stage": self._stage, "epoch": epoch, "metric": self._stopping.name}
+        self._emit(Validated(**told, score=score, improved=improved))
+        return Validation(score, improved, self._stale >= self._stopping.patience)
+
+    def cached(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
+        core = {"stopping": self._stopping.model_dump(mode="json"), "exclude": self._protocol.exclude}
+        entry = entry_name(name, inputs, {**core, "device": self.device})
+        return self._cached(self._split_arrays, entry, compute)
+
+    def cached_from_texts(
+        self, name: str, inputs: Mapping[str, Any], compute: Callable[[TextInputs], Arrays]
+    ) -> dict[str, NDArray[Any]]:
+        if getattr(compute, "__closure__", None) is not None or getattr(compute, "__self__", None) is not None:
+            raise TypeError(f"{name}: give a function of a module, which sees nothing but its argument")
+        entry = entry_name(name, inputs, {"device": self.device})
+        given = dict(inputs)
+        return self._cached(
+            self._text_arrays,
+            entry,
+            lambda: compute(TextInputs(self.item_texts(), self.user_texts(), given, self.progress)),
+        )
+
+    def _cached(
+        self, kept: KeptArrays | None, entry: str, compute: Callable[[], Arrays]
+    ) -> dict[str, NDArray[Any]]:
+        if kept is not None:
+            try:
+                found = kept.find(entry)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                self.log(f"{entry} is computed again, what was kept cannot be read: {one_line(error)}")
+                found = None
+            if found is not None:
+                self.cached_seconds += found.seconds
+                self.log(f"{entry} was computed before, in {found.seconds:.1f} s")
+                return found.arrays
+        before = self._elapsed()
+        arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}
+        if kept is not None and not self.stopped_by_budget:
+            kept.add(entry, arrays, self._elapsed() - before)
+        return arrays
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        now = time.monotonic()
+        if (done != total) and self._last_progress[0] == unit and now - self._last_progress[1] < _PROGRESS_EVERY:
+            return
+        self._last_progress = (unit, now)
+        self._emit(Progress(done=done, total=total, unit=unit))
+
+    def log(self, message: str) -> None:
+        print(message, flush=True)  # noqa: T201 (standard output of a worker is its log)
+
+    def note(self, name: str, value: Any) -> None:
+        try:
+            json.dumps(value, allow_nan=False).encode()
+        except ValueError as error:
+            raise TypeError(f"the fact '{name}' is not JSON-ready: {one_line(error)}") from error
+        self.facts[name] = value
+
+    def item_texts(self) -> pd.DataFrame:
+        return self._visible.item_texts()
+
+    def user_texts(self) -> pd.DataFrame:
+        return self._visible.user_texts()

@@ -1,0 +1,89 @@
+"""Intermediate results that the core keeps: entries of named arrays, read from one folder and written to another.
+
+An entry is a folder ``NAME-KEY`` with ``entry.json`` (seconds, and the SHA-256 of each array's file) and the arrays as
+``.npy``. A worker may read what earlier cells left and writes what it makes into its own output, from where the parent
+takes it over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contract import Arrays
+from bench.files import array_hash, content_hash, file_hash, new_folder, write_json
+from bench.interactions import save_array
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+
+
+class Entry(NamedTuple):
+    """Arrays, and what they cost when they were made."""
+
+    arrays: dict[str, NDArray[Any]]
+    seconds: float
+
+
+class KeptArrays:
+    """One family of entries.
+
+    Parameters
+    ----------
+    read
+        Where earlier cells left entries.
+    write
+        Where new ones go; looked at first, since an earlier attempt of this cell may have written there.
+    """
+
+    def __init__(self, read: Path, write: Path) -> None:
+        self._read, self._write = read, write
+
+    def find(self, entry: str) -> Entry | None:
+        """The entry of that name; None if there is none.
+
+        Raises
+        ------
+        ValueError, OSError
+            If it is damaged.
+        """
+        folder = next((f / entry for f in (self._write, self._read) if (f / entry).is_dir()), None)
+        if folder is None:
+            return None
+        told = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+        arrays = {}
+        for name, expected in told["arrays"].items():
+            path = folder / f"{name}.npy"
+            if file_hash(path) != expected:
+                raise ValueError(f"{path} is not what was written")
+            arrays[name] = np.load(path, allow_pickle=False)
+        return Entry(arrays, float(told["seconds"]))
+
+    def add(self, entry: str, arrays: Arrays, seconds: float) -> None:
+        """Write an entry, whole or not at all."""
+        with new_folder(self._write / entry) as folder:
+            for name, array in arrays.items():
+                save_array(folder / f"{name}.npy", array)
+            hashes = {name: file_hash(folder / f"{name}.npy") for name in arrays}
+            write_json(folder / "entry.json", {"seconds": seconds, "arrays": hashes})
+
+
+def entry_name(name: str, inputs: Mapping[str, Any], core: Mapping[str, Any]) -> str:
+    """``NAME-KEY``: the key is made of what the author names and of what the ``core`` adds.
+
+    Raises
+    ------
+    ValueError
+        If the name is not made of small letters, digits and dashes.
+    TypeError
+        If an input is neither JSON-ready nor an array.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"'{name}' is no name for kept arrays: use small letters, digits and dashes")
+    told = {key: array_hash(value) if isinstance(value, np.ndarray) else value for key, value in inputs.items()}
+    return f"{name}-{content_hash({'inputs': told, 'core': dict(core)})[:24]}"
