@@ -59,6 +59,15 @@ class UnknownName(BenchError):
         super().__init__(f"unknown {kind} '{name}': {guess}see {where}")
 
 
+def by_kind(kind: str, message: str) -> BenchError:
+    """The error of that class name and message, as another process told it; a ``PluginError`` if there is no such class."""
+    classes = {cls.__name__: cls for cls in (BenchError, *BenchError.__subclasses__())}
+    cls = classes.get(kind, PluginError)
+    error = cls.__new__(cls)
+    Exception.__init__(error, message)
+    return error
+
+
 def one_line(error: BaseException) -> str:
     """Type and message of an error, without line breaks."""
     text = " ".join(str(error).split())

@@ -136,7 +136,9 @@ def find_model(name: str) -> Plugin:
     """
     plugins = installed()
     own = [plugin for plugin in plugins if plugin.name == name and not plugin.is_family]
-    families = [plugin for plugin in plugins if plugin.is_family and name.startswith(plugin.name) and name != plugin.name]
+    families = [
+        plugin for plugin in plugins if plugin.is_family and name.startswith(plugin.name) and name != plugin.name
+    ]
     found = own or sorted(families, key=lambda plugin: -len(plugin.name))
     if not found:
         raise UnknownName("model", name, [plugin.name for plugin in plugins], "'bench models list'")
@@ -212,5 +214,3 @@ def plugin_source(name: str) -> Reader | None:
     if found is None and broken:
         raise PluginError(f"no reader for the raw format '{name}', and {broken[0]}")
     return found
-
-

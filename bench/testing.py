@@ -56,7 +56,9 @@ class MemorySplit(Visible):
         self._parts = {"train": train, "valid": valid} | ({} if known is None else {"known": known})
         titles = [f"thing {item} of kind {item % 4}" for item in range(train.n_items)]
         texts = [f"title {title}" for title in titles]
-        self.items = pd.DataFrame({"id": [f"i{item:03}" for item in range(len(titles))], "title": titles, "text": texts})
+        self.items = pd.DataFrame(
+            {"id": [f"i{item:03}" for item in range(len(titles))], "title": titles, "text": texts}
+        )
         self.users = pd.DataFrame({"id": [f"u{user:03}" for user in range(train.n_users)]})
 
     @property

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bench.runs.cell import Cell
-    from bench.runs.job import Event
+    from bench.messages.cell import Cell
+    from bench.messages.events import Event
 
 RECOMMENDED = ("torch", "transformers", "peft", "recbole", "optuna")
 
@@ -54,22 +54,22 @@ def _leaks(models: str | None) -> list[tuple[str, str, str]]:
 
 
 def _tell(cell: Cell, event: Event) -> None:
-    if event["event"] in ("started", "finished"):
-        click.echo(f"{cell.dataset}: {cell.label} {event['event']}", err=True)
+    if event.event in ("started", "finished"):
+        click.echo(f"{cell.dataset}: {cell.label} {event.event}", err=True)
 
 
 def _health(results: Path) -> list[tuple[str, str, str]]:
     from bench.data import raw
     from bench.data.catalog import cards
     from bench.files import cache_folder
-    from bench.runs import machine
-    from bench.runs.health import check_plugins
+    from bench.runs import environment
+    from bench.runs.describe import check_plugins
 
-    facts = machine.hardware()
+    facts = environment.hardware()
     lines = [
         ("ok", "python", f"{sys.version.split()[0]} ({sys.executable})"),
         ("ok", "machine", f"{facts['cores']} cores, {facts['memory_gib']} GiB, {facts['processor']}"),
-        ("ok", "device", machine.device("auto")),
+        ("ok", "device", environment.device("auto")),
     ]
     for package in RECOMMENDED:
         there = importlib.util.find_spec(package) is not None
@@ -91,13 +91,16 @@ def _work(results: Path) -> list[tuple[str, str, str]]:
     """What interrupted attempts left, if anything."""
     from bench.runs.store import Store
 
-    work = Store(results).work
-    sizes = [path.stat().st_size for path in work.rglob("*") if path.is_file()]
+    cells = Store(results).cells
+    sizes = {
+        folder.parent: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in cells.glob("*/work")
+    }
+    sizes = {folder: size for folder, size in sizes.items() if size}
     if not sizes:
         return []
-    count, size = len(list(work.iterdir())), sum(sizes) / 2**20
-    what = f"{size:,.1f} MiB that {count} interrupted or failed cells left for their next attempt in {work}"
-    return [("--", "work", f"{what}; delete that folder to start them anew")]
+    what = f"{sum(sizes.values()) / 2**20:,.1f} MiB of checkpoints that {len(sizes)} unfinished cells left in {cells}"
+    return [("--", "work", f"{what} for their next attempt; delete ID/work there to start one anew")]
 
 
 def _folder(name: str, folder: Path) -> tuple[str, str, str]:

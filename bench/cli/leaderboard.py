@@ -7,19 +7,19 @@ from pathlib import Path
 
 import click
 
-from bench.errors import BenchError
+from bench.cli.options import files, results_option
+from bench.errors import ResultsError
 
 
 @click.command("leaderboard")
 @click.option("--dataset", help="Only tables of this data set.")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@results_option
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as one JSON list.")
 def command(dataset: str | None, results: Path, as_json: bool) -> None:
     """Print the tables of all results and write them as md, csv and json.
 
     One table for each data set and protocol; rows with different splits or rules never share one.
     """
-    from bench.cli.run import files
     from bench.report import ablations
     from bench.report.leaderboard import terminal, write
     from bench.report.table import tables
@@ -29,7 +29,7 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
     found = tables(result for result in store.results() if dataset in (None, result.cell.dataset))
     if not found:
         what = f"results of '{dataset}'" if dataset else "results"
-        raise BenchError(f"no {what} in {store.cells}: make some with 'bench run', or give another --results")
+        raise ResultsError(f"no {what} in {store.cells}: make some with 'bench run', or give another --results")
     written = [(table, write(table, store.leaderboards)) for table in found]
     parts = {table.name: ablations.ablations(table, store) for table in found}
     part_paths = {name: [ablations.write(one, store.leaderboards) for one in those] for name, those in parts.items()}

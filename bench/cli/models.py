@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from bench.cli.options import config_options, set_option
+from bench.errors import ConfigError
+
 
 @click.group("models", invoke_without_command=True)
 @click.pass_context
@@ -24,15 +27,37 @@ def list_models(as_json: bool = False) -> None:
 
     plugins = installed()
     if as_json:
-        click.echo(
-            json.dumps([{"name": p.name, "plugin": p.distribution, "version": p.version} for p in plugins.values()])
-        )
+        rows = [
+            {"name": p.name, "plugin": p.distribution, "version": p.version, "conflict": p.conflict or None}
+            for p in plugins
+        ]
+        click.echo(json.dumps(rows, indent=2))
         return
-    for plugin in plugins.values():
+    for plugin in plugins:
         name = f"{plugin.name}…" if plugin.is_family else plugin.name
-        click.echo(f"{name:16} {plugin.distribution} {plugin.version}")
+        broken = f"  cannot be used: {plugin.conflict} has this name too" if plugin.conflict else ""
+        click.echo(f"{name:16} {plugin.distribution} {plugin.version}{broken}")
     if not plugins:
         click.echo("no models: install a plugin, for instance recsys-bench-classic")
+
+
+@command.command("fetch")
+@click.argument("name")
+@set_option
+def fetch(name: str, changes: tuple[str, ...]) -> None:
+    """Download what a model needs, such as a pretrained backbone; NAME may be model@preset.
+
+    Models have no network while they are run. This starts the plugin with network and without data.
+    """
+    from bench.messages.description import ModelRequest
+    from bench.runs.fetch import fetch_model
+
+    request = ModelRequest.parse(name)
+    options = config_options(changes, None)
+    if strangers := set(options) - {request.model}:
+        raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, where {request.model} is fetched")
+    fetch_model(request.model_copy(update={"options": options.get(request.model, {})}))
+    click.echo(f"{name}: everything it needs is here")
 
 
 @command.command("info")
@@ -40,9 +65,10 @@ def list_models(as_json: bool = False) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, the config as a JSON schema.")
 def info(name: str, as_json: bool) -> None:
     """Show presets and config keys of a model, with defaults; NAME may be model@preset."""
-    from bench.runs.describe import Request, describe
+    from bench.messages.description import ModelRequest
+    from bench.runs.describe import describe
 
-    [found] = describe([Request.parse(name)])
+    [found] = describe([ModelRequest.parse(name)])
     if as_json:
         click.echo(found.model_dump_json(indent=2))
         return

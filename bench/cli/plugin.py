@@ -19,7 +19,7 @@ def command(context: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_plugins(as_json: bool = False) -> None:
     """List all plugins; each is imported in a process of its own to see whether it works."""
-    from bench.runs.health import check_plugins
+    from bench.runs.describe import check_plugins
 
     found = check_plugins()
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from types import TracebackType
 
@@ -9,9 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from bench.runs.cell import Cell, Result
-from bench.runs.job import Event
-from bench.runs.run import Plan
+from bench.messages.cell import Cell, Result
+from bench.messages.events import Event, Finished, Kept, PhaseBegan, Started, Validated, Waiting
+from bench.messages.events import Progress as ProgressEvent
+from bench.runs.plan import Plan
 
 _LINE_EVERY = 15.0
 """Seconds between two plain lines of one cell."""
@@ -70,28 +72,34 @@ class Progress:
 
     def tell(self, cell: Cell, event: Event) -> None:
         """Show an event."""
-        kind = event["event"]
-        if kind == "started":
-            self._task[cell.id] = self._bars.add_task(cell.label, total=None, unit="", score="")
-            self._last_line[cell.id] = time.monotonic()
-            if event["resumed"]:
-                self._say(f"  {cell.label}: an attempt before left working files, which the model may go on from")
-        elif kind == "phase":
-            self._phase[cell.id] = event["name"]
-            self._last_event[cell.id] = time.monotonic()
-            for counted in [key for key in self._count if key[0] == cell.id]:
-                del self._count[counted]
-            name = f"{cell.label} · {event['name']}"
-            self._bars.reset(self._task[cell.id], total=None, description=name, unit="", score="")
-        elif kind == "progress":
-            self._progress(cell, event)
-        elif kind == "validation":
-            self._score[cell.id] = f"{event['metric']} {event['score']:.4f}"
-        elif kind in ("finished", "kept"):
-            self._finished(cell, event["result"], kept=kind == "kept")
+        match event:
+            case Waiting(holder=holder):
+                self._say(f"  {cell.label}: {holder} works at it, its result will be taken over")
+            case Started(resumed=resumed):
+                self._task[cell.id] = self._bars.add_task(cell.label, total=None, unit="", score="")
+                self._last_line[cell.id] = self._last_event[cell.id] = time.monotonic()
+                if resumed:
+                    self._say(f"  {cell.label}: an earlier attempt left checkpoints, which the model may go on from")
+            case PhaseBegan(name=name):
+                self._begin_phase(cell, name)
+            case ProgressEvent():
+                self._progress(cell, event)
+            case Validated(metric=metric, score=score):
+                self._score[cell.id] = f"{metric} {score:.4f}"
+            case Finished(result=result):
+                self._finished(cell, result, kept=False)
+            case Kept(result=result):
+                self._finished(cell, result, kept=True)
 
-    def _progress(self, cell: Cell, event: Event) -> None:
-        done, total, unit = event["done"], event["total"], f"{event['unit']}s"
+    def _begin_phase(self, cell: Cell, name: str) -> None:
+        self._phase[cell.id] = name
+        self._last_event[cell.id] = time.monotonic()
+        for counted in [key for key in self._count if key[0] == cell.id]:
+            del self._count[counted]
+        self._bars.reset(self._task[cell.id], total=None, description=f"{cell.label} · {name}", unit="", score="")
+
+    def _progress(self, cell: Cell, event: ProgressEvent) -> None:
+        done, total, unit = event.done, event.total, f"{event.unit}s"
         score = self._score.get(cell.id, "")
         key = cell.id, unit
         if key not in self._count or done < self._count[key]:  # or the next stage of a model that trains in several
@@ -104,7 +112,7 @@ class Progress:
         if self._console.is_terminal or now - self._last_line[cell.id] < _LINE_EVERY:
             return
         self._last_line[cell.id] = now
-        phase, start = self._phase[cell.id], self._start[key]
+        phase, start = self._phase.get(cell.id, ""), self._start[key]
         left = f", at most {_clock((now - start) / done * (total - done))} left" if total and done else ""
         self._say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {_clock(now - start)}{left} {score}")
 
@@ -123,6 +131,4 @@ class Progress:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}" if minutes else f"{seconds:.1f} s"
+    return str(datetime.timedelta(seconds=round(seconds))).removeprefix("0:") if seconds >= 60 else f"{seconds:.1f} s"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.run import config_options, protocol_options
-from bench.errors import BenchError
+from bench.cli.options import confine_option, protocol_options, raw_dir_option, results_option, set_option
+from bench.cli.run import given
+from bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from bench.runs.recommend import Answer
@@ -25,48 +26,53 @@ LATEST = 5
 @click.option("--user", "users", required=True, multiple=True, help="Original id of a user; repeatable.")
 @click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Length of the list.")
 @click.option("--explain", is_flag=True, help="Ask the model for its reasons, if it can give some.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change the model's config; repeatable."
-)
-@click.option("--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@set_option
+@raw_dir_option
+@results_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the model.")
 @protocol_options
 @click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that the model may train.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
+@click.option("--device", help="auto, cpu, cuda, …  [auto]")
+@confine_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with the whole history.")
+@click.pass_context
 def command(
+    context: click.Context,
     model: str,
     dataset: str,
     users: tuple[str, ...],
     k: int,
     explain: bool,
-    changes: tuple[str, ...],
     results: Path,
     seed: int,
     as_json: bool,
-    **choices: Any,
+    **_options: Any,
 ) -> None:
     """Print what a model recommends to a user, beside the user's history, and why.
 
     The model is the one that 'bench run --save-models' has kept under the same choices; if there is none, it is trained
     first and kept. History and exclusion are those of the test. Nothing of the test set is shown.
     """
+    from bench.api import make_spec
     from bench.cli.progress import Progress
     from bench.data.catalog import card
-    from bench.runs.describe import Request, describe
+    from bench.messages.description import ModelRequest
+    from bench.runs.describe import describe
+    from bench.runs.plan import make_plan
     from bench.runs.recommend import ask, find_users, train, trained
-    from bench.runs.run import plan
     from bench.runs.store import Store
 
     if "," in model:
-        raise BenchError(f"--model takes one name, not '{model}'")
-    if explain and not describe([Request.parse(model)])[0].explains:
-        raise BenchError(f"{Request.parse(model).model} does not explain its recommendations: go on without --explain")
-    planned = plan(model, dataset, options=config_options(changes, None), seeds=[seed], **choices)
+        raise ConfigError(f"--model takes one name, not '{model}'")
+    request = ModelRequest.parse(model)
+    if explain and not describe([request])[0].explains:
+        raise ConfigError(f"{request.model} does not explain its recommendations: go on without --explain")
+    own = ("model", "dataset", "users", "k", "explain", "seed")
+    fields = {name: value for name, value in given(context).items() if name not in own}
+    planned = make_plan(make_spec(models=[model], dataset=dataset, seeds=[seed], **fields))
     planned = replace(planned, cells=planned.cells[:1])  # the first fold, if there are folds
     [cell], store = planned.cells, Store(results)
-    numbers = find_users(planned.dataset, card(dataset), users, choices["raw_dir"])
+    numbers = find_users(planned.dataset, card(dataset), users, planned.spec.raw_dir)
     folder = trained(planned, store)
     if folder is None:
         before = store.result(cell.id)
@@ -75,9 +81,9 @@ def command(
         click.echo(f"{cell.label} {why} and kept in {store.path(cell.id)}", err=True)
         with Progress(planned) as progress:
             folder = train(planned, store, progress.tell)
-    answers, offences = ask(planned, folder, numbers, k, explain)
-    if offences:
-        found = ", ".join(f"{number:,} {kind}" for kind, number in offences.items())
+    answers, violations = ask(planned, folder, numbers, k, explain)
+    if violations:
+        found = ", ".join(f"{number:,} {kind}" for kind, number in violations.items())
         click.echo(f"warning: {cell.model} broke the contract in these slots: {found}; they are left out", err=True)
     if as_json:
         names = ("model", "preset", "config", "dataset", "protocol", "fingerprint", "seed")
@@ -92,7 +98,7 @@ def command(
 
 def _text(answer: Answer) -> str:
     """One user's history and list."""
-    from bench.runs.recommend import lines
+    from bench.report.recommendations import lines
 
     known, listed = answer.history[:LATEST], answer.recommendations
     ids, names = (max((len(one[key]) for one in (*known, *listed)), default=0) for key in ("item", "title"))

@@ -27,7 +27,7 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
         if array.shape != expected or array.dtype.kind not in kind:
             raise PluginError(
                 f"the plugin returned {name} of shape {array.shape} and type {array.dtype} where the contract asks for "
-                f"shape {expected} and {'integers' if kind == 'iu' else 'floats'}: mend its recommend()"
+                f"shape {expected} and {'integers' if kind == 'iu' else 'floats'}: fix its recommend()"
             )
     filled = items != UNFILLED
     unknown = filled & ((items < 0) | (items >= exclude.n_items))
@@ -46,7 +46,7 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
     }
 
 
-def repaired(found: Recommendations, exclude: Interactions) -> Recommendations:
+def sanitized(found: Recommendations, exclude: Interactions) -> Recommendations:
     """The lists that are measured: a slot with an unknown, excluded or repeated item counts as unfilled.
 
     No offence can then earn a hit, and slots keep their ranks.

@@ -29,6 +29,14 @@ class Started(Strict):
     """Whether an earlier attempt left working files, which the model may go on from."""
 
 
+class Confined(Strict):
+    """The worker is about to import the plugin."""
+
+    event: Literal["confined"] = "confined"
+    held: str = Field(max_length=200)
+    """What the system holds it to, or ``unconfined`` and why."""
+
+
 class PhaseBegan(Strict):
     """The worker begins ``import``, ``load``, ``fit``, ``recommend`` or ``explain``."""
 
@@ -71,7 +79,7 @@ class Kept(Strict):
     result: Result
 
 
-WorkerEvent = PhaseBegan | Progress | Validated
+WorkerEvent = Confined | PhaseBegan | Progress | Validated
 Event = Waiting | Started | WorkerEvent | Finished | Kept
 
 _WORKER_EVENT: TypeAdapter[WorkerEvent] = TypeAdapter(Annotated[WorkerEvent, Field(discriminator="event")])

@@ -11,19 +11,21 @@ from bench.messages.cell import Cell, Phase, ValidationRecord
 from bench.strict import Strict
 
 
-class JobFolder(NamedTuple):
-    """The folders of one job. A confined worker reads ``input`` and ``cache`` and writes the others."""
+class JobFolders(NamedTuple):
+    """The folders of one job. A confined worker reads ``input``, ``split_arrays`` and ``text_arrays``, and writes
+    ``output`` and ``work``.
+    """
 
     input: Path
-    """``request.json``, ``users.npy``, ``split/`` and perhaps ``model/``: what it is given."""
+    """``request.json``, ``users.npy`` and ``split/``: what it is given."""
     output: Path
-    """``outcome.json``, ``items.npy``, ``scores.npy``, and perhaps ``explanations.json``, ``model/``, ``cache/``."""
+    """``outcome.json``, ``items.npy``, ``scores.npy``, perhaps ``explanations.json``, ``model/`` and ``kept/``."""
     work: Path
     """``checkpoints/`` and ``epochs.jsonl``: found by the next attempt."""
-    scratch: Path
-    """Home and temporary folder of the process."""
-    cache: Path
-    """Intermediate results that were kept, in ``split/`` and ``texts/``."""
+    split_arrays: Path
+    """Kept intermediate results of this code on this split."""
+    text_arrays: Path
+    """Kept intermediate results of this code on these texts."""
 
 
 class Request(Strict):
@@ -33,8 +35,10 @@ class Request(Strict):
     k: int
     """Length of the lists."""
     save_model: bool = False
-    load_model: bool = False
-    """Whether the model in ``model/`` is loaded instead of training one."""
+    model: str | None = None
+    """Folder of a saved model, which is loaded instead of training one."""
+    measure: bool = True
+    """Whether lists are wanted; without, the model alone."""
     explain: bool = False
     """Whether the model is asked to explain its lists, in ``explanations.json``."""
     memory_limit: int | None = None
@@ -47,6 +51,8 @@ class Outcome(Strict):
     status: Literal["done", "failed"]
     reason: str | None = None
     """Why it failed, in one line."""
+    confinement: str = ""
+    """What the worker was told that the system holds it to."""
     phases: dict[str, Phase] = {}
     packages: dict[str, str] = {}
     stopped_by_budget: bool = False

@@ -35,7 +35,7 @@ class Ablations:
     def title(self) -> str:
         cell = self.whole.first.cell
         backbone = f" ({self.whole.backbone})" if self.whole.backbone else ""
-        return f"Ablations of {cell.name}{backbone} on {self.table.dataset}, protocol {cell.protocol['name']}"
+        return f"Ablations of {cell.name}{backbone} on {self.table.dataset}, protocol {cell.protocol.name}"
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class Ablations:
         cell = self.whole.first.cell
         return {
             "dataset": self.table.dataset,
-            "protocol": cell.protocol,
+            "protocol": cell.protocol.model_dump(mode="json"),
             "fingerprint": cell.fingerprint,
             "model": cell.model,
             "preset": cell.preset,

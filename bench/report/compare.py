@@ -108,8 +108,10 @@ def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | N
     if not found and own is None:
         raise UnknownName("data set", dataset, known, "'bench datasets list'")
     if not found:
-        raise ResultsError(f"no results of '{dataset}' in {store.cells}: make some with 'bench run --dataset {dataset}'")
-    rules = [(table, Protocol.model_validate(table.cell.protocol)) for table in found]
+        raise ResultsError(
+            f"no results of '{dataset}' in {store.cells}: make some with 'bench run --dataset {dataset}'"
+        )
+    rules = [(table, table.cell.protocol) for table in found]
     fitting = [(t, rule) for t, rule in rules if protocol in (None, rule.name) and split_seed in (None, _seed(rule))]
     if len(fitting) > 1 and protocol is None and own:
         fitting = [(table, rule) for table, rule in fitting if rule.name == own.protocol]
@@ -135,7 +137,9 @@ def _row(table: Table, name: str) -> Row:
     if not fitting:
         raise UnknownName(f"row of {table.dataset}", name, known, "'bench leaderboard'")
     if len(fitting) > 1:
-        raise ResultsError(f"'{name}' could be {' or '.join(repr(row.name) for row in fitting)}: give one of these names")
+        raise ResultsError(
+            f"'{name}' could be {' or '.join(repr(row.name) for row in fitting)}: give one of these names"
+        )
     return fitting[0]
 
 

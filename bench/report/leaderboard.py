@@ -10,17 +10,16 @@ from typing import Any
 
 import tabulate
 
-from bench.data.protocol import Protocol
 from bench.files import write_text
+from bench.messages.cell import Result
 from bench.report.table import Row, Table
-from bench.runs.cell import Result
 
 tabulate.MIN_PADDING = 0  # columns as narrow as their content, to stay within 100
 
 
 def markdown(table: Table) -> str:
     """The whole page: protocol, tables, groups, notes, and the commands that made it."""
-    protocol = Protocol.model_validate(table.cell.protocol)
+    protocol = table.cell.protocol
     commands = sorted({result.command for row in table.rows for result in row.results})
     return _page(
         f"# {table.dataset}, protocol {protocol.name}",
@@ -37,7 +36,7 @@ def terminal(table: Table, root: Path) -> str:
     """What ``bench run`` prints, at most 100 columns wide. ``root`` is the results folder."""
     sizes = ", ".join(f"{name} {n:,}" for name, (_, n) in table.groups.items())
     return _page(
-        f"{table.dataset}, protocol {table.cell.protocol['name']} ({table.cell.fingerprint[:8]})",
+        f"{table.dataset}, protocol {table.cell.protocol.name} ({table.cell.fingerprint[:8]})",
         *_tables(table),
         f"users: {sizes}" if sizes else "",
         failures(table, root),
@@ -121,11 +120,11 @@ def failures(table: Table, root: Path | None = None) -> str:
     """A line for each failed row: the reason and where its log lies, below the results folder ``root``."""
     failed = [result for row in table.rows for result in row.failures]
     place = (root or Path()) / "cells"
-    return "\n".join(f"- {r.cell.label} failed: {r.reason} (log: {place / r.cell_id / r.log})" for r in failed)
+    return "\n".join(f"- {r.cell.label} failed: {r.reason} (log: {place / r.cell_id / 'worker.log'})" for r in failed)
 
 
 def _notes(table: Table) -> str:
-    notes = []
+    notes = [f"- left out: {line}" for line in table.left_out]
     for row in table.rows:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
@@ -151,7 +150,7 @@ def write(table: Table, folder: Path) -> list[Path]:
     frame = table.frame()
     document = {
         "dataset": table.dataset,
-        "protocol": table.cell.protocol,
+        "protocol": table.cell.protocol.model_dump(mode="json"),
         "fingerprint": table.cell.fingerprint,
         "groups": {name: {"rule": rule, "n": n} for name, (rule, n) in table.groups.items()},
         "rows": [
@@ -178,7 +177,9 @@ def _source(result: Result) -> dict[str, Any]:
         "cell_id": result.cell_id,
         "seed": cell.seed,
         "config": cell.config,
-        "plugin": cell.plugin.model_dump(),
+        "code": cell.code,
+        "plugin": result.plugin.model_dump(),
+        "confinement": result.confinement,
         "git_revision": result.git_revision,
         "created": result.created,
         "command": result.command,

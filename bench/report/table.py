@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.evaluation import metrics
 from bench.files import content_hash
-from bench.runs.cell import Cell, Result
+from bench.messages.cell import Cell, GroupResult, Result
 
 PHASES = ("import", "fit", "recommend")
 
@@ -122,6 +123,8 @@ class Table:
     """All rows of one data set under one protocol, best first, failed ones last."""
 
     rows: list[Row]
+    left_out: list[str] = field(default_factory=list)
+    """What was left out since it cannot be compared with the rest, a line each."""
 
     @property
     def cell(self) -> Cell:
@@ -135,7 +138,7 @@ class Table:
     @property
     def name(self) -> str:
         """File name without ending: data set, protocol, and the beginning of the fingerprint."""
-        protocol = self.cell.protocol["name"].replace("*", "-changed").replace(":", "-")
+        protocol = self.cell.protocol.name.replace("*", "-changed").replace(":", "-")
         return f"{self.cell.dataset}-{protocol}-{self.cell.fingerprint[:8]}"
 
     @cached_property
@@ -179,7 +182,7 @@ class Table:
             "recommend_seconds": row.cost("recommend", "seconds"),
             "peak_mib": row.peak_mib,
             "config_hash": content_hash(first.cell.config)[:12],
-            "source_hash": first.cell.plugin.source_hash[:12],
+            "code_hash": first.cell.code[:12],
             "fingerprint": first.cell.fingerprint[:12],
         }
         for group in self.groups:
@@ -201,16 +204,44 @@ def tables(results: Iterable[Result]) -> list[Table]:
     """Sort results into rows and tables.
 
     A row is made by one version of a model's code, the newest that was run; of each fold and seed the newest cell
-    counts.
+    counts. Metrics of another version, and groups of one name with other members than the newest result has, are left
+    out with a line.
     """
     grouped: dict[tuple[str, ...], list[Result]] = {}
     for result in sorted(results, key=lambda result: result.created):
         grouped.setdefault(_row_key(result), []).append(result)
     split: dict[tuple[str, ...], list[list[Result]]] = {}
     for key, found in grouped.items():
-        current = {(r.cell.fold or 0, r.cell.seed): r for r in found if r.cell.plugin == found[-1].cell.plugin}
+        current = {(r.cell.fold or 0, r.cell.seed): r for r in found if r.cell.code == found[-1].cell.code}
         split.setdefault(key[:2], []).append([current[run] for run in sorted(current)])
-    return [Table(_ordered(_told_apart(split[key]))) for key in sorted(split)]
+    made = []
+    for key in sorted(split):
+        rows, left_out = _comparable(split[key])
+        made.append(Table(_ordered(_told_apart(rows)), left_out))
+    return made
+
+
+def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]]:
+    """The results without what was measured by other definitions, and a line for each that had some."""
+    newest: dict[str, GroupResult] = {}
+    for result in sorted((result for row in rows for result in row), key=lambda result: result.created):
+        if result.metrics_version == metrics.VERSION:
+            newest |= result.groups
+    lines: dict[str, None] = {}
+    found = []
+    for row in rows:
+        found.append([])
+        for result in row:
+            current = result.metrics_version == metrics.VERSION or result.status == "failed"
+            groups = result.groups if current else {}
+            same = {name: group for name, group in groups.items() if group.members == newest[name].members}
+            if not current:
+                what = f"metrics of version {result.metrics_version}, which is not {metrics.VERSION}"
+                lines[f"{result.cell.name} has {what}: 'bench run' measures it again"] = None
+            for name in groups.keys() - same.keys():
+                lines[f"{result.cell.name} was measured with another group '{name}' of the same name"] = None
+            found[-1].append(result.model_copy(update={"groups": same}))
+    return found, sorted(lines)
 
 
 def _row_key(result: Result) -> tuple[str, ...]:

@@ -1,28 +1,30 @@
-"""Which ablations of which models a run is to make."""
+"""Select the ablations to run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bench.errors import ConfigError, UnknownName
-from bench.runs.cell import Ablation
-from bench.runs.describe import Description
+from bench.messages.cell import Ablation
+from bench.messages.description import Description
 
 ALL = "all"
 
 
-def wanted(described: Sequence[Description], ablate: bool | str | Sequence[str] | None) -> list[list[str]]:
+def chosen(described: Sequence[Description], names: Sequence[str]) -> list[list[str]]:
     """Names of the ablations of each model of ``described``.
 
-    ``ablate`` is ``all`` or True for all that there are, or names, of which a model gets those that it has. A model
-    without ablations among others with some is run as it is, for comparison.
+    ``names`` is ``["all"]`` for all that there are, or names, of which a model gets those that it has. A model without
+    ablations among others with some is run as it is, for comparison.
 
     Raises
     ------
     ConfigError
-        If no model has an ablation, or none of them a named one.
+        If no model has an ablation.
+    UnknownName
+        If none of them has a named one.
     """
-    if not ablate:
+    if not names:
         return [[] for _ in described]
     known = list(dict.fromkeys(name for model in described for name in model.ablations))
     models = ", ".join(dict.fromkeys(model.model for model in described))
@@ -30,11 +32,7 @@ def wanted(described: Sequence[Description], ablate: bool | str | Sequence[str] 
         raise ConfigError(
             f"no model of --models has ablations: {models}; 'bench models info NAME' lists those of a model"
         )
-    names = [ALL] if ablate is True else ablate.split(",") if isinstance(ablate, str) else list(ablate)
-    names = [name.strip() for name in names if name.strip()]
-    if not names:
-        raise ConfigError(f"no ablation was named: --ablate takes {', '.join(known)}, or nothing for all")
-    if names == [ALL]:
+    if list(names) == [ALL]:
         names = known
     for name in names:
         if name not in known:

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.contract import Interactions, Recommendations
-from bench.data.dataset import Split
-from bench.data.groups import VERSION as GROUPS_VERSION
 from bench.data.groups import Group
+from bench.data.hidden import Split
+from bench.errors import ResultsError
 from bench.evaluation import metrics, violations
-from bench.runs.cell import GroupResult
-
-VERSIONS = {"metrics": metrics.VERSION, "groups": GROUPS_VERSION}
+from bench.files import new_file
+from bench.interactions import Interactions, Recommendations
+from bench.messages.cell import GroupResult
+from bench.runs.outputs import read_array
 
 
 def test_users(split: Split) -> NDArray[np.int64]:
@@ -26,32 +26,61 @@ def test_users(split: Split) -> NDArray[np.int64]:
     return np.flatnonzero(split.hidden.test.lengths)
 
 
-def check(folder: Path, users: NDArray[np.int64], exclude: Interactions, k: int) -> dict[str, int]:
-    """Count the violations in the worker's ``items.npy`` and ``scores.npy`` and keep sound lists as ``lists.parquet``.
+def check(
+    output: Path, users: NDArray[np.int64], exclude: Interactions, k: int
+) -> tuple[Recommendations, dict[str, int]]:
+    """The lists in a worker's ``items.npy`` and ``scores.npy``, without slots that break the contract, and their number
+    by kind. ``exclude`` has one row per user of ``users``.
 
-    ``exclude`` has one row per user of ``users``. The arrays are deleted.
+    Raises
+    ------
+    PluginError
+        If there are no lists, or they have the wrong shape.
     """
-    raw = [folder / f"{name}.npy" for name in ("items", "scores")]
-    found = Recommendations(*(np.load(path, allow_pickle=False) for path in raw))
+    found = Recommendations(*(read_array(output / f"{name}.npy", len(users) * k) for name in ("items", "scores")))
     counted = violations.count(found, exclude, k)
-    sound = violations.repaired(found, exclude)
-    columns = {"user": users.astype(np.int32)}
-    for name, array in (("item", sound.items), ("score", sound.scores)):
-        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), k)
-    pq.write_table(pa.table(columns), folder / "lists.parquet")
-    for path in raw:
-        path.unlink()
-    return counted
+    return violations.sanitized(found, exclude), counted
+
+
+def keep_lists(path: Path, users: NDArray[np.int64], lists: Recommendations) -> None:
+    """Write ``lists.parquet``: columns ``user`` int32, ``item`` and ``score``, a list each."""
+    columns: dict[str, Any] = {"user": users.astype(np.int32)}
+    for name, array in (("item", lists.items), ("score", lists.scores)):
+        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
+    with new_file(path) as draft:
+        pq.write_table(pa.table(columns), draft)
+
+
+def read_lists(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Users (n,) and items (n, k) of ``lists.parquet``.
+
+    Raises
+    ------
+    ResultsError
+        If it is damaged.
+    """
+    try:
+        table = pq.read_table(path, columns=["user", "item"])
+        users = table["user"].to_numpy()
+        items = table["item"].combine_chunks().flatten().to_numpy().reshape(len(users), -1)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise ResultsError(f"{path} cannot be read ({' '.join(str(error).split())}): remove {path.parent}") from error
+    return users, items
 
 
 def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[int]) -> dict[str, GroupResult]:
     """Metrics by group from ``lists.parquet``; per-user values go to ``per_user.parquet``.
 
     Its columns are ``user`` and, for each group, ``GROUP/METRIC@K``, empty where the user is not in the group.
+
+    Raises
+    ------
+    ResultsError
+        If the lists are damaged or those of another split.
     """
-    lists = pq.read_table(folder / "lists.parquet", columns=["user", "item"])
-    users = lists["user"].to_numpy()
-    values = lists["item"].combine_chunks().flatten().to_numpy().reshape(len(users), -1)
+    users, values = read_lists(folder / "lists.parquet")
+    if not np.array_equal(users, test_users(split)):
+        raise ResultsError(f"{folder / 'lists.parquet'} has lists for other users than the split: remove {folder}")
     test = split.hidden.test.select(users)
     scores = metrics.per_user(values, test, ks)
     columns: dict[str, Any] = {"user": users}
@@ -62,9 +91,8 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
         else:
             relevant = test.where(group.members[test.items])
             inside = relevant.lengths > 0
-            found = (
-                metrics.per_user(values[inside], relevant.select(np.flatnonzero(inside)), ks) if inside.any() else {}
-            )
+            rows = np.flatnonzero(inside)
+            found = metrics.per_user(values[inside], relevant.select(rows), ks) if len(rows) else {}
             own = {name: _spread(column, inside) for name, column in found.items()}
         results[group.name] = _summary(group, inside, own)
         if inside.any():
@@ -75,8 +103,8 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
     if path.is_file():  # groups that were asked for before
         before = pq.read_table(path)
         columns |= {name: before[name] for name in before.column_names if name not in columns}
-    pq.write_table(pa.table(columns), folder / ".per_user.parquet")
-    (folder / ".per_user.parquet").replace(path)
+    with new_file(path) as draft:
+        pq.write_table(pa.table(columns), draft)
     return results
 
 
@@ -92,6 +120,7 @@ def _summary(group: Group, inside: NDArray[np.bool_], scores: dict[str, NDArray[
     chosen = {name: column[inside] for name, column in scores.items()} if n else {}
     return GroupResult(
         rule=group.rule,
+        members=group.content,
         n=n,
         metrics={name: float(column.mean()) for name, column in chosen.items()},
         errors={name: float(column.std(ddof=1) / n**0.5) for name, column in chosen.items()} if n > 1 else {},

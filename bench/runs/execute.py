@@ -4,149 +4,240 @@ from __future__ import annotations
 
 import datetime
 import queue
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
-from bench.data.dataset import Split
-from bench.data.groups import Group
-from bench.errors import BenchError
-from bench.plugins import find_model, one_line
-from bench.runs import evaluate, machine
-from bench.runs.cell import Cell, Phase, Result
+from bench.errors import PluginError, ResultsError, one_line
+from bench.evaluation import metrics
+from bench.messages.cell import Cell, GroupResult, PluginVersion, Result
+from bench.messages.events import Event, Finished, Kept, Started, Waiting
+from bench.messages.job import Request
+from bench.plugins import find_model
+from bench.runs import environment, evaluate
+from bench.runs.claims import Claim, Heart, Held, claim
 from bench.runs.hooks import LifeCycle
-from bench.runs.job import Demand, Event, Job, Limits
+from bench.runs.job import Ended, Job
+from bench.runs.outputs import adopt
+from bench.runs.plan import Plan
+from bench.runs.process import sweep_scratch
+from bench.runs.refresh import refresh_metrics, refreshed
 from bench.runs.store import Store
 
 Watch = Callable[[Cell, Event], None]
-"""Is told of every event of every cell, in the parent's main thread; ``started`` and ``finished`` among them."""
+"""Is told of every event of every cell, in the parent's main thread."""
+
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks at cells that another run works at."""
+
+Measured = tuple[dict[str, GroupResult], dict[str, int], str | None]
+"""Metrics by group, slots that broke the contract by kind, and the reason of a failure."""
 
 
-@dataclass(frozen=True)
-class Fold:
-    """One split of the data, and what its cells are measured by."""
+def run_cells(plan: Plan, store: Store, watch: Watch) -> list[Result]:
+    """Run what has no result yet, or a failed one; results in the order of the plan.
 
-    split: Split
-    groups: Sequence[Group]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What all cells of a run share."""
-
-    folds: Mapping[int | None, Fold]
-    """By :attr:`Cell.fold`."""
-    ks: Sequence[int]
-    raw_checksums: dict[str, str]
-    limits: Limits
-    save_models: bool = False
+    What is finished is not run again, and measured again if need be. Of several runs at once each cell is run by one.
+    """
+    store.open_for_writing()
+    sweep_scratch()
+    refresh_metrics(plan, store)
+    done: dict[str, Result] = {}
+    for cell in plan.cells:
+        old = store.result(cell.id)
+        if old is not None and old.status == "finished":
+            done[cell.id] = refreshed(old, plan.folds[cell.fold], plan.spec.ks, store)
+            watch(cell, Kept(result=done[cell.id]))
+    missing = [cell for cell in plan.cells if cell.id not in done]
+    if missing:
+        done |= _Executor(plan, store, watch).run(missing)
+    return [done[cell.id] for cell in plan.cells]
 
 
 @dataclass
-class _Runner:
-    task: Task
+class _Executor:
+    """Runs the missing cells of a plan; all but :meth:`work` happens in the main thread."""
+
+    plan: Plan
     store: Store
-    events: queue.SimpleQueue[tuple[Cell, Event]] = field(default_factory=queue.SimpleQueue)
+    watch: Watch
+    waiting: dict[str, Cell] = field(default_factory=dict)
+    """Cells that are not begun, or that another run works at, by id."""
+    running: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
+    """Of the waiting ones, those that another run was seen to work at."""
+    results: dict[str, Result] = field(default_factory=dict)
+    messages: queue.SimpleQueue[tuple[Cell, Event | Future[Result]]] = field(default_factory=queue.SimpleQueue)
     jobs: list[Job] = field(default_factory=list)
     stopped: bool = False
+    hooks: LifeCycle = field(default_factory=LifeCycle)
+    heart: Heart = field(default_factory=Heart)
 
-    def work(self, cell: Cell) -> Result:
-        """Everything from an empty folder to a stored result."""
-        if self.stopped:
-            raise InterruptedError
-        task, fold = self.task, self.task.folds[cell.fold]
-        split = fold.split
-        users = evaluate.test_users(split)
-        with self.store.draft(cell.id) as folder:
-            job = Job(cell, find_model(cell.model).interpreter, folder, task.limits)
-            self.jobs.append(job)
-            if self.stopped:  # and stop() did not see this job
-                raise InterruptedError
-            resumed = any((folder / "work").iterdir())
-            self.events.put((cell, {"event": "started", "resumed": resumed}))
-            demand = Demand(users, cell.list_length, task.save_models)
-            reason = job.run(split.visible, demand, lambda event: self.events.put((cell, event)))
-            if self.stopped:
-                raise InterruptedError
-            groups, violated = {}, {}
-            if reason is None:
-                exclude = split.visible.excluded(cell.protocol["exclude"], users)
-                try:
-                    violated = evaluate.check(folder, users, exclude, cell.list_length)
-                    groups = evaluate.measure(folder, split, fold.groups, task.ks)
-                except BenchError as error:
-                    reason = one_line(error)
-            for name in ("items.npy", "scores.npy", "users.npy", "job.json"):
-                (folder / name).unlink(missing_ok=True)
-            if reason is None:
-                self.store.forget_work(cell.id, folder)
-            said = job.outcome
-            result = Result(
-                cell_id=cell.id,
-                cell=cell,
-                status="failed" if reason else "finished",
-                reason=reason,
-                log="worker.log",
-                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                groups=groups,
-                violations=violated,
-                versions=evaluate.VERSIONS,
-                validations=job.validations,
-                stopped_by_budget=said.get("stopped_by_budget", False),
-                resumed_seconds=said.get("resumed_seconds", 0.0),
-                phases={name: Phase(**cost) for name, cost in said.get("phases", {}).items()},
-                facts=said.get("facts", {}),
-                raw_checksums=task.raw_checksums,
-                packages=said.get("packages", {}),
-                git_revision=machine.git_revision(),
-                hardware={**machine.hardware(), "threads": task.limits.threads},
-                command=machine.command_line(),
-            )
-            (folder / "result.json").write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    def run(self, cells: Sequence[Cell]) -> dict[str, Result]:
+        """Results by cell id. Interrupting kills all workers and keeps finished cells and checkpoints."""
+        self.hooks.tell("bench_run_started", cells=cells)
+        self.waiting = {cell.id: cell for cell in cells}
+        with ThreadPoolExecutor(self.plan.spec.jobs) as pool, self.heart:
+            try:
+                while self.waiting or self.running:
+                    self._begin(pool)
+                    self._next_message()
+            except BaseException:
+                self.stopped = True
+                for job in list(self.jobs):
+                    job.child.end()
+                pool.shutdown(wait=True, cancel_futures=True)
+                for held in list(self.heart.claims):
+                    held.release()
+                raise
+        self.hooks.tell("bench_run_finished", results=list(self.results.values()))
+        return self.results
+
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        """Start as many waiting cells as there is room for."""
+        for cell in list(self.waiting.values()):
+            if len(self.running) == self.plan.spec.jobs:
+                return
+            got = self._claim(cell)
+            if isinstance(got, Held):
+                if cell.id not in self.foreign:
+                    self.foreign.add(cell.id)
+                    self._tell(cell, Waiting(holder=got.holder))
+                continue
+            del self.waiting[cell.id]
+            if isinstance(got, Result):
+                self.results[cell.id] = got
+                self._tell(cell, Kept(result=got))
+            else:
+                self.running.add(cell.id)
+                pool.submit(self.work, cell, got).add_done_callback(partial(self._put, cell))
+
+    def _claim(self, cell: Cell) -> Claim | Held | Result:
+        """The right to run the cell, or who has it, or the result that another run has made meanwhile."""
+        got = claim(self.store.path(cell.id))
+        if isinstance(got, Held):
+            return got
+        made = self.store.result(cell.id)
+        if made is not None and (made.status == "finished" or cell.id in self.foreign):
+            got.release()
+            finished = made.status == "finished"
+            return refreshed(made, self.plan.folds[cell.fold], self.plan.spec.ks, self.store) if finished else made
+        self.heart.claims.add(got)
+        return got
+
+    def _put(self, cell: Cell, message: Event | Future[Result]) -> None:
+        self.messages.put((cell, message))
+
+    def _next_message(self) -> None:
+        """Wait for something to happen, and tell of it; look at the cells of other runs from time to time."""
+        idle = len(self.running) < self.plan.spec.jobs and bool(self.waiting)
+        try:
+            cell, message = self.messages.get(timeout=_LOOK_AGAIN if idle else None)
+        except queue.Empty:
+            return
+        if isinstance(message, Future):
+            result = message.result()  # raises what is no failure of the cell, such as a full disk
+            self.results[cell.id] = result
+            self.running.discard(cell.id)
+            self.hooks.tell("bench_cell_finished", cell=cell, result=result)
+            message = Finished(result=result)
+        self._tell(cell, message)
+
+    def _tell(self, cell: Cell, event: Event) -> None:
+        self.hooks.tell("bench_event", cell=cell, event=event)
+        self.watch(cell, event)
+
+    def work(self, cell: Cell, held: Claim) -> Result:
+        """Everything from a claimed cell to its stored result, in a thread of its own."""
+        try:
+            job = self._job(cell)
+            ended, measured = self._adopt(job) or self._launch(job)
+            result = self._assemble(cell, ended, measured)
+            self.store.commit(result)
+        finally:
+            held.release()
+            self.heart.claims.discard(held)
         return result
 
-    def stop(self) -> None:
-        self.stopped = True
-        for job in list(self.jobs):
-            job.kill()
+    def _job(self, cell: Cell) -> Job:
+        folder = self.store.path(cell.id)
+        split = self.plan.folds[cell.fold].split.visible
+        interpreter = find_model(cell.model).interpreter
+        job = Job(cell, interpreter, folder / "job", folder / "work", split, self.plan.limits)
+        self.jobs.append(job)
+        return job
 
+    def _adopt(self, job: Job) -> tuple[Ended, Measured] | None:
+        """What an earlier attempt left whose worker ended well and whose parent was killed; None if there is none."""
+        outcome = job.found()
+        has_model = (job.folders.output / "model").is_dir()
+        if outcome is None or (self.plan.spec.save_models and not has_model):
+            return None
+        measured = self._judge(job)
+        return None if measured[2] else (Ended(None, outcome, outcome.confinement), measured)
 
-def execute(cells: Sequence[Cell], task: Task, store: Store, at_once: int, watch: Watch) -> list[Result]:
-    """Run ``cells`` and store their results, in the order of ``cells``.
+    def _launch(self, job: Job) -> tuple[Ended, Measured]:
+        """Run the worker and judge its lists."""
+        if self.stopped:
+            raise InterruptedError
+        cell = job.cell
+        checkpoints = job.folders.work / "checkpoints"
+        resumed = checkpoints.is_dir() and any(checkpoints.iterdir())
+        self._put(cell, Started(resumed=resumed))
+        request = Request(
+            cell=cell,
+            k=cell.list_length,
+            save_model=self.plan.spec.save_models,
+            memory_limit=self.plan.limits.memory,
+        )
+        users = evaluate.test_users(self.plan.folds[cell.fold].split)
+        ended = job.run(request, users, partial(self._put, cell))
+        if self.stopped:
+            raise InterruptedError
+        return ended, ({}, {}, ended.reason) if ended.reason else self._judge(job)
 
-    A failed cell is a result too. Interrupting ends all workers, drops the cells in the making and keeps those done.
-    What a model has put into its working folder is kept until its cell is finished.
-    """
-    hooks = LifeCycle()
-    runner = _Runner(task, store)
-    finished: list[Result] = []
-    records = {cell.id: cell.model_dump(mode="json") for cell in cells}
-    hooks.tell("bench_run_started", cells=list(records.values()))
-    with ThreadPoolExecutor(at_once) as pool:
+    def _judge(self, job: Job) -> Measured:
+        """Check and measure the lists, and keep them and the model in the cell's folder."""
+        cell, folder = job.cell, self.store.path(job.cell.id)
+        fold = self.plan.folds[cell.fold]
+        users = evaluate.test_users(fold.split)
+        exclude = fold.split.visible.inputs(cell.protocol, users).exclude
         try:
-            futures: dict[Future[Result], Cell] = {}
-            for cell in cells:
-                future = pool.submit(runner.work, cell)
-                futures[future] = cell
-                future.add_done_callback(lambda done: runner.events.put((futures[done], {"event": "finished"})))
-            while len(finished) < len(cells):
-                cell, event = runner.events.get()
-                if event["event"] == "started":
-                    hooks.tell("bench_cell_started", cell=records[cell.id])
-                elif event["event"] == "validation":
-                    said = {key: event[key] for key in ("stage", "epoch", "metric", "score", "improved")}
-                    hooks.tell("bench_validation", cell=records[cell.id], **said)
-                elif event["event"] == "finished":
-                    future = next(done for done, its in futures.items() if its is cell)
-                    result = future.result()  # raises what is no failure of the cell, such as a full disk
-                    finished.append(result)
-                    hooks.tell("bench_cell_finished", cell=records[cell.id], result=result.model_dump(mode="json"))
-                    event = {"event": "finished", "result": result}
-                watch(cell, event)
-        except BaseException:
-            runner.stop()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    hooks.tell("bench_run_finished", results=[result.model_dump(mode="json") for result in finished])
-    by_id = {result.cell_id: result for result in finished}
-    return [by_id[cell.id] for cell in cells]
+            lists, counted = evaluate.check(job.folders.output, users, exclude, cell.list_length)
+            evaluate.keep_lists(folder / "lists.parquet", users, lists)
+            groups = evaluate.measure(folder, fold.split, fold.groups, self._ks(cell))
+            if (job.folders.output / "model").exists():
+                shutil.rmtree(folder / "model", ignore_errors=True)
+                adopt(job.folders.output / "model", folder / "model")
+        except (PluginError, ResultsError) as error:
+            return {}, {}, one_line(error)
+        return groups, counted, None
+
+    def _ks(self, cell: Cell) -> list[int]:
+        return [k for k in self.plan.spec.ks if k <= cell.list_length]
+
+    def _assemble(self, cell: Cell, ended: Ended, measured: Measured) -> Result:
+        groups, violations, reason = measured
+        outcome = ended.outcome
+        plugin = find_model(cell.model)
+        names = ("validations", "stopped_by_budget", "resumed_seconds", "cached_seconds", "phases", "facts", "packages")
+        return Result(
+            cell_id=cell.id,
+            cell=cell,
+            status="failed" if reason else "finished",
+            reason=reason,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            groups=groups,
+            violations=violations,
+            metrics_version=metrics.VERSION,
+            plugin=PluginVersion(distribution=plugin.distribution, version=plugin.version),
+            confinement=ended.held,
+            raw_checksums=self.plan.raw_checksums,
+            git_revision=environment.git_revision(),
+            hardware={**environment.hardware(), "threads": self.plan.limits.threads},
+            command=environment.command_line(),
+            spec=self.plan.spec,
+            **{name: getattr(outcome, name) for name in names},
+        )

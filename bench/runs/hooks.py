@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from bench.errors import BenchError
-from bench.plugins import life_cycle, one_line
+from bench.errors import one_line
+from bench.plugins import life_cycle
 
 _log = logging.getLogger("bench")
 
@@ -28,4 +28,4 @@ class LifeCycle:
                 call(**fields)
             except Exception as error:  # noqa: BLE001 (a tracker must not end the run that it tracks)
                 name = self._manager.get_name(plugin)
-                _log.warning("warning: %s", BenchError(f"plugin '{name}' failed in {hook}: {one_line(error)}"))
+                _log.warning("warning: plugin '%s' failed in %s: %s", name, hook, one_line(error))

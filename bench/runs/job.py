@@ -1,28 +1,34 @@
-"""One cell in one child process: start it, follow its events, end it whatever happens."""
+"""One cell in one worker: give it its input, follow its events, and say how it ended."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from bench.data.dataset import VisibleSplit, save_array
-from bench.files import write_json
-from bench.runs.cell import Cell
+from bench.data.visible import VisibleSplit
+from bench.errors import PluginError, one_line
+from bench.files import cache_folder
+from bench.interactions import save_array
+from bench.messages import events
+from bench.messages.cell import Cell, ValidationRecord
+from bench.messages.events import Confined, Validated, WorkerEvent
+from bench.messages.job import JobFolders, Outcome, Request
+from bench.runs.outputs import adopt, link_tree, read_output
+from bench.runs.process import Child, Rights, verdict
 
-Event = dict[str, Any]
-
-_HIDDEN_FROM_WORKERS = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR")
+_LONGEST_LINE = 2**16
+_LAST_WORDS = 10.0
+"""Seconds to wait for the end of the events, once all processes of the worker are gone."""
 
 
 @dataclass(frozen=True)
@@ -35,121 +41,134 @@ class Limits:
     """Bytes of address space."""
     threads: int = 1
     """CPU threads of numerical libraries."""
+    confine: bool = True
+    """Whether it is confined where the system can do it."""
 
 
 @dataclass(frozen=True)
-class Demand:
-    """What a worker is to do for whom."""
+class Ended:
+    """How a worker ended."""
 
-    users: NDArray[np.int64]
-    """(n,) whom to recommend to."""
-    k: int
-    """Length of the lists."""
-    save_model: bool = False
-    load: Path | None = None
-    """The folder of a saved model, which is loaded instead of training one."""
-    explain: bool = False
-    """Whether the model is asked to explain its lists, in ``explanations.json``."""
+    reason: str | None
+    """Why it failed; None if it did not."""
+    outcome: Outcome
+    """What it said at last; what is known of it if it said nothing."""
+    held: str
+    """What the system held it to."""
 
 
 @dataclass
 class Job:
-    """A cell that is being run."""
+    """A worker that runs a cell below ``root``: ``root/in``, ``root/out``, and ``work`` beside it."""
 
     cell: Cell
     interpreter: str
-    folder: Path
+    root: Path
+    work: Path
+    split: VisibleSplit
     limits: Limits
-    outcome: Event = field(default_factory=lambda: {"event": "lost"})
-    """The worker's last word: its ``done`` or ``failed`` event."""
-    validations: list[Event] = field(default_factory=list)
-    _process: subprocess.Popen[bytes] | None = None
-    _killed: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    validations: list[ValidationRecord] = field(default_factory=list)
+    held: str = ""
 
-    def run(self, split: VisibleSplit, demand: Demand, tell: Callable[[Event], None]) -> str | None:
-        """Run the worker to its end; ``tell`` gets its events. Returns why it failed, or None.
+    def __post_init__(self) -> None:
+        """Say where its folders are; nothing is made yet."""
+        kept = cache_folder() / "kept" / self.cell.code[:24]
+        self.folders = JobFolders(
+            input=self.root / "in",
+            output=self.root / "out",
+            work=self.work,
+            split_arrays=kept / f"split-{self.split.content[:24]}",
+            text_arrays=kept / f"texts-{self.cell.texts_hash[:24]}",
+        )
+        self.folders = JobFolders(*(path.absolute() for path in self.folders))
+        own = [self.folders.output, self.folders.work]
+        reads = [self.folders.input, self.folders.split_arrays, self.folders.text_arrays]
+        rights = Rights([*reads, *_named_paths(self.cell)], own, confine=self.limits.confine)
+        self.child = Child(self.interpreter, "bench.worker.run", rights, self.limits.threads)
 
-        Its working folder is ``work`` in :attr:`folder`, and has to be there.
-        """
-        self._write(split, demand)
+    def run(self, request: Request, users: NDArray[np.int64], tell: Callable[[WorkerEvent], None]) -> Ended:
+        """Run the worker to its end; ``tell`` gets its events. What it kept is taken over, however it ended."""
+        self._give(request, users)
         read, write = os.pipe()
-        with (self.folder / "worker.log").open("wb") as log, self._lock:
-            if self._killed:
-                return "interrupted"
-            self._process = subprocess.Popen(
-                [self.interpreter, "-m", "bench.runs.worker", str(self.folder), str(write)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[write],
-                cwd=self.folder / "work",
-                start_new_session=True,
-                env=self._environment(),
-            )
+        with (self.root.parent / "worker.log").open("wb") as log:
+            started = self.child.start(self.folders.input, self.folders, log, write)
         os.close(write)
-        reader = threading.Thread(target=self._read, args=(read, tell))
+        reader = threading.Thread(target=self._read, args=(read, tell), daemon=True)
         reader.start()
-        late = None
+        late, status = None, -9
         try:
-            status = self._process.wait(self.limits.timeout)
+            if started:
+                status = self.child.wait(self.limits.timeout)
         except subprocess.TimeoutExpired:
             late = f"timeout after {self.limits.timeout:g} s"
-            self.kill()
-            status = self._process.wait()
-        self.kill()  # children that the worker left behind; they may hold the pipe open
-        reader.join()
-        return late or self._verdict(status)
+        self.child.end()
+        reader.join(_LAST_WORDS)
+        self._keep()
+        outcome = self._outcome()
+        if late or not started:
+            return Ended(late or "interrupted", outcome, self.held)
+        if outcome.status == "done" and status == 0:
+            return Ended(None, outcome, self.held)
+        said = outcome.reason if status in (0, 1) else None
+        return Ended(said or verdict(status), outcome, self.held)
 
-    def kill(self) -> None:
-        """Kill the worker, if it still runs, and all its children."""
-        with self._lock:
-            self._killed = True
-            if self._process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+    def found(self) -> Outcome | None:
+        """The outcome of an earlier attempt whose parent was killed before it could take it."""
+        if not (self.folders.output / "outcome.json").exists():
+            return None
+        outcome = self._outcome()
+        return outcome if outcome.status == "done" else None
 
-    def _write(self, split: VisibleSplit, demand: Demand) -> None:
-        save_array(self.folder / "users.npy", demand.users)
-        write_json(
-            self.folder / "job.json",
-            {
-                "cell": self.cell.model_dump(mode="json"),
-                "split": str(split.path),
-                "memory_limit": self.limits.memory,
-                "k": demand.k,
-                "save_model": demand.save_model,
-                "load": str(demand.load) if demand.load else None,
-                "explain": demand.explain,
-            },
-        )
+    def _give(self, request: Request, users: NDArray[np.int64]) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+        for folder in self.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        link_tree(self.split.path, self.folders.input / "split")
+        save_array(self.folders.input / "users.npy", users)
+        (self.folders.input / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
 
-    def _environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN_FROM_WORKERS}
-        threads = str(self.limits.threads)
-        numerical = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-        return {**kept, **numerical, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+    def _keep(self) -> None:
+        """Commit the intermediate results that the worker made."""
+        targets = {"split": self.folders.split_arrays, "texts": self.folders.text_arrays}
+        for name, target in targets.items():
+            made = self.folders.output / "kept" / name
+            if made.is_dir() and not made.is_symlink():
+                for entry in made.glob("[a-z0-9]*"):
+                    with contextlib.suppress(PluginError):  # it broke the contract, and is simply not kept
+                        adopt(entry, target / entry.name)
 
-    def _read(self, pipe: int, tell: Callable[[Event], None]) -> None:
-        with os.fdopen(pipe, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
+    def _outcome(self) -> Outcome:
+        try:
+            return Outcome.model_validate_json(read_output(self.folders.output / "outcome.json"))
+        except (PluginError, ValidationError) as error:
+            reason = one_line(error) if isinstance(error, PluginError) else "the worker's outcome.json is not valid"
+            return Outcome(status="failed", reason=f"{reason}", validations=self.validations)
+
+    def _read(self, pipe: int, tell: Callable[[WorkerEvent], None]) -> None:
+        with os.fdopen(pipe, "rb") as lines:
+            while line := lines.readline(_LONGEST_LINE):
                 try:
-                    event: Event = json.loads(line)
-                except ValueError:  # the worker died within a line
+                    event = events.parse(line)
+                except ValidationError:  # the worker died within the line, or the plugin writes here
                     continue
-                if event["event"] in ("done", "failed"):
-                    self.outcome = event
-                elif event["event"] == "validation":
-                    self.validations.append({key: event[key] for key in ("stage", "epoch", "score", "improved")})
+                if isinstance(event, Confined):
+                    self.held = self.held or event.held
+                elif isinstance(event, Validated):
+                    record = event.model_dump(include=set(ValidationRecord.model_fields))
+                    self.validations.append(ValidationRecord.model_validate(record))
                 tell(event)
 
-    def _verdict(self, status: int) -> str | None:
-        if self.outcome["event"] == "done" and status == 0:
-            return None
-        if self.outcome["event"] == "failed":
-            return str(self.outcome["reason"])
-        if status < 0:
-            name = signal.Signals(-status).name
-            hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
-            return f"killed by {name}{hint}"
-        return f"the worker ended with exit status {status}"
+
+def _named_paths(cell: Cell) -> list[Path]:
+    """Folders and files that the config names, such as a backbone's; never one that holds prepared or raw data."""
+    closed = [cache_folder().absolute()]
+    if named := os.environ.get("BENCH_RAW_DIR"):
+        closed.append(Path(named).absolute())
+    found = []
+    for value in cell.config.values():
+        if not (isinstance(value, str) and value.startswith("/")):
+            continue
+        path = Path(value).resolve()
+        if path.exists() and not any(path.is_relative_to(data) or data.is_relative_to(path) for data in closed):
+            found.append(path)
+    return found

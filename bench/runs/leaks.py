@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from bench.contract import Interactions
-from bench.data.dataset import Split
+from bench.data.hidden import Split
 from bench.evaluation.metrics import hit_matrix
-from bench.runs.cell import Result
-from bench.runs.execute import Watch
-from bench.runs.run import Plan, carry_out, plan
+from bench.interactions import Interactions
+from bench.messages.cell import Result
+from bench.messages.spec import RunSpec
+from bench.runs.evaluate import read_lists
+from bench.runs.execute import Watch, run_cells
+from bench.runs.plan import Plan, make_plan
 from bench.runs.store import Store
 
 K = 10
@@ -58,7 +59,7 @@ class _Run:
 
     @property
     def split(self) -> Split:
-        return self.plan.task.folds[None].split
+        return self.plan.folds[None].split
 
 
 def check_leaks(
@@ -130,17 +131,17 @@ def _run(
     }
     card = {name: {"title": name, "sources": [source], "texts": {"item": {"parts": ["title {title}"]}}}}
     (root / f"{name}.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
-    planned = plan(
-        models,
-        str(root / f"{name}.yaml"),
-        options=options,
+    spec = RunSpec(
+        models=list(models),
+        dataset=str(root / f"{name}.yaml"),
+        options={model: dict(changes) for model, changes in (options or {}).items()},
         protocol="colarec",
-        seeds=seeds,
-        ks=(K,),
+        seeds=list(seeds),
+        ks=[K],
         time_budget=TIME_BUDGET,
     )
-    store = Store(root / "results")
-    return _Run(planned, carry_out(planned, store, 1, watch or (lambda cell, event: None)), store)
+    planned, store = make_plan(spec), Store(root / "results")
+    return _Run(planned, run_cells(planned, store, watch or (lambda cell, event: None)), store)
 
 
 def _parts(split: Split) -> tuple[bool, str]:
@@ -164,9 +165,8 @@ def _judge_canary(run: _Run, result: Result) -> list[Finding]:
     name = result.cell.model
     if result.status == "failed":
         return [Finding(name, "canary", False, f"did not run: {result.reason}")]
-    lists = pq.read_table(run.store.path(result.cell_id) / "lists.parquet")
-    users = lists["user"].to_numpy()
-    items = lists["item"].combine_chunks().flatten().to_numpy().reshape(len(users), -1)[:, :K]
+    users, items = read_lists(run.store.path(result.cell_id) / "lists.parquet")
+    items = items[:, :K]
     train = run.split.visible.train.select(users)
     findings = []
     for check, part in (("canary, test", run.split.hidden.test), ("canary, validation", run.split.visible.valid)):

@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contract import UNFILLED, Recommendations
 from bench.data import raw
 from bench.data.catalog import Card
 from bench.data.dataset import Dataset
 from bench.data.sources import reader
-from bench.errors import BenchError, UnknownName
+from bench.errors import DataError, ResultsError, UnknownName
 from bench.evaluation import violations
+from bench.interactions import UNFILLED, Recommendations
+from bench.messages.cell import Cell
+from bench.messages.events import Started
+from bench.messages.job import Request
 from bench.plugins import find_model
-from bench.runs.cell import Cell
-from bench.runs.execute import Watch, execute
-from bench.runs.job import Demand, Job
-from bench.runs.run import Plan
+from bench.runs.execute import Watch, run_cells
+from bench.runs.job import Job
+from bench.runs.outputs import adopt, read_array, read_output
+from bench.runs.plan import Plan
 from bench.runs.store import Store
 
 TITLE_LENGTH = 60
@@ -59,7 +62,7 @@ def find_users(dataset: Dataset, card: Card, names: Sequence[str], raw_dir: Path
         count = int((table["user"] == name).sum())
         if count:
             steps = ", ".join(step for step, _ in dataset.facts["steps"][1:])
-            raise BenchError(
+            raise DataError(
                 f"user '{name}' has {count:,} interactions in the raw files of '{what}', but is not left after its "
                 f"filters ({steps}): choose another one, such as {like}"
             )
@@ -85,63 +88,91 @@ def _learnt(cell: Cell) -> dict[str, Any]:
 
 
 def train(plan: Plan, store: Store, watch: Watch) -> Path:
-    """Run the first cell of ``plan``, whether it was run before or not, and keep it with its model.
+    """Run the first cell of ``plan`` and keep its model; a finished cell keeps its result and gains the model.
 
     Raises
     ------
-    BenchError
+    ResultsError
         If it fails.
     """
-    store.open_for_writing()
-    [result] = execute(plan.cells[:1], replace(plan.task, save_models=True), store, 1, watch)
+    cell = plan.cells[0]
+    before = store.result(cell.id)
+    if before is not None and before.status == "finished":
+        return _model_alone(plan, store, watch)
+    spec = plan.spec.model_copy(update={"save_models": True})
+    [result] = run_cells(replace(plan, spec=spec, cells=[cell]), store, watch)
     folder = store.path(result.cell_id)
     if result.status == "failed":
-        raise BenchError(f"{result.cell.label} failed: {result.reason} (log: {folder / result.log})")
+        raise ResultsError(f"{result.cell.label} failed: {result.reason} (log: {folder / 'worker.log'})")
     return folder / "model"
+
+
+def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:
+    """Train a finished cell again for its model, and leave everything else of it as it is."""
+    cell = plan.cells[0]
+    folder = store.path(cell.id)
+    with tempfile.TemporaryDirectory(prefix="model-", dir=store.root) as name:
+        job = _job(plan, Path(name) / "job", Path(name) / "work")
+        request = Request(cell=cell, k=1, save_model=True, measure=False, memory_limit=plan.limits.memory)
+        watch(cell, Started(resumed=False))
+        try:
+            ended = job.run(request, np.zeros(0, np.int64), lambda event: watch(cell, event))
+        finally:
+            job.child.end()
+        if ended.reason:
+            raise ResultsError(f"{cell.label} failed: {ended.reason}")
+        adopt(job.folders.output / "model", folder / "model")
+    return folder / "model"
+
+
+def _job(plan: Plan, root: Path, work: Path) -> Job:
+    cell = plan.cells[0]
+    visible = plan.folds[cell.fold].split.visible
+    return Job(cell, find_model(cell.model).interpreter, root, work, visible, plan.limits)
 
 
 def ask(
     plan: Plan, model: Path, users: NDArray[np.int64], k: int, explain: bool
 ) -> tuple[list[Answer], dict[str, int]]:
-    """Load the saved model in a worker and ask it; answers in the order of ``users``, and offences by kind.
+    """Load the saved model in a worker and ask it; answers in the order of ``users``, and violations by kind.
 
     Raises
     ------
-    BenchError
-        If the worker fails, or the plugin does not give what the contract asks for.
+    ResultsError
+        If the worker fails.
+    PluginError
+        If the plugin does not give what the contract asks for.
     """
     cell = plan.cells[0]
-    visible = plan.task.folds[cell.fold].split.visible
     with tempfile.TemporaryDirectory(prefix="bench-recommend-") as name:
-        folder = Path(name)
-        (folder / "work").mkdir()
-        job = Job(cell, find_model(cell.model).interpreter, folder, plan.task.limits)
-        demand = Demand(users, k, load=model.absolute(), explain=explain)
+        job = _job(plan, Path(name) / "job", Path(name) / "work")
+        request = Request(cell=cell, k=k, model=str(model.absolute()), explain=explain)
         try:
-            reason = job.run(visible, demand, lambda event: None)
+            ended = job.run(request, users, lambda event: None)
         finally:
-            job.kill()
-        if reason:
-            raise BenchError(f"{cell.label}, loaded from {model}, failed: {reason}")
-        found = Recommendations(*(np.load(folder / f"{part}.npy", allow_pickle=False) for part in ("items", "scores")))
-        reasons = json.loads((folder / "explanations.json").read_text(encoding="utf-8")) if explain else None
-    exclude = visible.excluded(cell.protocol["exclude"], users)
-    offences = {kind: number for kind, number in violations.count(found, exclude, k).items() if number}
-    history = visible.parts(cell.protocol["history"]).select(users)
+            job.child.end()
+        if ended.reason:
+            raise ResultsError(f"{cell.label}, loaded from {model}, failed: {ended.reason}")
+        output = job.folders.output
+        found = Recommendations(*(read_array(output / f"{part}.npy", len(users) * k) for part in ("items", "scores")))
+        reasons = json.loads(read_output(output / "explanations.json", 2**28)) if explain else None
+    visible = plan.folds[cell.fold].split.visible
+    history, exclude = visible.inputs(cell.protocol, users)
+    counted = {kind: number for kind, number in violations.count(found, exclude, k).items() if number}
     texts = visible.item_texts()
     titled = [{"item": item, "title": title} for item, title in zip(texts["id"], titles(texts), strict=True)]
-    sound = violations.repaired(found, exclude)  # as it is measured
+    lists = violations.sanitized(found, exclude)  # as it is measured
     explained = np.cumsum(found.items != UNFILLED, axis=1) - 1  # which of a user's explanations is that of a slot
     answers = []
     for row, user in enumerate(visible.user_texts()["id"].to_numpy()[users]):
         listed = []
-        for slot in np.flatnonzero(sound.items[row] != UNFILLED):
-            one = {"rank": int(slot) + 1, **titled[sound.items[row, slot]], "score": float(sound.scores[row, slot])}
+        for slot in np.flatnonzero(lists.items[row] != UNFILLED):
+            one = {"rank": int(slot) + 1, **titled[lists.items[row, slot]], "score": float(lists.scores[row, slot])}
             why = {"explanation": _named(reasons[row][explained[row, slot]], titled)} if reasons is not None else {}
             listed.append({**one, **why})
         known = history.items[history.indptr[row] : history.indptr[row + 1]][::-1]
         answers.append(Answer(str(user), [titled[item] for item in known], listed))
-    return answers, offences
+    return answers, counted
 
 
 def _named(value: Any, titled: Sequence[Mapping[str, str]]) -> Any:
@@ -160,17 +191,3 @@ def titles(texts: Any) -> list[str]:
         return [""] * len(texts)
     lines = (" ".join(text.split()) for text in texts[column])
     return [line if len(line) <= TITLE_LENGTH else f"{line[: TITLE_LENGTH - 1].rstrip()}…" for line in lines]
-
-
-def lines(explanation: Mapping[str, Any]) -> list[str]:
-    """An explanation for people: a line for each of its parts."""
-    return [f"{key}: {_words(value)}" for key, value in explanation.items()]
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(part)}" for key, part in value.items())
-    if isinstance(value, (list, tuple)):
-        between = "; " if any(isinstance(part, (Mapping, list, tuple)) for part in value) else ", "
-        return between.join(_words(part) for part in value)
-    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())

@@ -179,9 +179,7 @@ class WorkerContext:
             lambda: compute(TextInputs(self.item_texts(), self.user_texts(), given, self.progress)),
         )
 
-    def _cached(
-        self, kept: KeptArrays | None, entry: str, compute: Callable[[], Arrays]
-    ) -> dict[str, NDArray[Any]]:
+    def _cached(self, kept: KeptArrays | None, entry: str, compute: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
         if kept is not None:
             try:
                 found = kept.find(entry)

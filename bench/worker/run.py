@@ -1,152 +1,183 @@
-"""The process that runs one cell: ``python -m bench.runs.worker FOLDER EVENTS_FD``.
+"""The process that runs one cell: fits or loads a model, and leaves its lists.
 
-It reads ``job.json`` in FOLDER, fits or loads a model, and leaves its lists there as ``items.npy`` and ``scores.npy``.
-Events go as JSON lines to the file descriptor EVENTS_FD, prints and warnings to the log. It is given the train and
-validation parts of the data and nothing that leads to the test part. When the parent dies, so does it.
+It is started by :mod:`bench.worker.bootstrap` with the folders of :class:`bench.messages.job.JobFolders` and a file
+descriptor for events as arguments. Prints and warnings go to the log. It is given the train and validation parts of the
+data and nothing that leads to the test part.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
-import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.contract import UNFILLED, Explains, Model, Recommendations
-from bench.data.dataset import VisibleSplit, save_array
-from bench.errors import BenchError
-from bench.plugins import load_model, one_line
-from bench.runs.cell import Cell
-from bench.runs.context import Emit, WorkerContext
-from bench.runs.describe import make_config
+from bench.contract import Recommender
+from bench.data.visible import VisibleSplit
+from bench.errors import PluginError, one_line
+from bench.files import write_json, write_text
+from bench.interactions import UNFILLED, Recommendations, save_array
+from bench.messages.cell import Phase
+from bench.messages.events import PhaseBegan, Progress, WorkerEvent
+from bench.messages.job import JobFolders, Outcome, Request
+from bench.plugins import load_model
+from bench.worker.config import make_config
+from bench.worker.context import Emit, WorkerContext
+from bench.worker.kept import KeptArrays
 
 _USERS_AT_ONCE = 8192
 """Users per call of ``recommend``: bounds its memory and lets it report progress."""
 
 
-def main(folder: Path, events: int) -> int:
-    """Run the job of ``folder``; the exit status is 0 if it succeeded."""
-    stream = os.fdopen(events, "w", buffering=1)
+def main(folders: JobFolders, events: int) -> int:
+    """Run the job of ``folders``; the exit status is 0 if it succeeded."""
 
-    def emit(event: str, **fields: Any) -> None:
-        stream.write(json.dumps({"event": event, **fields}) + "\n")
+    def emit(event: WorkerEvent) -> None:
+        os.write(events, event.model_dump_json().encode() + b"\n")
 
-    _watch_parent()
+    job = None
     try:
-        job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        if job["memory_limit"]:
-            resource.setrlimit(resource.RLIMIT_AS, (job["memory_limit"], job["memory_limit"]))
-        run(folder, job, emit)
+        request = Request.model_validate_json((folders.input / "request.json").read_bytes())
+        if request.memory_limit:
+            resource.setrlimit(resource.RLIMIT_AS, (request.memory_limit, request.memory_limit))
+        job = _Job(folders, request, emit)
+        job.run()
     except MemoryError as error:
-        traceback.print_exc()
-        emit("failed", reason=f"out of memory: {' '.join(str(error).split()) or 'no more address space'}")
-        return 1
+        reason = f"out of memory: {' '.join(str(error).split()) or 'no more address space'}"
     except Exception as error:  # noqa: BLE001 (whatever a model raises ends this cell only)
-        traceback.print_exc()
-        emit("failed", reason=one_line(error))
-        return 1
-    return 0
-
-
-def run(folder: Path, job: dict[str, Any], emit: Emit) -> None:
-    """Import, fit or load, recommend and perhaps explain, as ``job`` says."""
-    cell = Cell.model_validate(job["cell"])
-    split = VisibleSplit(Path(job["split"]))
-    phases: dict[str, dict[str, float]] = {}
-    with _measured("import", phases, emit):
-        model_class: Any = load_model(cell.model)
-        model: Model = model_class(make_config(cell.model, model_class, cell.config))
-    said: dict[str, Any] = {}
-    if job["load"]:
-        with _measured("load", phases, emit):
-            model.load(Path(job["load"]), cell.device)
+        reason = one_line(error)
     else:
-        said = _fit(folder, model, split, cell, phases, emit)
-    if job["save_model"]:
-        (folder / "model").mkdir()
-        model.save(folder / "model")
-    with _measured("recommend", phases, emit):
-        found = _recommend(folder, model, split, cell, job["k"], emit)
-    if job["explain"]:
-        with _measured("explain", phases, emit):
-            _explain(folder, model, split, cell, found)
-    emit("done", phases=phases, packages=_packages(), **said)
+        _leave(folders, job.outcome("done"))
+        return 0
+    traceback.print_exc()
+    _leave(folders, job.outcome("failed", reason) if job else Outcome(status="failed", reason=_plain(reason)))
+    return 1
 
 
-def _fit(
-    folder: Path, model: Model, split: VisibleSplit, cell: Cell, phases: dict[str, dict[str, float]], emit: Emit
-) -> dict[str, Any]:
-    """What is to be told of the training."""
-    context = WorkerContext(
-        model,
-        split,
-        emit,
-        seed=cell.seed,
-        device=cell.device,
-        folder=folder / "work",
-        record=folder / "epochs.jsonl",
-        stopping=cell.stopping,
-        time_budget=cell.time_budget,
-        exclude="none" if cell.protocol["exclude"] == "none" else "train",  # models are chosen as they are tested
-    )
-    with _measured("fit", phases, emit):
-        model.fit(split.train, split.valid, context)
-    phases["fit"]["seconds"] += context.resumed_seconds
-    names = ("stopped_by_budget", "resumed_seconds", "facts")
-    return {name: getattr(context, name) for name in names}
+def _leave(folders: JobFolders, outcome: Outcome) -> None:
+    write_text(folders.output / "outcome.json", outcome.model_dump_json())
 
 
-def _recommend(folder: Path, model: Model, split: VisibleSplit, cell: Cell, k: int, emit: Emit) -> Recommendations:
-    users = np.load(folder / "users.npy")
-    history = split.parts(cell.protocol["history"])
-    items, scores = [], []
-    for start in range(0, len(users), _USERS_AT_ONCE):
-        some = users[start : start + _USERS_AT_ONCE]
-        found = model.recommend(some, history.select(some), split.excluded(cell.protocol["exclude"], some), k)
-        items.append(np.asarray(found[0]))
-        scores.append(np.asarray(found[1]))
-        emit("progress", done=min(start + _USERS_AT_ONCE, len(users)), total=len(users), unit="user")
-    whole = Recommendations(np.concatenate(items), np.concatenate(scores))
-    save_array(folder / "items.npy", whole.items)
-    save_array(folder / "scores.npy", whole.scores)
-    return whole
+def _plain(reason: str) -> str:
+    """Text that can be written as UTF-8 and is no longer than a reader can bear."""
+    return reason[:2000].encode("utf-8", "replace").decode()
 
 
-def _explain(folder: Path, model: Model, split: VisibleSplit, cell: Cell, found: Recommendations) -> None:
-    users = np.load(folder / "users.npy")
-    if not isinstance(model, Explains):
-        raise BenchError(f"{cell.model} does not explain its recommendations")
-    reasons = model.explain(users, split.parts(cell.protocol["history"]).select(users), found)
-    expected = (found.items != UNFILLED).sum(axis=1).tolist()
-    if [len(row) for row in reasons] != expected or not all(isinstance(r, Mapping) for row in reasons for r in row):
-        raise BenchError("explain() should give a mapping for each filled slot of each user's list: mend the plugin")
-    text = json.dumps([[dict(reason) for reason in row] for row in reasons], ensure_ascii=False)
-    (folder / "explanations.json").write_text(text, encoding="utf-8")
+class _Job:
+    """One request, from the plugin's import to its lists."""
 
+    def __init__(self, folders: JobFolders, request: Request, emit: Emit) -> None:
+        self.folders = folders
+        self.request = request
+        self.cell = request.cell
+        self.emit = emit
+        self.split = VisibleSplit(folders.input / "split")
+        self.phases: dict[str, Phase] = {}
+        self.context: WorkerContext | None = None
 
-@contextmanager
-def _measured(phase: str, phases: dict[str, dict[str, float]], emit: Emit) -> Iterator[None]:
-    emit("phase", name=phase)
-    _reset_peak()
-    start = time.perf_counter()
-    yield
-    phases[phase] = {"seconds": time.perf_counter() - start, "peak_mib": _peak_mib()}
+    def run(self) -> None:
+        """Import, fit or load, save, recommend and perhaps explain, as the request says."""
+        with self._measured("import"):
+            model_class = load_model(self.cell.model)
+            model = model_class(make_config(self.cell.model, model_class, self.cell.config))
+        if self.request.model:
+            with self._measured("load"):
+                model.load(Path(self.request.model), self.cell.device)
+        else:
+            self._fit(model)
+        if self.request.save_model:
+            (self.folders.output / "model").mkdir()
+            model.save(self.folders.output / "model")
+        if self.request.measure:
+            with self._measured("recommend"):
+                found = self._recommend(model)
+            if self.request.explain:
+                with self._measured("explain"):
+                    self._explain(model, found)
+
+    def outcome(self, status: str, reason: str | None = None) -> Outcome:
+        """What is to be told of the job."""
+        told: dict[str, Any] = {"status": status, "reason": reason and _plain(reason), "phases": self.phases}
+        told["confinement"] = os.environ.get("BENCH_CONFINED", "")
+        if status == "done":  # after a failure there may be no memory left to look them up
+            told["packages"] = _packages()
+        if self.context is not None:
+            names = ("stopped_by_budget", "resumed_seconds", "cached_seconds", "facts", "validations")
+            told |= {name: getattr(self.context, name) for name in names}
+        return Outcome.model_validate(told)
+
+    def _fit(self, model: Recommender) -> None:
+        folders, cell = self.folders, self.cell
+        (folders.work / "checkpoints").mkdir(exist_ok=True)
+        kept = folders.output / "kept"
+        self.context = WorkerContext(
+            model,
+            self.split,
+            self.emit,
+            seed=cell.seed,
+            device=cell.device,
+            folder=folders.work / "checkpoints",
+            protocol=cell.protocol,
+            stopping=cell.stopping,
+            time_budget=cell.time_budget,
+            epoch_log=folders.work / "epochs.jsonl",
+            split_arrays=KeptArrays(folders.split_arrays, kept / "split"),
+            text_arrays=KeptArrays(folders.text_arrays, kept / "texts"),
+        )
+        with self._measured("fit"):
+            model.fit(self.split.train, self.split.valid, self.context)
+        fit = self.phases["fit"]
+        seconds = fit.seconds + self.context.resumed_seconds + self.context.cached_seconds
+        self.phases["fit"] = fit.model_copy(update={"seconds": seconds})
+
+    def _recommend(self, model: Recommender) -> Recommendations:
+        users = np.load(self.folders.input / "users.npy")
+        items, scores = [], []
+        for start in range(0, len(users), _USERS_AT_ONCE):
+            some = users[start : start + _USERS_AT_ONCE]
+            history, exclude = self.split.inputs(self.cell.protocol, some)
+            found = model.recommend(some, history, exclude, self.request.k)
+            items.append(np.asarray(found[0]))
+            scores.append(np.asarray(found[1]))
+            self.emit(Progress(done=min(start + _USERS_AT_ONCE, len(users)), total=len(users), unit="user"))
+        whole = Recommendations(np.concatenate(items), np.concatenate(scores))
+        save_array(self.folders.output / "items.npy", whole.items)
+        save_array(self.folders.output / "scores.npy", whole.scores)
+        return whole
+
+    def _explain(self, model: Recommender, found: Recommendations) -> None:
+        users = np.load(self.folders.input / "users.npy")
+        if not model.explains():
+            raise PluginError(f"{self.cell.model} does not explain its recommendations")
+        reasons = model.explain(users, self.split.inputs(self.cell.protocol, users).history, found)
+        expected = (found.items != UNFILLED).sum(axis=1).tolist()
+        if [len(row) for row in reasons] != expected or not all(isinstance(r, Mapping) for row in reasons for r in row):
+            raise PluginError(
+                "explain() should give a mapping for each filled slot of each user's list: fix the plugin"
+            )
+        write_json(self.folders.output / "explanations.json", [[dict(reason) for reason in row] for row in reasons])
+
+    @contextmanager
+    def _measured(self, phase: str) -> Iterator[None]:
+        self.emit(PhaseBegan.model_validate({"name": phase}))
+        _reset_peak()
+        start = time.perf_counter()
+        yield
+        self.phases[phase] = Phase(seconds=time.perf_counter() - start, peak_mib=_peak_mib())
 
 
 def _reset_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: begin a new peak
-    except OSError:
-        return  # elsewhere the peak of a phase is the peak so far
+    """Begin a new peak of memory; where that cannot be done, the peak of a phase is the peak so far."""
+    if named := os.environ.get("BENCH_CLEAR_REFS_FD"):  # opened before the process was confined
+        os.write(int(named), b"5")
 
 
 def _peak_mib() -> float:
@@ -159,25 +190,13 @@ def _peak_mib() -> float:
 
 
 def _packages() -> dict[str, str]:
-    """Versions of the imported top-level packages that have one."""
-    tops = {name for name in list(sys.modules) if "." not in name} - sys.stdlib_module_names
-    versions = {name: getattr(sys.modules[name], "__version__", None) for name in sorted(tops)}
-    return {name: version for name, version in versions.items() if isinstance(version, str)} | {
-        "python": sys.version.split()[0]
-    }
-
-
-def _watch_parent() -> None:
-    """Fork a process that kills the whole session when the parent is gone, however it went.
-
-    Standard input is a pipe that only the parent holds open. A thread would not do: it cannot run while native code
-    holds the interpreter lock.
-    """
-    if os.fork() == 0:
-        os.closerange(1, 2**16)
-        os.read(0, 1)
-        os.killpg(0, signal.SIGKILL)
+    """Versions of the distributions whose top-level packages were imported."""
+    tops = {name for name in list(sys.modules) if "." not in name and not name.startswith("_")}
+    owners = metadata.packages_distributions()
+    names = {owner for top in tops - sys.stdlib_module_names for owner in owners.get(top, ())}
+    return {name: metadata.version(name) for name in sorted(names)} | {"python": sys.version.split()[0]}
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    *_named, _events = sys.argv[1:]
+    sys.exit(main(JobFolders(*map(Path, _named)), int(_events)))

@@ -1,0 +1,66 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from bench.errors import ConfigError
+
+
+def config_options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str, Any]]:
+    """Config changes by model, from a YAML file and from ``MODEL.KEY=VALUE`` words, which win."""
+    try:
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8")) if file else {}
+        if not isinstance(loaded or {}, dict) or not all(isinstance(part, dict) for part in (loaded or {}).values()):
+            raise ConfigError(f"{file}: expected 'model: {{key: value}}' for each model")
+        options: dict[str, dict[str, Any]] = {model: dict(part) for model, part in (loaded or {}).items()}
+        for change in changes:
+            path, equals, value = change.partition("=")
+            model, dot, key = path.rpartition(".")
+            if not (equals and dot and model and key):
+                raise ConfigError(f"--set takes MODEL.KEY=VALUE, not '{change}'")
+            options.setdefault(model, {})[key] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"no valid YAML in {file or '--set'}: {' '.join(str(error).split())}") from error
+    return options
+
+
+def protocol_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose and change a protocol."""
+    parts = ["train", "train+valid"]
+    for option in (
+        click.option("--candidates", type=click.Choice(["all", "train"]), help="Rank all items, or those in train."),
+        click.option("--exclude", type=click.Choice(["none", *parts]), help="What is not recommended at test."),
+        click.option("--history", type=click.Choice(parts), help="What is known of a user at test."),
+        click.option(
+            "--split-seed", type=click.IntRange(min=0), help="Seed of the split; another is another protocol."
+        ),
+        click.option(
+            "--protocol", help="random, colarec, loo[:K], temporal, kfold[:K], strong or published.  [the data set's]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+raw_dir_option = click.option(
+    "--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]"
+)
+results_option = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+set_option = click.option(
+    "--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change a model's config; repeatable."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+confine_option = click.option(
+    "--unconfined", is_flag=True, help="Do not confine workers; rows say so.  [confined on Linux]"
+)
+
+
+def files(paths: list[Path]) -> str:
+    """Paths that differ in their endings, in short."""
+    return f"{paths[0].with_suffix('')}.{{{','.join(path.suffix[1:] for path in paths)}}}"

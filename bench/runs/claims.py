@@ -1,0 +1,146 @@
+"""Who works at a cell: a claim is a file in the cell's folder, so that several runs share the work.
+
+Claims are numbered. The holder is the one with the highest number; taking over from a dead holder is making the next
+number, which the file system lets only one process do (O_EXCL). A holder of this machine is dead when its process is
+gone, or the machine was started anew; one of another machine when its file was not touched for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.files import alive
+
+STALE = 600.0
+"""Seconds without a heartbeat after which a claim of another machine is dead."""
+HEARTBEAT = 30.0
+"""Seconds between two heartbeats."""
+_HALF_WRITTEN = 2.0
+"""Seconds after which a claim without content is that of a process that died while it wrote it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that this process holds."""
+
+    path: Path
+    number: int
+
+    def release(self) -> None:
+        """Give it up, and remove what dead holders left."""
+        for path in self.path.parent.glob("claim.*"):
+            if _number(path) <= self.number:
+                path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The claim of another run."""
+
+    holder: str
+    """Host and process id."""
+
+
+def claim(folder: Path) -> Claim | Held:
+    """Claim the cell of ``folder``, which is made if it is not there, unless a live run holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        last = max(folder.glob("claim.*"), key=_number, default=None)
+        if last is not None and (holder := _holder(last)):
+            return Held(holder)
+        number = _number(last) + 1 if last else 1
+        path = folder / f"claim.{number}"
+        with contextlib.suppress(FileExistsError):  # another run was faster: look again
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(_identity(os.getpid()), file)
+            return Claim(path, number)
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a live run, this one included, works at the cell of ``folder``."""
+    last = max(folder.glob("claim.*"), key=_number, default=None)
+    return last is not None and bool(_holder(last))
+
+
+def clear(folder: Path) -> None:
+    """Remove the claims of dead runs."""
+    if not is_claimed(folder):
+        for path in folder.glob("claim.*"):
+            path.unlink(missing_ok=True)
+
+
+class Heart:
+    """Touches claims from a thread while they are held."""
+
+    def __init__(self) -> None:
+        self.claims: set[Claim] = set()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Heart:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT):
+            for held in list(self.claims):
+                with contextlib.suppress(OSError):  # released meanwhile, or a shared folder that is away for a moment
+                    os.utime(held.path)
+
+
+def _number(path: Path) -> int:
+    suffix = path.name.partition(".")[2]
+    return int(suffix) if suffix.isdecimal() else 0
+
+
+def _holder(path: Path) -> str:
+    """Who holds the claim, in words; empty if nobody does any more."""
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        host, boot, pid, started = told["host"], told["boot"], int(told["pid"]), told["started"]
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return ""
+    except (ValueError, KeyError, TypeError):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime < _HALF_WRITTEN:
+                return "a run that has just begun"
+        return ""
+    own = _identity(os.getpid())
+    if host == own["host"]:
+        lives = boot == own["boot"] and alive(pid) and _started(pid) == started
+    else:
+        lives = age < STALE
+    return f"process {pid} of {host}" if lives else ""
+
+
+def _identity(pid: int) -> dict[str, Any]:
+    return {"host": socket.gethostname(), "boot": _boot_id(), "pid": pid, "started": _started(pid)}
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """When a process was started, so that another one with its number is not taken for it; empty if not known."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,43 @@
+"""Download what a model needs, in a plugin process that has network and no data."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from bench.errors import PluginError
+from bench.messages.description import ModelRequest
+from bench.plugins import find_model
+from bench.runs.process import Child, Rights, verdict
+
+
+def hub_cache() -> Path:
+    """Where the model hub's library keeps what it downloads."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+
+
+def fetch_model(request: ModelRequest) -> None:
+    """Run the class's ``fetch`` for the config of ``request``; its progress goes to standard error.
+
+    Raises
+    ------
+    PluginError
+        With the last line of what it printed, if it failed.
+    """
+    plugin = find_model(request.model)
+    cache = hub_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-fetch-") as name, (Path(name) / "log").open("w+b") as log:
+        child = Child(plugin.interpreter, "bench.worker.fetch", Rights(write=[cache], network=True))
+        try:
+            child.start(Path(name), [request.model_dump_json()], log)
+            status = child.wait()
+        finally:
+            child.end()
+        log.seek(0)
+        lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    if status:
+        last = lines[-1].removeprefix("error: ") if lines else verdict(status)
+        raise PluginError(f"{request.model}: {last}")

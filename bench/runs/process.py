@@ -1,0 +1,142 @@
+"""Start a module in a child process behind the wall, and end it with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from bench.files import alive
+
+_BOOTSTRAP = Path(__file__).parents[1] / "worker" / "bootstrap.py"
+_HIDDEN = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR", "BENCH_PLUGINS_DIR")
+"""Settings of the parent that would lead a worker to data."""
+_PREFIX = "bench-"
+_GRACE = 10.0
+"""Seconds that the guardian of a worker has to end everything before it is killed itself."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a child may do where the system can confine it."""
+
+    read: Sequence[Path] = ()
+    write: Sequence[Path] = ()
+    network: bool = False
+    confine: bool = True
+
+
+@dataclass
+class Child:
+    """A module that runs, or ran, in a process of its own.
+
+    Its first process is a guardian (:mod:`bench.worker.bootstrap`), which kills everything that the module has started
+    when the module ends, when this process ends, or when it is asked to.
+    """
+
+    interpreter: str
+    module: str
+    rights: Rights
+    threads: int = 1
+    _process: subprocess.Popen[bytes] | None = None
+    _ended: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, folder: Path, arguments: Sequence[str | Path], log: IO[bytes], events: int | None = None) -> bool:
+        """Start it; ``folder`` takes ``process.json``. False if :meth:`end` was called before.
+
+        ``events`` is a file descriptor that the child inherits, and gets as its last argument.
+        """
+        scratch = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        told = {
+            "module": self.module,
+            "arguments": [*map(str, arguments), *([] if events is None else [str(events)])],
+            "events": events,
+            "confine": self.rights.confine,
+            "network": self.rights.network,
+            "read": [str(path.absolute()) for path in self.rights.read],
+            "write": [str(path.absolute()) for path in self.rights.write],
+            "scratch": str(scratch),
+        }
+        (folder / "process.json").write_text(json.dumps(told), encoding="utf-8")
+        with self._lock:
+            if self._ended:
+                shutil.rmtree(scratch, ignore_errors=True)
+                return False
+            self._process = subprocess.Popen(
+                [self.interpreter, "-P", str(_BOOTSTRAP), str((folder / "process.json").absolute())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[] if events is None else [events],
+                cwd=scratch,
+                start_new_session=True,
+                env=self._environment(),
+            )
+        return True
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Exit status, negative for a signal.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+            If it runs longer than ``timeout`` seconds; it is still running then.
+        """
+        assert self._process is not None
+        return self._process.wait(timeout)
+
+    def end(self) -> None:
+        """Kill it, if it still runs, and all that it started; returns when they are gone."""
+        with self._lock:
+            self._ended = True
+            process = self._process
+            if process is None:
+                return
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()  # the guardian reads this as the end
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
+        if "PYTHONPATH" in kept:  # the child has another working directory
+            parts = [part for part in kept["PYTHONPATH"].split(os.pathsep) if part]
+            kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in parts)  # noqa: PTH100
+        threads = str(self.threads)
+        numerical = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+        return {**kept, **numerical, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+
+
+def verdict(status: int) -> str:
+    """An exit status in words."""
+    if status >= 0:
+        return f"the worker ended with exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:  # a real-time signal
+        name = f"signal {-status}"
+    hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
+    return f"killed by {name}{hint}"
+
+
+def sweep_scratch() -> None:
+    """Remove scratch folders of runs that were killed together with their workers."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}[0-9]*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and not alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
