@@ -1,6 +1,6 @@
 """What RecBole 1.2.1 needs to run beside today's numpy and scipy, quietly, and without writing a file of its own.
 
-The mends change RecBole's modules in place, which reaches no further than the worker process of the cell.
+The patches change RecBole's modules in place, which reaches no further than the worker process of the cell.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from scipy.sparse import dok_matrix
 
 
 @functools.cache
-def mend() -> None:
-    """Apply all mends, once per process."""
+def patch() -> None:
+    """Apply all patches, once per process."""
     for alias, target in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
         if not hasattr(np, alias):  # gone in numpy 2; RecBole's Config reads them
             setattr(np, alias, target)
@@ -29,7 +29,7 @@ def mend() -> None:
     recbole.trainer.trainer.get_tensorboard = lambda _logger: _NoWriter()
     # Switched on for the whole process by the import of RecBole's sequential models (sine.py); doubles the time of BPR.
     torch.autograd.set_detect_anomaly(False)
-    # Of RecBole's own doing and nothing that a user of the benchmark could mend: old spellings of torch's functions.
+    # RecBole uses old spellings of torch's functions, which no user of the benchmark can change.
     warnings.filterwarnings("ignore", category=FutureWarning, message=r".*torch\.cuda\.amp.*")
     warnings.filterwarnings("ignore", category=UserWarning, message=r".*torch\.sparse\.SparseTensor.*")
     warnings.filterwarnings("ignore", category=UserWarning, message="Sparse CSR tensor support is in beta state")
@@ -49,7 +49,7 @@ class PlainConfig(Config):  # type: ignore[misc]
     """
 
     def __init__(self, model: type, options: Mapping[str, Any], device: str) -> None:
-        mend()
+        patch()
         self._torch_device = torch.device(device)
         super().__init__(model=model, dataset="bench", config_dict=dict(options))
 

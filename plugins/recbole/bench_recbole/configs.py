@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.contract import ModelConfig
+from bench import ModelConfig
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -42,14 +42,14 @@ class SequentialConfig(TrainingConfig):
 
 
 class BPRConfig(SampledConfig):
-    """Matrix factorization with the BPR loss (Rendle et al., UAI 2009)."""
+    """Hyper-parameters of BPR."""
 
     embedding_size: Count = 64
     """Length of the user and item vectors."""
 
 
 class NeuMFConfig(SampledConfig):
-    """Neural matrix factorization (He et al., WWW 2017), also known as NCF."""
+    """Hyper-parameters of NeuMF, also known as NCF."""
 
     mf_embedding_size: Count = 64
     """Length of the vectors of the matrix factorization half."""
@@ -66,7 +66,7 @@ class NeuMFConfig(SampledConfig):
 
 
 class NGCFConfig(SampledConfig):
-    """Neural graph collaborative filtering (Wang et al., SIGIR 2019)."""
+    """Hyper-parameters of NGCF."""
 
     embedding_size: Count = 64
     """Length of the user and item vectors."""
@@ -81,7 +81,7 @@ class NGCFConfig(SampledConfig):
 
 
 class LightGCNConfig(SampledConfig):
-    """Light graph convolution (He et al., SIGIR 2020)."""
+    """Hyper-parameters of LightGCN."""
 
     # Every batch propagates over the whole graph. RecBole has batches of 2048 and a rate of 0.001; half as many batches
     # halve the time of an epoch on a CPU. Trained to the end with these two, ml-100k takes 40 s on two cores.
@@ -98,7 +98,7 @@ class LightGCNConfig(SampledConfig):
 
 
 class SimpleXConfig(SampledConfig):
-    """Cosine contrastive loss over user and history vectors (Mao et al., CIKM 2021)."""
+    """Hyper-parameters of SimpleX."""
 
     embedding_size: Count = 64
     """Length of the user and item vectors."""
@@ -119,7 +119,7 @@ class SimpleXConfig(SampledConfig):
 
 
 class NCLConfig(SampledConfig):
-    """LightGCN with contrast to structural and semantic neighbours (Lin et al., WWW 2022)."""
+    """Hyper-parameters of NCL."""
 
     embedding_size: Count = 64
     """Length of the user and item vectors."""
@@ -146,7 +146,7 @@ class NCLConfig(SampledConfig):
 
 
 class MultiVAEConfig(TrainingConfig):
-    """Variational autoencoder with multinomial likelihood (Liang et al., WWW 2018)."""
+    """Hyper-parameters of MultiVAE."""
 
     mlp_hidden_size: tuple[Count, ...] = (600,)
     """Widths of the layers between input and latent vector."""
@@ -191,11 +191,11 @@ class TransformerConfig(NextItemConfig):
 
 
 class SASRecConfig(TransformerConfig):
-    """Self-attentive sequential recommendation (Kang and McAuley, ICDM 2018)."""
+    """Hyper-parameters of SASRec."""
 
 
 class BERT4RecConfig(TransformerConfig):
-    """Bidirectional transformer trained on masked items (Sun et al., CIKM 2019)."""
+    """Hyper-parameters of BERT4Rec."""
 
     hidden_dropout_prob: Share = 0.2
     """Dropout on hidden states."""
@@ -208,7 +208,7 @@ class BERT4RecConfig(TransformerConfig):
 
 
 class GRU4RecConfig(NextItemConfig):
-    """Recurrent network over the item sequence (Tan et al., DLRS 2016)."""
+    """Hyper-parameters of GRU4Rec."""
 
     embedding_size: Count = 64
     """Length of the item vectors."""

@@ -15,31 +15,34 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
-from bench.contract import Interactions
+from bench import Interactions
 
 PARTS = ["train", "valid", "test"]
 """Value of RecBole's option ``benchmark_filename``: with it, ``build()`` slices the rows into parts as they stand."""
 
 
-def windows(
-    items: NDArray[np.int32], start: NDArray[np.int64], stop: NDArray[np.int64], width: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The last ``width`` of ``items[start[i]:stop[i]]`` for each i, as RecBole ids, padded behind.
+def histories(history: Interactions, width: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """The last ``width`` (None: all) items of each of n rows, oldest first, and their number.
 
-    Returns (n, width) int64 item ids and (n,) int64 lengths.
+    Returns (n, width) int64 RecBole ids, padded behind, and (n,) int64 lengths.
     """
-    start = np.maximum(start, stop - width)
+    ids = history.padded(width) + 1
+    return torch.from_numpy(ids), torch.from_numpy(np.minimum(history.lengths, ids.shape[1]))
+
+
+def prefixes(history: Interactions, width: int) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
+    """What stood before each interaction but the first of its user; n of them.
+
+    Returns (n,) places of the interactions, and as :func:`histories` the last ``width`` items before each.
+    """
+    first = np.repeat(history.indptr[:-1], history.lengths)
+    targets = np.flatnonzero(np.arange(len(history)) > first)
+    start = np.maximum(first[targets], targets - width)
     at = start[:, None] + np.arange(width)
-    inside = at < stop[:, None]
+    inside = at < targets[:, None]
     ids = np.zeros(at.shape, np.int64)
-    ids[inside] = items[at[inside]] + 1
-    return torch.from_numpy(ids), torch.from_numpy(stop - start)
-
-
-def history_windows(history: Interactions, width: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """The last ``width`` (None: all) items of each row of ``history``; see :func:`windows`."""
-    width = max(1, int(history.lengths.max(initial=0))) if width is None else width
-    return windows(history.items, history.indptr[:-1], history.indptr[1:], width)
+    ids[inside] = history.items[at[inside]] + 1
+    return targets, torch.from_numpy(ids), torch.from_numpy(targets - start)
 
 
 class _Given(Dataset):  # type: ignore[misc]
@@ -100,7 +103,7 @@ class GeneralData(_Given):
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))]).astype(np.int64)
         table = Interactions(indptr, columns[order] - 1, np.empty(0, np.int64), self.item_num)
         longest = int(table.lengths.max(initial=0))
-        ids, lengths = history_windows(table, min(max_history_len or longest, longest))
+        ids, lengths = histories(table, min(max_history_len or longest, longest))
         return ids, (ids > 0).float(), lengths
 
 
@@ -114,17 +117,15 @@ class SequentialData(_Given, SequentialDataset):  # type: ignore[misc]
         """Nothing to do: the sequences are made in :meth:`_rows`."""
 
     def _rows(self, part: Interactions) -> dict[str, torch.Tensor]:
-        first = np.repeat(part.indptr[:-1], part.lengths)
-        target = np.flatnonzero(np.arange(len(part)) > first)  # all but the first of each user
-        sequences, lengths = windows(part.items, first[target], target, self.max_item_list_len)
+        targets, sequences, lengths = prefixes(part, self.max_item_list_len)
         self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
         self.set_field_property(
             self.item_id_list_field, FeatureType.TOKEN_SEQ, FeatureSource.INTERACTION, self.max_item_list_len
         )
         self.set_field_property(self.item_list_length_field, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
         return {
-            self.uid_field: torch.from_numpy(part.users[target] + 1),
-            self.iid_field: torch.from_numpy(part.items[target].astype(np.int64) + 1),
+            self.uid_field: torch.from_numpy(part.users[targets] + 1),
+            self.iid_field: torch.from_numpy(part.items[targets].astype(np.int64) + 1),
             self.item_id_list_field: sequences,
             self.item_list_length_field: lengths,
         }

@@ -1,37 +1,31 @@
-"""The model class that the benchmark sees."""
+"""The base class of all models of this package."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from recbole.model.abstract_recommender import AbstractRecommender
 
-from bench.contract import Context, Interactions, ModelConfig, Recommendations
-from bench.data.dataset import load_interactions, save_interactions
-from bench.evaluation.topk import rank
+from bench import Context, Interactions, Recommender, load_interactions, save_interactions
 from bench_recbole import training
-from bench_recbole.scoring import score_all
+from bench_recbole.scoring import scores
 from bench_recbole.setup import Built, build
 
 
-class RecBoleModel:
-    """A RecBole model as :class:`bench.contract.Model`; :mod:`bench_recbole.registry` makes a subclass for each."""
+class RecBoleModel(Recommender):
+    """A RecBole model: a subclass names its class and its config."""
 
-    Config: ClassVar[type[ModelConfig]]
-    deterministic: ClassVar[bool]
     recbole_class: ClassVar[type[AbstractRecommender]]
 
-    def __init__(self, config: Any) -> None:
-        self.config: ModelConfig = config
-        self._train: Interactions
-        """What the model was made for; RecBole builds graphs and histories from it."""
-        self._seed: int
-        self._built: Built
+    _train: Interactions
+    """What the model was made for; RecBole builds graphs and histories from it."""
+    _seed: int
+    _built: Built
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Train on ``train``; see :func:`bench_recbole.training.train` for the errors."""
@@ -39,14 +33,9 @@ class RecBoleModel:
         context.note("parameters", sum(weights.numel() for weights in self._built.model.parameters()))
         training.train(self._built, context)
 
-    def recommend(
-        self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
-    ) -> Recommendations:
-        """See :class:`bench.contract.Model`.
-
-        Sequential models, autoencoders and SimpleX read ``history``; the others know a user by id, from train.
-        """
-        return rank(score_all(self._built, users, history), exclude, k)
+    def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
+        """Sequential models, autoencoders and SimpleX read ``history``; the others know a user by id, from train."""
+        return scores(self._built, users, history)
 
     def save(self, folder: Path) -> None:
         """Write ``state.pt`` (tensors only), the train arrays and ``facts.json``."""
@@ -55,7 +44,7 @@ class RecBoleModel:
         (folder / "facts.json").write_text(json.dumps({"seed": self._seed, "items": self._train.n_items}))
 
     def load(self, folder: Path, device: str) -> None:
-        """See :class:`bench.contract.Model`."""
+        """Build the model anew and restore its state."""
         facts = json.loads((folder / "facts.json").read_text())
         self._build(load_interactions(folder, "train", facts["items"]), facts["seed"], device)
         training.set_state(self._built.model, torch.load(folder / "state.pt", map_location=device, weights_only=True))

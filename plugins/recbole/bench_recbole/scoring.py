@@ -1,7 +1,7 @@
 """Scores of all items for some users, by the kind of model.
 
-Every function here takes a built model, users (b,) as RecBole ids and their histories (b rows), and returns scores
-(b, n_items + 1), the first column being RecBole's padding.
+:func:`scores` is for the benchmark. Every other function takes a built model, users (b,) as RecBole ids and their
+histories (b rows), and returns scores (b, n_items + 1), the first column being RecBole's padding.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from recbole.model.abstract_recommender import AbstractRecommender, AutoEncoderM
 from recbole.model.general_recommender import NeuMF, SimpleX
 from torch.nn.functional import normalize
 
-from bench.contract import Interactions
-from bench_recbole.dataset import history_windows
+from bench import Interactions
+from bench_recbole.dataset import histories
 from bench_recbole.setup import Built
 
 Score = Callable[[Built, torch.Tensor, Interactions], torch.Tensor]
@@ -30,24 +30,18 @@ PAIRS_AT_ONCE = 2**12
 """User-item pairs in one forward pass of a model that scores pairs: few enough to stay in the processor's cache."""
 
 
-def score_all(
-    built: Built, users: NDArray[np.int64], history: Interactions
-) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
-    """The scoring function for :func:`bench.evaluation.topk.rank`: positions in ``users`` to scores (b, n_items)."""
+def scores(built: Built, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
+    """Scores (n, n_items) of all items for ``users`` (n,) with n rows of ``history``."""
     built.model.eval()
     score = _kind(built)
     device = built.options["device"]
-
-    def scores(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        found = np.empty((len(rows), history.n_items), np.float32)
-        with torch.inference_mode():
-            for at in range(0, len(rows), USERS_AT_ONCE):
-                part = rows[at : at + USERS_AT_ONCE]
-                batch = score(built, torch.from_numpy(users[part] + 1).to(device), history.select(part))
-                found[at : at + len(part)] = batch[:, 1:].cpu().numpy()
-        return found
-
-    return scores
+    found = np.empty((len(users), history.n_items), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(users), USERS_AT_ONCE):
+            part = np.arange(start, min(start + USERS_AT_ONCE, len(users)))
+            batch = score(built, torch.from_numpy(users[part] + 1).to(device), history.select(part))
+            found[part] = batch[:, 1:].cpu().numpy()
+    return found
 
 
 def _kind(built: Built) -> Score:
@@ -73,7 +67,7 @@ def _by_user(built: Built, users: torch.Tensor, _history: Interactions) -> torch
 
 def _by_sequence(built: Built, users: torch.Tensor, history: Interactions) -> torch.Tensor:
     """From the latest items of the history. An empty one is a sequence of one padding item."""
-    sequences, lengths = history_windows(history, built.data.max_item_list_len)
+    sequences, lengths = histories(history, built.data.max_item_list_len)
     batch = Interaction({
         built.data.uid_field: users.cpu(),
         built.data.item_id_list_field: sequences,
@@ -100,7 +94,7 @@ def _by_rating_row(built: Built, users: torch.Tensor, history: Interactions) -> 
 def _simplex(built: Built, users: torch.Tensor, history: Interactions) -> torch.Tensor:
     """SimpleX's ``full_sort_predict`` on the given history instead of the train row."""
     model = built.model
-    ids, lengths = (tensor.to(users.device) for tensor in history_windows(history, built.options["history_len"]))
+    ids, lengths = (tensor.to(users.device) for tensor in histories(history, built.options["history_len"]))
     vectors = model.get_UI_aggregation(model.user_emb(users), model.item_emb(ids), lengths)
     return normalize(vectors, dim=1) @ normalize(model.item_emb.weight, dim=1).T
 

@@ -18,7 +18,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer import Trainer
 from recbole.utils import ModelType, get_trainer
 
-from bench.contract import Interactions, ModelConfig
+from bench import Interactions, ModelConfig
 from bench_recbole.compat import PlainConfig, speed_up_graph
 from bench_recbole.dataset import PARTS, GeneralData, SequentialData
 

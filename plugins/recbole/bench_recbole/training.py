@@ -6,11 +6,11 @@ import importlib.util
 from typing import Any
 
 import torch
+from bench_torchkit.trainer import train_epochs
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.trainer.trainer import NCLTrainer
 
-from bench.contract import Context
-from bench.errors import BenchError
+from bench import ConfigError, Context, PluginError
 from bench_recbole.setup import Built, trainer_and_loader
 
 State = dict[str, dict[str, Any]]
@@ -24,28 +24,27 @@ def train(built: Built, context: Context) -> None:
 
     Raises
     ------
-    BenchError
-        If the loss is no longer a number, or NCL lacks its clustering library.
+    ConfigError
+        If the loss is no longer a number.
+    PluginError
+        If NCL lacks its clustering library.
     """
     if built.options["model"] == "NCL" and importlib.util.find_spec("faiss") is None:
-        raise BenchError("NCL needs faiss for its clusters: pip install 'recsys-bench-recbole[ncl]'")
+        raise PluginError("NCL needs faiss for its clusters: pip install 'recsys-bench-recbole[ncl]'")
     trainer, loader = trainer_and_loader(built, context.folder)
-    best: State | None = None
-    for epoch in context.epochs(trainer.epochs):
-        if isinstance(trainer, NCLTrainer) and (epoch - 1) % trainer.num_m_step == 0:
+
+    def epoch(number: int) -> None:
+        if isinstance(trainer, NCLTrainer) and (number - 1) % trainer.num_m_step == 0:
             built.model.e_step()  # RecBole does this in its own fit(), which is not used here
         try:
-            trainer._train_epoch(loader, epoch - 1)
+            trainer._train_epoch(loader, number - 1)
         except ValueError as error:
             if "nan" not in str(error):
                 raise
-            what = f"the loss of {built.options['model']} is not a number in epoch {epoch}"
-            raise BenchError(f"{what}: try a lower learning_rate") from error
-        check = context.validate()
-        if check.improved:
-            best = get_state(built.model)
-        if check.stop:
-            break
+            what = f"the loss of {built.options['model']} is not a number in epoch {number}"
+            raise ConfigError(f"{what}: try a lower learning_rate") from error
+
+    best = train_epochs(context, trainer.epochs, epoch, lambda: get_state(built.model))
     if best is not None:
         set_state(built.model, best)
 

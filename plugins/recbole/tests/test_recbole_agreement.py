@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from bench_recbole.dataset import GeneralData, SequentialData, history_windows
-from bench_recbole.registry import model_class
+from bench_recbole.dataset import GeneralData, SequentialData, histories
+from bench_recbole.models import BPR, GRU4Rec
 from bench_recbole.setup import build
 from bench_recbole.training import get_state, set_state
 from recbole.data.dataset import Dataset
@@ -14,18 +14,20 @@ from recbole.data.interaction import Interaction
 from recbole.evaluator.collector import DataStruct
 from recbole.evaluator.metrics import MAP, MRR, NDCG, Hit, Precision, Recall
 
+from bench import BenchError
 from bench.data.splits import ratio_counts
-from bench.errors import BenchError
 from bench.evaluation import metrics
-from bench.testing import FakeContext, block_interactions, interactions_from
+from bench.plugins import load_model
+from bench.testing import LocalContext, block_interactions, interactions_from
 
 DATA = block_interactions()
 USERS = np.arange(DATA.train.n_users)
 
 
 def fitted(name, folder, **options):
-    model = model_class(name)(model_class(name).Config(**{"epochs": 3, "train_batch_size": 64, **options}))
-    model.fit(DATA.train, DATA.valid, FakeContext(model, DATA, folder))
+    made = load_model(name)
+    model = made(made.Config(**{"epochs": 3, "train_batch_size": 64, **options}))
+    model.fit(DATA.train, DATA.valid, LocalContext(model, DATA, folder))
     return model
 
 
@@ -72,7 +74,7 @@ def test_sequential_model_reads_the_latest_items_only(tmp_path):
 
 @pytest.mark.parametrize("name", ["lightgcn", "ngcf", "recbole:SGL", "recbole:SpectralCF", "recbole:GCMC"])
 def test_graph_models_are_built_of_exactly_the_train_pairs(name):
-    model = model_class(name)
+    model = load_model(name)
     built = build(model.recbole_class, model.Config(), [DATA.train], 1, "cpu")
     matrix = built.data.build()[0].inter_matrix(form="coo")
     pairs = set(zip((DATA.train.users + 1).tolist(), (DATA.train.items + 1).tolist(), strict=True))
@@ -84,25 +86,23 @@ def test_graph_models_are_built_of_exactly_the_train_pairs(name):
 
 
 def test_parts_are_sliced_and_never_split_again():
-    config = model_class("bpr")
-    built = build(config.recbole_class, config.Config(), [DATA.train, DATA.valid], 1, "cpu")
+    built = build(BPR.recbole_class, BPR.Config(), [DATA.train, DATA.valid], 1, "cpu")
     assert isinstance(built.data, GeneralData)
-    for part, ours in zip(built.data.build(), [*DATA, None], strict=True):
+    for part, ours in zip(built.data.build(), [DATA.train, DATA.valid, None], strict=True):
         expected = ours.items + 1 if ours else np.zeros(0)
         np.testing.assert_array_equal(part.inter_feat["item_id"].numpy(), expected)
 
 
 def test_sequences_are_those_of_recbole_augmentation():
-    config = model_class("gru4rec")
     history = interactions_from([[7], [], [3, 1, 2, 5]], 9)
-    built = build(config.recbole_class, config.Config(max_seq_length=2), [history], 1, "cpu")
+    built = build(GRU4Rec.recbole_class, GRU4Rec.Config(max_seq_length=2), [history], 1, "cpu")
     assert isinstance(built.data, SequentialData)
     rows = built.data.inter_feat
     assert rows["user_id"].tolist() == [3, 3, 3]
     assert rows["item_id"].tolist() == [2, 3, 6]
     assert rows["item_id_list"].tolist() == [[4, 0], [4, 2], [2, 3]]
     assert rows["item_length"].tolist() == [1, 2, 2]
-    sequences, lengths = history_windows(history, 2)
+    sequences, lengths = histories(history, 2)
     assert sequences.tolist() == [[8, 0], [0, 0], [3, 6]]
     assert lengths.tolist() == [1, 0, 2]
 

@@ -2,32 +2,52 @@
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import pytest
-from bench_recbole import bench_model
-from bench_recbole.family import config_class, model_names
-from bench_recbole.registry import SHORT_NAMES
+from bench_recbole.registry import config_class, model_class, model_names
 from pydantic import ValidationError
 
-from bench.errors import BenchError
+from bench import BenchError
+from bench.plugins import load_model
+
+NAMED = sorted(
+    entry.name for entry in entry_points(group="bench.models") if entry.value.startswith("bench_recbole.models:")
+)
 
 
 def test_ncf_is_neumf():
-    assert bench_model("ncf").recbole_class is bench_model("neumf").recbole_class
+    assert load_model("ncf").recbole_class is load_model("neumf").recbole_class
+    assert load_model("ncf").Config is load_model("neumf").Config
 
 
-def test_asking_for_metadata_imports_neither_torch_nor_recbole():
+def test_a_model_has_the_class_and_the_config_of_its_name():
+    assert len(NAMED) == 11
+    for name in NAMED:
+        model = load_model(name)
+        assert model.__name__.lower() == name
+        if name != "ncf":
+            assert model.recbole_class.__name__ == model.__name__
+            assert model.Config.__name__ == f"{model.__name__}Config"
+
+
+def test_the_package_imports_neither_torch_nor_recbole():
     code = "import sys, bench_recbole; sys.exit(any(name in sys.modules for name in ('torch', 'recbole')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_without_recbole_the_error_says_how_to_install_it():
-    code = "import sys; sys.modules['recbole'] = None; import bench_recbole; bench_recbole.bench_model('bpr')"
+@pytest.mark.parametrize("name", ["bpr", "recbole:ENMF"])
+def test_without_recbole_the_error_says_how_to_install_it(name):
+    code = f"import sys; sys.modules['recbole'] = None; from bench.plugins import load_model; load_model('{name}')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     last = ended.stderr.strip().splitlines()[-1]
-    assert last == (
-        "bench.errors.BenchError: 'bpr' needs RecBole, which is not installed: pip install --no-deps recbole==1.2.1"
-    )
+    assert last.startswith("bench.errors.PluginError: ")
+    assert last.endswith("RecBole is not installed: pip install --no-deps recbole==1.2.1")
+
+
+def test_the_version_of_recbole_is_declared_as_code():
+    (entry,) = [entry for entry in entry_points(group="bench.code") if entry.dist.name == "recsys-bench-recbole"]
+    assert entry.name == "recbole"
 
 
 @pytest.mark.parametrize(("name", "says"), [
@@ -39,11 +59,10 @@ def test_without_recbole_the_error_says_how_to_install_it():
     ("recbole:DeepFM", "only its general and sequential models"),
     ("recbole:KGAT", "only its general and sequential models"),
     ("recbole:SASRecF", "needs item features"),
-    ("bprr", "did you mean 'bpr'"),
 ])  # fmt: skip
 def test_unknown_and_unsupported_models(name, says):
     with pytest.raises(BenchError, match=says.replace("(", r"\(")):
-        bench_model(name)
+        model_class(name)
 
 
 def test_family_config_has_the_defaults_of_recbole():
@@ -65,9 +84,9 @@ def test_family_config_refuses_unknown_keys_and_wrong_types():
             config_class("ENMF")(**options)
 
 
-@pytest.mark.parametrize("name", SHORT_NAMES)
+@pytest.mark.parametrize("name", NAMED)
 def test_defaults_of_short_names_are_those_of_recbole_but_for_the_documented_ones(name):
-    model = bench_model(name)
+    model = load_model(name)
     published = config_class(model.recbole_class.__name__)().model_dump()
     changed = {key for key, value in model.Config().model_dump().items() if published.get(key, value) != value}
     assert changed == ({"learning_rate", "train_batch_size"} if name == "lightgcn" else set())
@@ -76,4 +95,4 @@ def test_defaults_of_short_names_are_those_of_recbole_but_for_the_documented_one
 def test_all_models_of_the_family_have_a_config():
     assert len(model_names()) > 50
     for name in model_names():
-        bench_model(f"recbole:{name}").Config()
+        model_class(f"recbole:{name}").Config()
