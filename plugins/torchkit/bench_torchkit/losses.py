@@ -1,0 +1,123 @@
+"""Losses of rankings, each a mean over rows of scores: one positive (n,) and some negatives (n, m)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize, softplus
+
+
+def bpr(positive: Tensor, negative: Tensor, allowed: Tensor | None = None, hardness: float = 0.0) -> Tensor:
+    """-ln σ(positive - negative), a weighted mean over negatives, then the mean over rows.
+
+    Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009, section 4.1. The weights are
+    those of adversarial sampling: Sun et al., RotatE, ICLR 2019, equation 5.
+
+    Parameters
+    ----------
+    positive
+        (n,) scores.
+    negative
+        (n, m) scores of negatives; or (n,), one for each row.
+    allowed
+        (n, m) true where a negative counts; all if left out. A row without any adds nothing.
+    hardness
+        Temperature of the weights softmax(hardness · score) over the negatives of a row, without a gradient; 0 weights
+        all equally.
+    """
+    if negative.dim() == 1:
+        return softplus(negative - positive).mean()
+    logits = hardness * negative.detach()
+    if allowed is not None:
+        logits = logits.masked_fill(~allowed, -torch.inf)
+    weights = torch.softmax(logits, dim=1).nan_to_num(0.0)
+    losses = softplus(negative - positive.unsqueeze(1))
+    return (weights * losses).sum(dim=1).mean()
+
+
+def sampled_softmax(
+    positive: Tensor,
+    negative: Tensor,
+    allowed: Tensor | None = None,
+    log_q: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Cross-entropy of the positive among itself and the negatives, corrected for how often items are drawn.
+
+    Bengio and Senécal, Adaptive importance sampling, IEEE Trans. Neural Networks 2008; for batches of recommenders Yi
+    et al., Sampling-bias-corrected neural modeling, RecSys 2019, equation 5.
+
+    Parameters
+    ----------
+    positive, negative
+        (n,) and (n, m) scores.
+    allowed
+        (n, m) true where a negative counts; all if left out. The positive itself must not be among the negatives.
+    log_q
+        Logarithms of the probability of being drawn, or of anything proportional to it, for the positives (n,) and the
+        negatives (m,) or (n, m); they are subtracted from the scores. None where all items are equally likely.
+    """
+    if log_q is not None:
+        positive, negative = positive - log_q[0], negative - log_q[1]
+    if allowed is not None:
+        negative = negative.masked_fill(~allowed, -torch.inf)
+    return (torch.cat([positive[:, None], negative], 1).logsumexp(1) - positive).mean()
+
+
+def bce(positive: Tensor, negative: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy: -(ln σ(positive) + Σ ln(1 - σ(negative))) / (1 + number of negatives), mean over rows.
+
+    Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, section III.E, with any number of negatives.
+    Arguments as in :func:`sampled_softmax`.
+    """
+    return _bce(softplus(-positive), negative, allowed)
+
+
+def gbce(
+    positive: Tensor, negative: Tensor, sampling_rate: float, calibration: float, allowed: Tensor | None = None
+) -> Tensor:
+    """Generalised binary cross-entropy: :func:`bce` with σ(positive) to the power of β.
+
+    Petrov and Macdonald, gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative Sampling,
+    RecSys 2023: β = α (t (1 - 1/α) + 1/α).
+
+    Parameters
+    ----------
+    positive, negative, allowed
+        As in :func:`sampled_softmax`.
+    sampling_rate
+        α: negatives of a row divided by the items that are not positive, above 0 and at most 1.
+    calibration
+        t: with 0 it is :func:`bce`; with 1 the scores are as well calibrated as without sampling.
+    """
+    beta = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
+    return _bce(beta * softplus(-positive), negative, allowed)
+
+
+def _bce(of_positive: Tensor, negative: Tensor, allowed: Tensor | None) -> Tensor:
+    of_negatives = softplus(negative)
+    if allowed is None:
+        return ((of_positive + of_negatives.sum(1)) / (1 + negative.shape[1])).mean()
+    return ((of_positive + (of_negatives * allowed).sum(1)) / (1 + allowed.sum(1))).mean()
+
+
+def info_nce(left: Tensor, right: Tensor, temperature: float, same: Tensor | None = None) -> Tensor:
+    """In-batch InfoNCE in both directions: row ``i`` of either side has to find row ``i`` of the other.
+
+    van den Oord et al., Representation Learning with Contrastive Predictive Coding, 2018, equation 4, with the cosine
+    over ``temperature`` as the logarithm of f; symmetric as in Radford et al., CLIP, ICML 2021, figure 3.
+
+    Parameters
+    ----------
+    left, right
+        (n, d) vectors of n entities.
+    temperature
+        Divides the cosines.
+    same
+        (n,) integers: of entities with the same number, none is a negative of the other (they have the same text).
+    """
+    logits = normalize(left, dim=1) @ normalize(right, dim=1).T / temperature
+    own = torch.arange(len(left), device=left.device)
+    if same is not None:
+        twins = (same.unsqueeze(0) == same.unsqueeze(1)) & (own.unsqueeze(0) != own.unsqueeze(1))
+        logits = logits.masked_fill(twins, -torch.inf)
+    return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2

