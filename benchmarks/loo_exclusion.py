@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract import Interactions
+from bench import Interactions
 from bench.data.catalog import card
 from bench.data.prepare import prepare, split
 from bench.data.protocol import protocol
 from bench.evaluation.metrics import per_user
 from bench.plugins import load_model
-from bench.runs.cell import Stopping
-from bench.runs.context import WorkerContext
+from bench.testing import LocalContext
 
 RECORD = Path(__file__).parent / "records" / "loo_exclusion.json"
 
@@ -39,18 +38,11 @@ def main() -> None:
     model_class: Any = load_model("sasrec")
     model = model_class(model_class.Config(epochs=options.epochs, max_seq_length=20, train_batch_size=512))
     with tempfile.TemporaryDirectory() as folder:
-        context = WorkerContext(
-            model,
-            parts.visible,
-            lambda event, **fields: print(event, fields, flush=True) if event == "validation" else None,
-            seed=1,
-            device="cpu",
-            folder=Path(folder),
-            stopping=Stopping(),
-        )
+        context = LocalContext(model, parts.visible, Path(folder))
         model.fit(parts.visible.train, parts.visible.valid, context)
+    print("validation", *(f"{score:.4f}" for score in context.scores))
     users = np.flatnonzero(parts.hidden.test.lengths)
-    history = parts.visible.parts("train+valid").select(users)
+    history = parts.visible.union("train+valid").select(users)
     nothing = Interactions(np.zeros(len(users) + 1, np.int64), history.items[:0], history.times[:0], history.n_items)
     test = parts.hidden.test.select(users)
     record: dict[str, Any] = {"epochs": options.epochs}

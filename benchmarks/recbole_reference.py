@@ -20,73 +20,44 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_recbole import bench_model
+from bench_recbole.models import BPR
 from bench_recbole.setup import build
 from bench_recbole.training import get_state, set_state
 from recbole.data.utils import create_samplers, get_dataloader
 from recbole.utils import get_trainer
 from tabulate import tabulate
 
-from bench.contract import Interactions, Validation
 from bench.data.catalog import card
-from bench.data.dataset import Split
+from bench.data.hidden import Split
 from bench.data.prepare import prepare, split
 from bench.data.protocol import protocol
 from bench.evaluation.metrics import per_user
+from bench.messages.cell import Stopping
+from bench.testing import LocalContext
 
 PUBLISHED = {"recall@10": 0.2368, "ndcg@10": 0.2768, "mrr@10": 0.4519, "hit@10": 0.7614, "precision@10": 0.1901}
 """BPR, https://github.com/RUCAIBox/RecBole, ml-100k, general recommendation."""
 
 SPLIT_SEEDS = (1, 2, 3, 4, 5)
 MODEL_SEED = 1
-PATIENCE = 10
+STOPPING = Stopping(users=sys.maxsize)
 PUBLISHED_BAND, TRAINER_BAND = 0.015, 0.005
 RECORD = Path(__file__).parent / "records" / "recbole_reference.json"
 
 
-class LocalContext:
-    """What ``fit`` needs, in this process: NDCG@10 of all validation users after every epoch."""
-
-    seed = MODEL_SEED
-    device = "cpu"
-    time_budget = None
-
-    def __init__(self, model: Any, train: Interactions, valid: Interactions, folder: Path) -> None:
-        self.folder = folder
-        self.scores: list[float] = []
-        users = np.flatnonzero(valid.lengths)
-        self._ask = (model, users, train.select(users), valid.select(users))
-
-    def epochs(self, most: int, unit: str = "epoch") -> Iterator[int]:
-        return iter(range(1, most + 1))
-
-    def validate(self) -> Validation:
-        model, users, train, valid = self._ask
-        found = model.recommend(users, train, train, 10)
-        score = float(per_user(found.items, valid, [10], ["ndcg"])["ndcg@10"].mean())
-        improved = score > max(self.scores, default=-1.0)
-        self.scores.append(score)
-        return Validation(score, improved, len(self.scores) - 1 - int(np.argmax(self.scores)) >= PATIENCE)
-
-    def note(self, name: str, value: Any) -> None:
-        """Of no use here."""
-
-
 def ours(data: Split, folder: Path) -> dict[str, float]:
     """The benchmark's way: its plugin, its stopping rule, its metrics."""
-    train, valid, test = data.visible.train, data.visible.valid, data.hidden.test
-    model_class = bench_model("bpr")
-    model = model_class(model_class.Config())
-    context = LocalContext(model, train, valid, folder)
-    model.fit(train, valid, context)
+    visible, test = data.visible, data.hidden.test
+    model = BPR(BPR.Config())
+    context = LocalContext(model, visible, folder, MODEL_SEED, stopping=STOPPING)
+    model.fit(visible.train, visible.valid, context)
     users = np.flatnonzero(test.lengths)
-    found = model.recommend(users, train.select(users), data.visible.parts("train+valid").select(users), 10)
+    found = model.recommend(users, visible.train.select(users), visible.union("train+valid").select(users), 10)
     measured = per_user(found.items, test.select(users), [10])
     return {name: float(measured[name].mean()) for name in PUBLISHED} | {"epochs": len(context.scores)}
 
@@ -94,13 +65,12 @@ def ours(data: Split, folder: Path) -> dict[str, float]:
 def recbole_itself(data: Split, folder: Path) -> dict[str, float]:
     """RecBole's way, from the loaders to the metrics, but for the best state, which it would unpickle from a file."""
     parts = [data.visible.train, data.visible.valid, data.hidden.test]
-    model_class = bench_model("bpr")
-    built = build(model_class.recbole_class, model_class.Config(), parts, MODEL_SEED, "cpu")
+    built = build(BPR.recbole_class, BPR.Config(), parts, MODEL_SEED, "cpu")
     options = built.options
     for name, value in {
         "checkpoint_dir": str(folder),
         "valid_metric": "NDCG@10",
-        "stopping_step": PATIENCE - 1,  # RecBole stops when its patience is exceeded, not reached
+        "stopping_step": STOPPING.patience - 1,  # RecBole stops when its patience is exceeded, not reached
         "metric_decimal_place": 6,
         "eval_batch_size": parts[0].n_users * (parts[0].n_items + 1),
     }.items():
@@ -154,9 +124,9 @@ def main() -> None:
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps({
         "about": "BPR on ml-100k, all ratings, per-user random 8:1:1, full ranking, train and validation masked",
-        "config": bench_model("bpr").Config().model_dump(),
+        "config": BPR.Config().model_dump(),
         "model_seed": MODEL_SEED,
-        "stopping": {"metric": "ndcg@10", "patience": PATIENCE, "users": "all with validation items"},
+        "stopping": {"metric": STOPPING.name, "patience": STOPPING.patience, "users": "all with validation items"},
         "published": PUBLISHED,
         "results": results,
         "means": means,
