@@ -148,22 +148,22 @@ def tiny_cards(tiny, monkeypatch):
 def make_result():
     """A result with given fields of itself or of its cell; ``score`` becomes every metric of every group."""
     from bench.data.protocol import PROTOCOLS
-    from bench.runs.cell import Cell, Result
+    from bench.evaluation import metrics
+    from bench.messages.cell import Cell, Result
 
     def make(model="pop", score=0.5, **fields):
         cell = {
             "model": model, "preset": "default", "config": {}, "deterministic": False, "seed": 1, "device": "cpu",
-            "plugin": {"distribution": "d", "version": "1", "source_hash": "s" * 64},
-            "dataset": "tiny", "texts_hash": "t", "fingerprint": "f" * 64,
-            "protocol": PROTOCOLS["random"].model_dump(mode="json"),
+            "code": "s" * 64, "dataset": "tiny", "texts_hash": "t", "fingerprint": "f" * 64,
+            "protocol": PROTOCOLS["random"],
         }  # fmt: skip
         cell = Cell(**cell | {key: value for key, value in fields.items() if key in Cell.model_fields})
-        metrics = {f"{name}@{k}": score for name in ("ndcg", "recall", "mrr", "hit") for k in (5, 10)}
-        group = {"rule": "all users", "n": 4, "metrics": metrics, "errors": dict.fromkeys(metrics, 0.01)}
+        scores = {f"{name}@{k}": score for name in ("ndcg", "recall", "mrr", "hit") for k in (5, 10)}
+        group = {"rule": "all users", "members": "m", "n": 4, "metrics": scores, "errors": dict.fromkeys(scores, 0.01)}
         phase = {"seconds": 1.0, "peak_mib": 100.0}
         result = {
-            "cell_id": cell.id, "cell": cell, "status": "finished", "log": "worker.log",
-            "created": "2026-01-01T00:00:00+00:00", "phases": dict.fromkeys(("import", "fit", "recommend"), phase),
+            "cell_id": cell.id, "cell": cell, "status": "finished", "metrics_version": metrics.VERSION,
+            "plugin": {"distribution": "d", "version": "1"}, "created": "2026-01-01T00:00:00+00:00", "phases": dict.fromkeys(("import", "fit", "recommend"), phase),
             "groups": {"all": group, "head": {**group, "rule": "some", "n": 0, "metrics": {}, "errors": {}}},
         }  # fmt: skip
         if fields.get("status") == "failed":

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contract import Recommendations
-from bench.data.dataset import VisibleSplit, save_interactions
-from bench.runs import context as contexts
-from bench.runs.cell import Stopping
-from bench.runs.context import WorkerContext
-from bench.testing import FakeContext, Interrupted, block_interactions, interactions_from
+from bench.data.protocol import PROTOCOLS
+from bench.data.visible import VisibleSplit
+from bench.interactions import Recommendations, save_interactions
+from bench.messages.cell import Stopping
+from bench.testing import Interrupted, LocalContext, MemorySplit, block_interactions, interactions_from
+from bench.worker import context as contexts
+from bench.worker.context import WorkerContext
+from bench.worker.kept import KeptArrays
 
 DATA = block_interactions(n_users=40)
 
@@ -46,13 +48,13 @@ def on_disk(folder, data, candidates):
 
 @pytest.fixture
 def make(tmp_path):
-    def make(model, data=DATA, budget=None, seed=1, candidates="all", exclude="train", record=None, **stopping):
+    def make(model, data=DATA, budget=None, seed=1, candidates="all", exclude="train+valid", record=None, **stopping):
         events = []
         split = on_disk(tempfile.mkdtemp(dir=tmp_path), data, candidates)
         context = WorkerContext(
-            model, split, lambda event, **fields: events.append({"event": event, **fields}), seed=seed, device="cpu",
-            folder=tmp_path, stopping=Stopping(**stopping), time_budget=budget, exclude=exclude,
-            record=record,
+            model, split, lambda event: events.append(event.model_dump()), seed=seed, folder=tmp_path,
+            protocol=PROTOCOLS["loo"].model_copy(update={"exclude": exclude}),
+            stopping=Stopping(**stopping), time_budget=budget, epoch_log=record,
         )  # fmt: skip
         return context, events
 
@@ -89,7 +91,7 @@ def test_model_is_asked_with_train_alone(make):
 def test_items_that_are_not_ranked_are_excluded_at_validation_too(make):
     model = Scripted([1.0])
     few = DATA.train.where(DATA.train.items < 40)  # items 40 to 47 are not seen in train
-    train(make(model, data=DATA._replace(train=few), candidates="train")[0], 1)
+    train(make(model, data=MemorySplit(few, DATA.valid), candidates="train")[0], 1)
     [(users, history, exclude, _)] = model.asked
     assert not np.isin(history.items, np.arange(40, 48)).any()
     for row, user in enumerate(users):
@@ -103,7 +105,7 @@ def test_nothing_but_what_is_not_ranked_is_excluded_at_validation_if_the_protoco
 ):
     model = Scripted([1.0])
     few = DATA.train.where(DATA.train.items < 40)
-    train(make(model, data=DATA._replace(train=few), candidates=candidates, exclude="none")[0], 1)
+    train(make(model, data=MemorySplit(few, DATA.valid), candidates=candidates, exclude="none")[0], 1)
     [(users, history, exclude, _)] = model.asked
     np.testing.assert_array_equal(history.items, few.select(users).items)
     rows = np.split(exclude.items, exclude.indptr[1:-1])
@@ -140,19 +142,6 @@ def test_each_stage_has_a_best_score_and_patience_of_its_own(make):
     assert {event["unit"] for event in events if event["event"] == "progress"} == {"vectors epoch", "lists epoch"}
 
 
-def test_fake_context_has_the_same_stages(tmp_path, monkeypatch):
-    """A plugin's own tests must see what a worker would do, up to the patience of 5."""
-    scores = [0.2, 0.9, *[0.5] * 5, 0.1, 0.3, *[0.2] * 5]
-    left = iter(scores)
-    monkeypatch.setattr("bench.testing.ndcg", lambda model, data: next(left))
-    context = FakeContext(Scripted(), DATA, tmp_path)
-    for stage in ("vectors", "lists"):
-        said = train(context, stage=stage)
-        assert [validation.improved for validation in said] == [True, True, *[False] * 5]
-        assert [validation.stop for validation in said] == [False] * 6 + [True]
-    assert context.scores == scores
-
-
 def test_interval_is_the_core_s(make):
     context, _ = make(Scripted([0.1, 0.2]), every=3)
     said = train(context, 7)
@@ -179,7 +168,7 @@ def test_sample_of_users_is_the_same_for_all_models_and_seeds(make):
 
 
 def test_data_without_validation_items_never_stops(make):
-    data = DATA._replace(valid=interactions_from([[]] * 40, DATA.train.n_items))
+    data = MemorySplit(DATA.train, interactions_from([[]] * 40, DATA.train.n_items))
     context, events = make(Scripted(), data=data)
     assert {validation.stop for validation in train(context, 20)} == {False}
     assert all(event["event"] == "progress" for event in events)
@@ -284,18 +273,17 @@ def test_time_of_the_attempt_before_counts_for_who_goes_on(make, monkeypatch, tm
     assert second.resumed_seconds == 50
 
 
-def test_fake_context_goes_on_too(tmp_path, monkeypatch):
-    left = iter([0.9, 0.2, 0.5, 0.3, 0.6])
-    monkeypatch.setattr("bench.testing.ndcg", lambda model, data: next(left))
-    first = FakeContext(Scripted(), DATA, tmp_path, interrupt_after=3)
+def test_context_of_the_published_checks_is_the_worker_s_and_can_be_interrupted(tmp_path):
+    scores = [0.9, 0.2, 0.5, 0.3, 0.6]
+    first = LocalContext(Scripted(scores), DATA, tmp_path, interrupt_after=3)
     train(first, 2, "a")
     with pytest.raises(Interrupted):
         train(first, 9, "b")
-    second = FakeContext(Scripted(), DATA, tmp_path, earlier=first)
+    second = LocalContext(Scripted(scores[3:]), DATA, tmp_path)
     assert list(second.epochs(2, stage="a", done=2)) == []
     said = [(epoch, second.validate().improved) for epoch in second.epochs(3, stage="b", done=1)]
     assert said == [(2, False), (3, True)]
-    assert second.scores == [0.9, 0.2, 0.5, 0.3, 0.6]
+    assert second.scores == pytest.approx(scores, abs=0.02)
 
 
 def test_epochs_report_progress(make):
@@ -312,7 +300,144 @@ def test_notes_and_logs_are_kept(make, capsys):
     assert capsys.readouterr().out == "one line\n"
 
 
-def test_validation_rule_tells_rules_apart(make):
-    rules = [make(Scripted(), **change)[0].validation_rule for change in ({}, {"exclude": "none"}, {"patience": 3}, {})]
-    assert len(set(rules[:3])) == 3
-    assert rules[3] == rules[0]
+@pytest.mark.parametrize("value", [np.float32(1), {1, 2}, float("nan"), [float("inf")], "\ud800", {"a": object()}])
+def test_note_that_is_no_json_is_refused_at_once(make, value):
+    context, _ = make(Scripted())
+    with pytest.raises(TypeError, match="the fact 'odd' is not JSON-ready"):
+        context.note("odd", value)
+    assert context.facts == {}
+
+
+def test_progress_of_many_steps_is_told_now_and_then(make, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    context, events = make(Scripted())
+    for step in range(1, 1001):
+        clock.now += 0.02
+        context.progress(step, 1000, "step")
+    assert [event["done"] for event in events[:3]] == [1, 4, 7]
+    assert events[-1]["done"] == 1000
+    assert len(events) == pytest.approx(334, abs=2)
+
+
+@pytest.fixture
+def keeping(tmp_path):
+    """Contexts whose kept arrays lie in one folder."""
+
+    def make(seed=1, **choices):
+        work = Path(tempfile.mkdtemp(dir=tmp_path))
+        return LocalContext(Scripted(), DATA, work, seed, kept=tmp_path / "kept", **choices)
+
+    return make
+
+
+def never():
+    raise AssertionError("it was computed again")
+
+
+def test_kept_arrays_are_computed_once_and_their_seconds_count(keeping, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    made = {"vectors": np.arange(6, dtype=np.float32).reshape(2, 3).T, "codes": np.array([[1], [2]], np.int8)}
+
+    def compute():
+        clock.now += 25
+        return made
+
+    first, second = keeping(), keeping()
+    for context, function in ((first, compute), (second, never)):
+        found = context.cached("vectors", {"width": 3, "start": np.ones(2)}, function)
+        assert set(found) == set(made)
+        for name, array in made.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
+    assert (first.cached_seconds, second.cached_seconds) == (0, 25)
+
+
+def test_seconds_of_kept_arrays_belong_to_the_time_budget(keeping, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+
+    def compute():
+        clock.now += 25
+        return {"a": np.ones(1)}
+
+    trained = []
+    for _ in range(2):
+        context = keeping(time_budget=60.0)
+        context.cached("a", {}, compute)
+        trained.append(0)
+        for _ in context.epochs(10):
+            clock.now += 10
+            trained[-1] += 1
+    assert trained == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"inputs": {"width": 4}}, {"inputs": {"width": 3, "more": np.ones(2)}}, {"name": "others"},
+     {"stopping": Stopping(patience=3)}, {"device": "meta"}],
+    ids=str,
+)  # fmt: skip
+def test_arrays_of_other_inputs_are_others(keeping, change):
+    keeping().cached("vectors", {"width": 3}, lambda: {"a": np.zeros(1)})
+    name, inputs = change.pop("name", "vectors"), change.pop("inputs", {"width": 3})
+    assert keeping(**change).cached(name, inputs, lambda: {"a": np.ones(1)})["a"] == 1
+    assert keeping().cached("vectors", {"width": 3}, never)["a"] == 0
+
+
+def test_what_a_time_budget_cut_short_is_not_kept(keeping, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    context = keeping(time_budget=15.0)
+
+    def compute():
+        for _ in context.epochs(5):
+            clock.now += 10
+        return {"a": np.zeros(1)}
+
+    context.cached("a", {}, compute)
+    assert context.stopped_by_budget
+    assert keeping().cached("a", {}, lambda: {"a": np.ones(1)})["a"] == 1
+
+
+@pytest.mark.parametrize("damage", ["cut off", "changed", "no numbers", "missing"])
+def test_damaged_entry_is_computed_again_with_a_line_in_the_log(keeping, tmp_path, damage):
+    keeping().cached("a", {}, lambda: {"a": np.zeros(100)})
+    [path] = tmp_path.glob("kept/*/a.npy")
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "no numbers":
+        path.with_name("entry.json").write_text("[]")
+    else:
+        path.write_bytes(whole[:-9] if damage == "cut off" else whole[:-1] + b"\x01")
+    context = keeping()
+    assert context.cached("a", {}, lambda: {"a": np.ones(100)})["a"].sum() == 100
+    assert "cannot be read" in context.messages[0]
+
+
+def texts_alone(given):
+    return {"lengths": np.array([len(text) for text in given.items["text"]]), "n": np.array(given.inputs["n"])}
+
+
+def test_function_of_texts_gets_nothing_else(keeping):
+    found = keeping().cached_from_texts("lengths", {"n": 7}, texts_alone)
+    assert found["lengths"].tolist() == [len(text) for text in DATA.item_texts()["text"]]
+    assert found["n"] == 7
+    seen = DATA.train
+    with pytest.raises(TypeError, match="a function of a module"):
+        keeping().cached_from_texts("lengths", {}, lambda given: {"a": seen.items})
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "A", "a b", "x" * 70])
+def test_name_of_kept_arrays_is_a_plain_word(keeping, name):
+    with pytest.raises(ValueError, match="no name for kept arrays"):
+        keeping().cached(name, {}, never)
+
+
+def test_arrays_of_an_attempt_that_was_killed_are_found_by_the_next_one(tmp_path):
+    """They lie in the output of the worker until the parent takes them over."""
+    KeptArrays(tmp_path / "core", tmp_path / "out").add("a-1", {"x": np.ones(2)}, 3.0)
+    assert KeptArrays(tmp_path / "core", tmp_path / "out").find("a-1").seconds == 3.0
+    assert KeptArrays(tmp_path / "core", tmp_path / "other").find("a-1") is None

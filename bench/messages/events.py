@@ -65,6 +65,13 @@ class Validated(Strict):
     improved: bool
 
 
+class Failed(Strict):
+    """The worker is about to end; told here too since its outcome may not be written on a full disk."""
+
+    event: Literal["failed"] = "failed"
+    reason: str = Field(max_length=4000)
+
+
 class Finished(Strict):
     """The cell has its result, a failed one too."""
 
@@ -79,7 +86,7 @@ class Kept(Strict):
     result: Result
 
 
-WorkerEvent = Confined | PhaseBegan | Progress | Validated
+WorkerEvent = Confined | PhaseBegan | Progress | Validated | Failed
 Event = Waiting | Started | WorkerEvent | Finished | Kept
 
 _WORKER_EVENT: TypeAdapter[WorkerEvent] = TypeAdapter(Annotated[WorkerEvent, Field(discriminator="event")])

@@ -21,7 +21,7 @@ from bench.files import cache_folder
 from bench.interactions import save_array
 from bench.messages import events
 from bench.messages.cell import Cell, ValidationRecord
-from bench.messages.events import Confined, Validated, WorkerEvent
+from bench.messages.events import Confined, Failed, Validated, WorkerEvent
 from bench.messages.job import JobFolders, Outcome, Request
 from bench.runs.outputs import adopt, link_tree, read_output
 from bench.runs.process import Child, Rights, verdict
@@ -69,6 +69,8 @@ class Job:
     limits: Limits
     validations: list[ValidationRecord] = field(default_factory=list)
     held: str = ""
+    said: str = ""
+    """Reason of a failure, as the worker told it while it could."""
 
     def __post_init__(self) -> None:
         """Say where its folders are; nothing is made yet."""
@@ -83,7 +85,7 @@ class Job:
         self.folders = JobFolders(*(path.absolute() for path in self.folders))
         own = [self.folders.output, self.folders.work]
         reads = [self.folders.input, self.folders.split_arrays, self.folders.text_arrays]
-        rights = Rights([*reads, *_named_paths(self.cell)], own, confine=self.limits.confine)
+        rights = Rights([*reads, *self._named_paths()], own, _closed(), confine=self.limits.confine)
         self.child = Child(self.interpreter, "bench.worker.run", rights, self.limits.threads)
 
     def run(self, request: Request, users: NDArray[np.int64], tell: Callable[[WorkerEvent], None]) -> Ended:
@@ -109,7 +111,7 @@ class Job:
             return Ended(late or "interrupted", outcome, self.held)
         if outcome.status == "done" and status == 0:
             return Ended(None, outcome, self.held)
-        said = outcome.reason if status in (0, 1) else None
+        said = self.said or (outcome.reason if outcome.phases else None)
         return Ended(said or verdict(status), outcome, self.held)
 
     def found(self) -> Outcome | None:
@@ -142,7 +144,7 @@ class Job:
             return Outcome.model_validate_json(read_output(self.folders.output / "outcome.json"))
         except (PluginError, ValidationError) as error:
             reason = one_line(error) if isinstance(error, PluginError) else "the worker's outcome.json is not valid"
-            return Outcome(status="failed", reason=f"{reason}", validations=self.validations)
+            return Outcome(status="failed", reason=self.said or reason, validations=self.validations)
 
     def _read(self, pipe: int, tell: Callable[[WorkerEvent], None]) -> None:
         with os.fdopen(pipe, "rb") as lines:
@@ -153,22 +155,24 @@ class Job:
                     continue
                 if isinstance(event, Confined):
                     self.held = self.held or event.held
+                elif isinstance(event, Failed):
+                    self.said = event.reason
                 elif isinstance(event, Validated):
                     record = event.model_dump(include=set(ValidationRecord.model_fields))
                     self.validations.append(ValidationRecord.model_validate(record))
                 tell(event)
 
+    def _named_paths(self) -> list[Path]:
+        """Files and folders that the config names, such as a backbone's; none that holds prepared or raw data."""
+        found = []
+        for value in self.cell.config.values():
+            if isinstance(value, str) and value.startswith("/") and (path := Path(value).resolve()).exists():
+                if not any(path.is_relative_to(data) or data.is_relative_to(path) for data in _closed()):
+                    found.append(path)
+        return found
 
-def _named_paths(cell: Cell) -> list[Path]:
-    """Folders and files that the config names, such as a backbone's; never one that holds prepared or raw data."""
-    closed = [cache_folder().absolute()]
-    if named := os.environ.get("BENCH_RAW_DIR"):
-        closed.append(Path(named).absolute())
-    found = []
-    for value in cell.config.values():
-        if not (isinstance(value, str) and value.startswith("/")):
-            continue
-        path = Path(value).resolve()
-        if path.exists() and not any(path.is_relative_to(data) or data.is_relative_to(path) for data in closed):
-            found.append(path)
-    return found
+
+def _closed() -> list[Path]:
+    """Where prepared and raw data lie."""
+    raw = os.environ.get("BENCH_RAW_DIR")
+    return [cache_folder().resolve(), *([Path(raw).resolve()] if raw else [])]

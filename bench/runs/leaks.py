@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +43,9 @@ TIME_BUDGET = 60.0
 
 _USERS, _ITEMS, _LENGTH = 1500, 400, 12
 
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Users and items, both (n,)."""
+
 
 class Finding(NamedTuple):
     """The outcome of one check of one model."""
@@ -63,9 +68,12 @@ class _Run:
 
 
 def check_leaks(
-    models: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None = None, watch: Watch | None = None
+    models: Sequence[str],
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    watch: Watch | None = None,
+    confine: bool = True,
 ) -> list[Finding]:
-    """Run every model on the canary and under both labellings, and judge.
+    """Run every model on the canary and under both labellings, without anything kept from before, and judge.
 
     Raises
     ------
@@ -73,51 +81,67 @@ def check_leaks(
         For an unknown model or config key. A model that fails to run is a finding.
     """
     findings = []
-    with tempfile.TemporaryDirectory(prefix="bench-leaks-") as folder:
-        root = Path(folder)
-        canary = _run(root, "canary", _random_pairs(), models, options, watch)
+    with tempfile.TemporaryDirectory(prefix="bench-leaks-") as folder, _cache(Path(folder) / "cache"):
+
+        def run(name: str, pairs: Pairs, seeds: Sequence[int] = (1,)) -> _Run:
+            spec = RunSpec(
+                models=list(models),
+                dataset=_card(Path(folder), name, pairs),
+                options={model: dict(changes) for model, changes in (options or {}).items()},
+                protocol="colarec",
+                seeds=list(seeds),
+                ks=[K],
+                time_budget=TIME_BUDGET,
+                confine=confine,
+            )
+            planned, store = make_plan(spec), Store(Path(folder) / "results")
+            return _Run(planned, run_cells(planned, store, watch or (lambda cell, event: None)), store)
+
+        canary = run("canary", _random_pairs())
         findings += [Finding("(harness)", "parts", *_parts(canary.split))]
         for result in canary.results:
             findings += _judge_canary(canary, result)
         telling = _telling_pairs()
         order = np.random.default_rng(7).permutation(_ITEMS)
-        runs = [
-            _run(root, "telling-ids", telling, models, options, watch, seeds=(1, 2)),
-            _run(root, "random-ids", (telling[0], order[telling[1]]), models, options, watch, seeds=(1, 2)),
-        ]
+        runs = [run("telling-ids", telling, (1, 2)), run("random-ids", (telling[0], order[telling[1]]), (1, 2))]
         for name in dict.fromkeys(result.cell.model for result in canary.results):
             findings.append(_judge_labels(name, *runs))
     return findings
 
 
-def _random_pairs() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+@contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """An empty cache, so that nothing that was kept can hide or cause a leak."""
+    before = os.environ.get("BENCH_CACHE_DIR")
+    os.environ["BENCH_CACHE_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["BENCH_CACHE_DIR"]
+        else:
+            os.environ["BENCH_CACHE_DIR"] = before
+
+
+def _random_pairs() -> Pairs:
     rng = np.random.default_rng(1)
     items = np.argsort(rng.random((_USERS, _ITEMS)), axis=1)[:, :_LENGTH]
     return np.repeat(np.arange(_USERS), _LENGTH), items.reshape(-1)
 
 
-def _telling_pairs() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _telling_pairs() -> Pairs:
     """Each user has a run of neighbouring items on a ring."""
     start = np.random.default_rng(2).integers(0, _ITEMS, _USERS)
     items = (start[:, None] + np.arange(_LENGTH)) % _ITEMS
     return np.repeat(np.arange(_USERS), _LENGTH), items.reshape(-1)
 
 
-def _run(
-    root: Path,
-    name: str,
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
-    models: Sequence[str],
-    options: Mapping[str, Mapping[str, Any]] | None,
-    watch: Watch | None,
-    seeds: Sequence[int] = (1,),
-) -> _Run:
+def _card(root: Path, name: str, pairs: Pairs) -> str:
+    """Write the pairs as tables, with titles of items, and their card; returns its path."""
     rows = "\n".join(f"u{user:05},i{item:05},{i}" for i, (user, item) in enumerate(zip(*pairs, strict=True)))
     (root / f"{name}.csv").write_text(f"user,item,time\n{rows}\n", encoding="utf-8")
-    (root / f"{name}-items.csv").write_text(
-        "id,title\n" + "\n".join(f"i{item:05},thing {item}" for item in np.random.default_rng(3).permutation(_ITEMS)),
-        encoding="utf-8",
-    )
+    titles = "\n".join(f"i{item:05},thing {item}" for item in np.random.default_rng(3).permutation(_ITEMS))
+    (root / f"{name}-items.csv").write_text(f"id,title\n{titles}", encoding="utf-8")
     source = {
         "reader": "table",
         "files": {
@@ -131,17 +155,7 @@ def _run(
     }
     card = {name: {"title": name, "sources": [source], "texts": {"item": {"parts": ["title {title}"]}}}}
     (root / f"{name}.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
-    spec = RunSpec(
-        models=list(models),
-        dataset=str(root / f"{name}.yaml"),
-        options={model: dict(changes) for model, changes in (options or {}).items()},
-        protocol="colarec",
-        seeds=list(seeds),
-        ks=[K],
-        time_budget=TIME_BUDGET,
-    )
-    planned, store = make_plan(spec), Store(root / "results")
-    return _Run(planned, run_cells(planned, store, watch or (lambda cell, event: None)), store)
+    return str(root / f"{name}.yaml")
 
 
 def _parts(split: Split) -> tuple[bool, str]:

@@ -31,6 +31,8 @@ class Rights:
 
     read: Sequence[Path] = ()
     write: Sequence[Path] = ()
+    closed: Sequence[Path] = ()
+    """Folders that it should not reach: it says so where one lies in what every child can read."""
     network: bool = False
     confine: bool = True
 
@@ -56,16 +58,23 @@ class Child:
 
         ``events`` is a file descriptor that the child inherits, and gets as its last argument.
         """
+        if events is None:
+            with Path(os.devnull).open("wb") as nowhere:
+                return self._start(folder, arguments, log, nowhere.fileno())
+        return self._start(folder, [*arguments, str(events)], log, events)
+
+    def _start(self, folder: Path, arguments: Sequence[str | Path], log: IO[bytes], events: int) -> bool:
         scratch = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         told = {
             "module": self.module,
-            "arguments": [*map(str, arguments), *([] if events is None else [str(events)])],
+            "arguments": [*map(str, arguments)],
             "events": events,
             "confine": self.rights.confine,
             "network": self.rights.network,
             "read": [str(path.absolute()) for path in self.rights.read],
             "write": [str(path.absolute()) for path in self.rights.write],
             "scratch": str(scratch),
+            "closed": [str(path.absolute()) for path in self.rights.closed],
         }
         (folder / "process.json").write_text(json.dumps(told), encoding="utf-8")
         with self._lock:
@@ -77,7 +86,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=[] if events is None else [events],
+                pass_fds=[events],
                 cwd=scratch,
                 start_new_session=True,
                 env=self._environment(),

@@ -208,8 +208,8 @@ class WorkerContext:
 
     def note(self, name: str, value: Any) -> None:
         try:
-            json.dumps(value, allow_nan=False).encode()
-        except ValueError as error:
+            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"the fact '{name}' is not JSON-ready: {one_line(error)}") from error
         self.facts[name] = value
 

@@ -1,47 +1,31 @@
 """Models that know what they must not, each by another way."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
-from bench.contract import Interactions, ModelConfig, hookimpl
-from bench.data.dataset import load_interactions
-from bench.evaluation.topk import rank
+from bench import Interactions, Recommender, load_interactions, rank
 
 
-class Config(ModelConfig):
-    pass
-
-
-class Cheat:
+class Cheat(Recommender):
     """Recommends what lies in some matrix that it should not use."""
 
-    Config = Config
     deterministic = True
 
-    def __init__(self, config):
-        self.config = config
-
-    def recommend(self, users, history, exclude, k):
-        def score(rows):
-            scores = np.zeros((len(rows), exclude.n_items), np.float32)
-            own = self.known.select(users[rows])
-            scores[own.users, own.items] = 1
-            return scores
-
-        return rank(score, exclude, k)
-
-    def save(self, folder):
-        pass
-
-    def load(self, folder, device):
-        pass
+    def score(self, users, history):
+        scores = np.zeros(history.shape, np.float32)
+        own = self.known.select(users)
+        scores[own.users, own.items] = 1
+        return scores
 
 
 class FindsTest(Cheat):
-    """Looks for the test arrays beside the folder of its split."""
+    """Looks for test arrays in the folder that CHEAT_CACHE names."""
 
     def fit(self, train, valid, context):
-        seen = context._split.path
-        self.known = load_interactions(seen.parent.parent / "tests" / seen.name, "test", train.n_items)
+        tests = sorted(Path(os.environ["CHEAT_CACHE"]).glob("tests/*/test.items.npy"), key=os.path.getmtime)
+        self.known = load_interactions(tests[-1].parent, "test", train.n_items)
 
 
 class LearnsValid(Cheat):
@@ -70,11 +54,3 @@ class ReadsIds(Cheat):
             return scores
 
         return rank(score, exclude, k)
-
-
-CHEATS = {"cheat-finds-test": FindsTest, "cheat-learns-valid": LearnsValid, "cheat-reads-ids": ReadsIds}
-
-
-@hookimpl
-def bench_model(name):
-    return CHEATS[name]

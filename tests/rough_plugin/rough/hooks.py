@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from bench.contract import hookimpl
+from bench import hookimpl
 
 
 def _tell(hook, **facts):
@@ -15,24 +15,22 @@ def _tell(hook, **facts):
 
 @hookimpl
 def bench_run_started(cells):
-    _tell("run started", models=[cell["model"] for cell in cells])
+    _tell("run started", models=[cell.model for cell in cells])
 
 
 @hookimpl
-def bench_cell_started(cell):
-    _tell("cell started", model=cell["model"])
-
-
-@hookimpl
-def bench_validation(cell, stage, epoch, metric, score, improved):
-    _tell("validation", model=cell["model"], stage=stage, epoch=epoch, metric=metric, score=score, improved=improved)
+def bench_event(cell, event):
+    if event.event == "started":
+        _tell("cell started", model=cell.model)
+    elif event.event == "validation":
+        _tell("validation", model=cell.model, **event.model_dump(exclude={"event"}))
 
 
 @hookimpl
 def bench_cell_finished(cell, result):
-    _tell("cell finished", model=cell["model"], status=result["status"])
+    _tell("cell finished", model=cell.model, status=result.status)
 
 
 @hookimpl
 def bench_run_finished(results):
-    _tell("run finished", models=[result["cell"]["model"] for result in results])
+    _tell("run finished", models=[result.cell.model for result in results])

@@ -12,8 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.contract import ModelConfig, Recommendations, hookimpl
-from bench.evaluation.topk import rank
+from bench import ModelConfig, Recommendations, Recommender, rank
 
 
 class Config(ModelConfig):
@@ -21,14 +20,12 @@ class Config(ModelConfig):
     """Epochs of the model that learns."""
 
 
-class Healthy:
+class Healthy(Recommender):
     """Recommends what is popular."""
 
     Config = Config
     deterministic = True
-
-    def __init__(self, config):
-        self.config = config
+    state = ("counts",)
 
     def fit(self, train, valid, context):
         self.counts = np.bincount(train.items, minlength=train.n_items).astype(np.float32)
@@ -37,18 +34,14 @@ class Healthy:
     def rough(self, context):
         pass
 
+    def score(self, users, history):
+        return np.tile(self.counts, (len(users), 1))
+
     def recommend(self, users, history, exclude, k):
-        found = rank(lambda rows: np.tile(self.counts, (len(rows), 1)), exclude, k)
-        return self.spoilt(found, exclude)
+        return self.spoilt(super().recommend(users, history, exclude, k), exclude)
 
     def spoilt(self, found, exclude):
         return found
-
-    def save(self, folder):
-        np.save(folder / "counts.npy", self.counts)
-
-    def load(self, folder, device):
-        self.counts = np.load(folder / "counts.npy")
 
 
 class Raises(Healthy):
@@ -109,18 +102,18 @@ class Noisy(Healthy):
         context.log("said through the context")
         print("said on standard output", flush=True)
         os.write(2, b"said on standard error by native code \xff\n")
-        print('{"event": "done", "phases": {}}', flush=True)
+        print('{"event": "phase", "name": "fit"}', flush=True)
 
 
 class Spies(Healthy):
     """Notes whatever it can see without malice."""
 
     def rough(self, context):
-        split = Path(context._split.path)
+        split = Path(context._visible.path)
         context.note("environment", dict(os.environ))
         context.note("arguments", sys.argv)
         context.note("folder", str(Path.cwd()))
-        context.note("job", Path(sys.argv[1], "job.json").read_text())
+        context.note("job", Path(sys.argv[1], "request.json").read_text())
         context.note("files", sorted(path.name for path in split.iterdir()))
         context.note("split", str(split))
 
@@ -268,18 +261,6 @@ class Objects(Healthy):
         return Recommendations(found.items.astype(object), found.scores)
 
 
-MODELS = {
-    "aborts": Aborts, "checkpoints": Checkpoints, "duplicates": Duplicates, "excluded": Excluded, "exits": Exits,
-    "explains": Explains, "mumbles": Mumbles,
-    "grandchild": Grandchild, "healthy": Healthy, "hungry": Hungry, "killed": Killed,
-    "learner": Learner, "nan": NaN, "no-disk": NoDisk,
-    "noisy": Noisy, "none": Nothing, "objects": Objects, "parts": Parts, "raises": Raises, "shape": Shape,
-    "sleeps": GrandchildAndSleeps, "spies": Spies, "stuck": Stuck, "unknown": Unknown,
-}  # fmt: skip
-
-
-@hookimpl
-def bench_model(name):
-    if name == "rough-family:good":
-        return Healthy
-    return MODELS.get(name.removeprefix("rough-"))
+def family(name):
+    """``rough-family:good`` is a model."""
+    return Healthy if name == "rough-family:good" else None

@@ -1,0 +1,104 @@
+"""Claims: of several runs one works at a cell, and a dead one's work is taken over once."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bench.runs import claims
+from bench.runs.claims import Claim, Held, claim, clear, is_claimed
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cell"
+
+
+def change(held, **facts):
+    """Make a claim look as if another process had made it."""
+    told = json.loads(held.path.read_text())
+    held.path.write_text(json.dumps({**told, **facts}))
+
+
+def test_claimed_cell_is_held_until_it_is_released(folder):
+    first = claim(folder)
+    assert isinstance(first, Claim)
+    assert claim(folder) == Held(f"process {os.getpid()} of {json.loads(first.path.read_text())['host']}")
+    assert is_claimed(folder)
+    first.release()
+    assert not is_claimed(folder)
+    assert isinstance(claim(folder), Claim)
+
+
+@pytest.mark.parametrize("gone", ["process", "boot", "another process has its number"])
+def test_claim_of_a_dead_process_of_this_machine_is_taken_over(folder, gone):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    facts = {"process": {"pid": dead.pid}, "boot": {"boot": "another"}}.get(gone, {"started": "1"})
+    first = claim(folder)
+    change(first, **facts)
+    second = claim(folder)
+    assert isinstance(second, Claim)
+    assert isinstance(claim(folder), Held)
+    second.release()
+    assert list(folder.iterdir()) == []
+
+
+def test_claim_of_another_machine_lives_as_long_as_it_is_touched(folder):
+    first = claim(folder)
+    change(first, host="another", pid=1, boot="b")
+    assert isinstance(claim(folder), Held)
+    os.utime(first.path, (0, os.stat(first.path).st_mtime - claims.STALE - 1))
+    assert isinstance(claim(folder), Claim)
+
+
+def test_half_written_claim_is_waited_for_and_then_taken_over(folder):
+    first = claim(folder)
+    first.path.write_text('{"host": "x"')
+    assert isinstance(claim(folder), Held)
+    os.utime(first.path, (0, os.stat(first.path).st_mtime - 10))
+    assert isinstance(claim(folder), Claim)
+
+
+@pytest.mark.parametrize("after_a_dead_one", [False, True])
+def test_of_many_at_once_one_gets_it(folder, after_a_dead_one):
+    for _ in range(30):
+        if after_a_dead_one:
+            change(claim(folder), boot="another")
+        together = threading.Barrier(8)
+
+        def attempt(_, together=together):
+            together.wait(30)
+            return claim(folder)
+
+        with ThreadPoolExecutor(8) as pool:
+            got = list(pool.map(attempt, range(8)))
+        [mine] = [one for one in got if isinstance(one, Claim)]
+        mine.release()
+
+
+def test_clear_leaves_what_is_held(folder):
+    held = claim(folder)
+    clear(folder)
+    assert is_claimed(folder)
+    change(held, boot="another")
+    clear(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_heartbeats_touch_the_claim(folder, monkeypatch):
+    monkeypatch.setattr(claims, "HEARTBEAT", 0.01)
+    held = claim(folder)
+    os.utime(held.path, (0, 0))
+    with claims.Heart() as heart:
+        heart.claims.add(held)
+        end = threading.Event()
+        for _ in range(500):
+            if held.path.stat().st_mtime > 0:
+                break
+            end.wait(0.01)
+    assert held.path.stat().st_mtime > 0
