@@ -24,8 +24,9 @@ def patch() -> None:
     for alias, target in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
         if not hasattr(np, alias):  # gone in numpy 2; RecBole's Config reads them
             setattr(np, alias, target)
-    if not hasattr(dok_matrix, "_update"):  # gone in scipy 1.13; the graph models fill their adjacency matrix with it
-        dok_matrix._update = lambda matrix, entries: matrix._dict.update(entries)
+    matrices: Any = dok_matrix
+    if not hasattr(matrices, "_update"):  # gone in scipy 1.13; the graph models fill their adjacency matrix with it
+        matrices._update = lambda matrix, entries: matrix._dict.update(entries)
     recbole.trainer.trainer.get_tensorboard = lambda _logger: _NoWriter()
     # Switched on for the whole process by the import of RecBole's sequential models (sine.py); doubles the time of BPR.
     torch.autograd.set_detect_anomaly(False)

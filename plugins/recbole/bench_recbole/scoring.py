@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from bench_torchkit.pairs import add_scores
 from numpy.typing import NDArray
 from recbole.data.interaction import Interaction
 from recbole.data.transform import MaskItemSequence
@@ -102,12 +103,11 @@ def _simplex(built: Built, users: torch.Tensor, history: Interactions) -> torch.
 def _neumf(built: Built, users: torch.Tensor, _history: Interactions) -> torch.Tensor:
     """NeuMF's logits, which rank as its probabilities do but never tie at 0 or 1.
 
-    The first layer of the perceptron sees user and item side by side, so that it is the sum of a user half and an item
-    half; computed once each, they save most of the work of scoring pairs.
+    The perceptron scores pairs as :mod:`bench_torchkit.pairs` says, which saves most of the work.
     """
     model = built.model
     weight = model.predict_layer.weight[0]
-    scores: torch.Tensor = model.predict_layer.bias.expand(len(users), model.n_items)
+    scores: torch.Tensor = model.predict_layer.bias.repeat(len(users), model.n_items)
     if model.mf_train:
         mf_weight = weight[: model.mf_embedding_size]
         scores = scores + model.user_mf_embedding(users) * mf_weight @ model.item_mf_embedding.weight.T
@@ -117,11 +117,7 @@ def _neumf(built: Built, users: torch.Tensor, _history: Interactions) -> torch.T
         user_half = model.user_mlp_embedding(users) @ user_weight.T + first.bias
         item_half = model.item_mlp_embedding.weight @ item_weight.T
         mlp_weight = weight[-model.mlp_hidden_size[-1] :]
-        blocks = item_half.split(PAIRS_AT_ONCE)
-        scores = scores + torch.cat([
-            torch.cat([rest(part[:, None] + block) @ mlp_weight for block in blocks], dim=1)
-            for part in user_half.split(max(1, PAIRS_AT_ONCE // model.n_items))
-        ])  # fmt: skip
+        add_scores(scores, user_half, item_half, lambda hidden: rest(hidden) @ mlp_weight, PAIRS_AT_ONCE)
     return scores
 
 
