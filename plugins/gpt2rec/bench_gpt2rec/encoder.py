@@ -1,4 +1,4 @@
-"""States of documents: from the language model inside the step, or from a file of states computed before."""
+"""Hidden states of texts, computed in the training step or read from a precomputed cache."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from bench_torchkit.ragged import padded, pointers
+from bench_torchkit.text import masked_mean
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench_gpt2rec.documents import Documents
-from bench_gpt2rec.ragged import padded
 
 Mode = Literal["cached", "dynamic"]
 
 _TOKENS_AT_ONCE = 2**13
-"""Tokens of texts of similar lengths that are read together on a CPU: what is in work stays in its caches."""
+"""Tokens of texts of similar lengths that are read together on a CPU, so that activations stay in its caches."""
 
 _TOKENS_AT_ONCE_GPU = 2**17
 
@@ -33,30 +34,28 @@ class States(NamedTuple):
 
     def mean(self) -> Tensor:
         """(n, h): mean over tokens, padding left out."""
-        weights = self.mask.to(self.tokens.dtype)
-        weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
-        return torch.einsum("nl,nlh->nh", weights, self.tokens)
+        return masked_mean(self.tokens, self.mask)
 
     def rows(self, chosen: Tensor) -> States:
         """Those of some of the documents."""
         return States(self.tokens[chosen], self.mask[chosen])
 
-    def first(self, most: int | None) -> States:
-        """The first ``most`` tokens of each."""
-        return States(self.tokens[:, :most], self.mask[:, :most])
+    def first(self, max_tokens: int | None) -> States:
+        """The first tokens of each."""
+        return States(self.tokens[:, :max_tokens], self.mask[:, :max_tokens])
 
 
-class Wanted(NamedTuple):
+class Request(NamedTuple):
     """What is to be read."""
 
     documents: NDArray[np.int64]
     """(n, m): documents of n users or items, −1 where there are fewer."""
-    most: int | None = None
-    """Tokens of each document that are wanted; all if None."""
+    max_tokens: int | None = None
+    """Tokens of each document that are needed; all if None."""
 
 
-class Described(NamedTuple):
-    """What is to be read of n users or items."""
+class TextFeatures(NamedTuple):
+    """What there is to read of n users or items."""
 
     states: States
     """Of D documents."""
@@ -64,40 +63,45 @@ class Described(NamedTuple):
     """(n, m): places in ``states`` of what describes each, −1 where there is less than m."""
 
     @property
-    def there(self) -> Tensor:
+    def mask(self) -> Tensor:
         """(n,): true where there is a document at all."""
         return (self.documents >= 0).any(dim=1)
 
     def mean(self) -> Tensor:
         """(n, h): mean over documents of the means over their tokens; 0 without any."""
-        there = (self.documents >= 0).to(self.states.tokens.dtype)
-        weights = there / there.sum(dim=1, keepdim=True).clamp(min=1)
-        return torch.einsum("nm,nmh->nh", weights, self.states.mean()[self.documents.clamp(min=0)])
+        return masked_mean(self.states.mean()[self.documents.clamp(min=0)], self.documents >= 0)
 
 
 class Cache(NamedTuple):
-    """States of all documents, mapped from a file without a name that ends with this object."""
+    """States of all documents."""
 
     fingerprint: str
     """Of the weights that made them."""
     indptr: NDArray[np.int64]
     """(n_documents + 1,)."""
     states: NDArray[np.float32]
-    """(n_states, h): one per token, or one per document."""
+    """(n_states, h): one per token, or one per document. Mapped from a file without a name, which goes with it."""
 
-    def read(self, documents: NDArray[np.int64], most: int | None = None) -> States:
-        """States of some documents, of the first ``most`` tokens of each."""
-        at, mask = padded(self.indptr, documents, most)
+    def read(self, documents: NDArray[np.int64], max_tokens: int | None = None) -> States:
+        """States of some documents, of the first ``max_tokens`` tokens of each."""
+        at, mask = padded(self.indptr, documents, max_tokens)
         found = np.asarray(self.states[at])
         found[~mask] = 0
         return States(torch.from_numpy(found), torch.from_numpy(mask))
 
 
-class Reader(nn.Module):
-    """Reads documents, in one of two modes that can be switched at any time."""
+class TextEncoder(nn.Module):
+    """Reads documents, in one of two modes that can be switched at any time.
+
+    Parameters
+    ----------
+    by_token
+        Whether states of tokens are needed, or only their mean.
+    autocast
+        Whether to compute in bfloat16 where there are gradients.
+    """
 
     def __init__(self, model: nn.Module, documents: Documents, by_token: bool, autocast: bool = False) -> None:
-        """``by_token``: whether states of tokens are wanted, or only their mean. ``autocast``: learn in bfloat16."""
         super().__init__()
         self.model = model
         self.documents = documents
@@ -109,7 +113,7 @@ class Reader(nn.Module):
         self._cache: Cache | None = None
 
     @property
-    def width(self) -> int:
+    def hidden_size(self) -> int:
         """h: of a state."""
         return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
@@ -120,32 +124,32 @@ class Reader(nn.Module):
     def switch(self, mode: Mode) -> None:
         """``cached``: read from states that the weights as they are now make; ``dynamic``: with gradients."""
         if mode == "cached":
-            self.refresh()
+            self.rebuild_cache()
         self.mode = mode
 
-    def forward(self, *wanted: Wanted, fresh: bool = False) -> list[Described]:
+    def forward(self, *requests: Request, cached: bool = False) -> list[TextFeatures]:
         """What is asked for, each distinct document read once.
 
-        By the mode, or for recommending, with ``fresh``, from the states of the last :meth:`refresh`.
+        By the mode, or for recommending, with ``cached``, from the states of the last :meth:`rebuild_cache`.
         """
-        own = [_distinct(one.documents) for one in wanted]
-        if fresh or self.mode == "cached":
+        own = [_distinct(request.documents) for request in requests]
+        if cached or self.mode == "cached":
             assert self._cache is not None
-            found = [self._cache.read(one, most) for one, (_, most) in zip(own, wanted, strict=True)]
+            found = [self._cache.read(one, most) for one, (_, most) in zip(own, requests, strict=True)]
             states = [States(one.tokens.to(self.device), one.mask.to(self.device)) for one in found]
         else:
             union = np.unique(np.concatenate(own))
             encoded = self.encode(union)
             places = [torch.from_numpy(np.searchsorted(union, one)).to(self.device) for one in own]
-            states = [encoded.rows(at).first(most) for at, (_, most) in zip(places, wanted, strict=True)]
+            states = [encoded.rows(at).first(most) for at, (_, most) in zip(places, requests, strict=True)]
         return [
-            Described(one, torch.from_numpy(_places(table, numbers)).to(self.device))
-            for one, numbers, (table, _) in zip(states, own, wanted, strict=True)
+            TextFeatures(one, torch.from_numpy(_places(table, numbers)).to(self.device))
+            for one, numbers, (table, _) in zip(states, own, requests, strict=True)
         ]
 
     def encode(self, documents: NDArray[np.int64]) -> States:
         """States of ``documents`` (n,), read now; texts of similar lengths are read together."""
-        lengths = self.documents.lengths[documents] if self.by_token else np.ones(len(documents), np.int64)
+        lengths = self._n_states(documents)
         longest = int(lengths.max(initial=1))
         parts, order = [], []
         for rows, states in self._chunks(documents):
@@ -155,16 +159,15 @@ class Reader(nn.Module):
         real = np.arange(longest) < lengths[:, None]
         return States(torch.cat(parts)[back], torch.from_numpy(real).to(self.device))
 
-    def refresh(self) -> bool:
+    def rebuild_cache(self) -> bool:
         """Fill the cache if the weights are others than those it was filled with; whether it was filled."""
         fingerprint = self.fingerprint()
         if self._cache is not None and self._cache.fingerprint == fingerprint:
             return False
         self._cache = None  # room for the next
-        lengths = self.documents.lengths if self.by_token else np.ones(len(self.documents), np.int64)
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        indptr = pointers(self._n_states(np.arange(len(self.documents))))
         with tempfile.TemporaryFile(prefix="gpt2rec-") as file:
-            states: Any = np.memmap(file, np.float32, "w+", shape=(max(1, int(indptr[-1])), self.width))
+            states: Any = np.memmap(file, np.float32, "w+", shape=(max(1, int(indptr[-1])), self.hidden_size))
         training, done = self.model.training, 0
         self.model.eval()
         with torch.inference_mode():
@@ -177,6 +180,20 @@ class Reader(nn.Module):
         self.model.train(training)
         self._cache = Cache(fingerprint, indptr, states)
         return True
+
+    @property
+    def cached_states(self) -> NDArray[np.float32]:
+        """(n_states, h): states of all documents, as :meth:`rebuild_cache` left them."""
+        assert self._cache is not None
+        return self._cache.states
+
+    def set_cache(self, states: NDArray[np.float32]) -> None:
+        """Take over :attr:`cached_states` that the same weights made before."""
+        indptr = pointers(self._n_states(np.arange(len(self.documents))))
+        self._cache = Cache(self.fingerprint(), indptr, states)
+
+    def _n_states(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.documents.lengths[documents] if self.by_token else np.ones(len(documents), np.int64)
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights, also of those that nothing here changes: half a second for those of GPT-2."""
