@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from bench_torchkit.schedules import Precision
+from pydantic import Field, model_validator
 
-from bench.contract import ModelConfig
+from bench import ModelConfig
 
 
 class Lengths(NamedTuple):
@@ -17,7 +18,7 @@ class Lengths(NamedTuple):
     item_tokens: int
     """Text tokens of an item."""
     tokens: int
-    """Slots of a whole input."""
+    """Ids of a whole input."""
     sampled: int
     """Items of a user input in training: a sample of the history."""
     users: int
@@ -40,15 +41,15 @@ class ColaRecConfig(ModelConfig):
     # Identifiers
     gid_source: Literal["lightgcn", "text", "minilm", "random", "published"] = "lightgcn"
     """Vectors that the identifiers are clustered from; ``published`` takes those that come with the data set."""
-    gid_length: int = Field(3, ge=1, le=8)
-    """Tokens of an identifier (l of the paper)."""
-    gid_width: int | None = Field(None, ge=2)
-    """Codes per position (K of the paper); the smallest that suits the catalogue if left out."""
+    codes: int = Field(3, ge=1, le=8)
+    """Codes of an identifier (l of the paper)."""
+    codebook_size: int | None = Field(None, ge=2)
+    """Codes to choose from at each position (K of the paper); the smallest that suits the catalogue if left out."""
 
     # Collaborative vectors
     vectors_file: str | None = None
     """An .npz file with ``items`` (n_items, d) and perhaps ``users`` (n_users, d) in place of a LightGCN."""
-    vectors_width: int = Field(64, ge=2)
+    vectors_size: int = Field(64, ge=2)
     """Dimensions of the LightGCN."""
     vectors_layers: int = Field(3, ge=0)
     """Propagation layers of the LightGCN."""
@@ -62,17 +63,17 @@ class ColaRecConfig(ModelConfig):
     """Users of an item input, in place of what ``lengths`` says."""
     content: bool = True
     """Whether an item brings its text."""
-    atoms: bool = True
-    """Whether an item brings an embedding of its own."""
+    item_ids: bool = True
+    """Whether an item brings an embedding of its own (the atom of the paper)."""
     positions: bool = False
-    """Whether slots know their place within an item."""
+    """Whether the ids of an input have position embeddings within their item."""
     index_inputs: Literal["paper", "release"] = "paper"
     """``release``: the item inputs of L_index and L_bpr have no users, as in the authors' code."""
 
     # Network
     backbone: str = "scratch"
     """``scratch``, or a pretrained T5: a name on the Hugging Face hub, or a local folder."""
-    width: int = Field(64, ge=4)
+    embedding_size: int = Field(64, ge=4)
     """d_model of a network from scratch."""
     layers: int = Field(2, ge=1)
     """Of the encoder and of the decoder, from scratch."""
@@ -84,31 +85,32 @@ class ColaRecConfig(ModelConfig):
     """Dropout of the network."""
     tokenizer: str | None = None
     """Local folder of a tokenizer for a network from scratch; one is trained on the item texts if left out."""
-    vocabulary: int = Field(8192, ge=300)
+    vocab_size: int = Field(8192, ge=300)
     """Size of the tokenizer that is trained on the item texts."""
     codebook: Literal["position", "prefix"] = "prefix"
     """One table of codes per position (paper), or one per prefix: code 7 after 3 is not code 7 after 4."""
     tied: bool = True
     """Score codes with their own embeddings (paper), or with a separate output layer (release)."""
-    start: Literal["random", "vectors"] = "vectors"
-    """What embeddings are at first: random (paper), or made of the collaborative vectors."""
+    init: Literal["random", "vectors"] = "vectors"
+    """Initial embeddings: random (paper), or made of the collaborative vectors."""
     held_out: float = Field(0.2, ge=0, lt=1)
-    """Share of the train interactions that are targets, and that vectors to start from do not know; 0: all are both."""
+    """Share of the train interactions that are targets, and that the vectors of the initial embeddings do not know; 0:
+    all are both."""
 
     # Losses
     rec_weight: float = Field(1.0, ge=0)
-    """Of L_rec, which writes the identifier of a target from a user input."""
+    """Of L_rec, which generates the identifier of a target from a user input."""
     index_weight: float = Field(0.1, ge=0)
-    """Of L_index, which writes the identifier of an item from its item input."""
+    """Of L_index, which generates the identifier of an item from its item input."""
     bpr_weight: float = Field(1.0, ge=0)
     """Of L_bpr, which ranks the target above a negative item."""
     contrastive_weight: float = Field(0.1, ge=0)
     """Of L_c, which draws items together that share the beginning of their identifiers."""
-    negatives: Literal["uniform", "batch"] = "batch"
-    """Of L_bpr: an item at random whose first code is another one than the target's (as L_c wants it, which the paper
-    shares it with), or all other targets of the batch."""
-    match_loss: Literal["bpr", "softmax"] = "softmax"
-    """L_bpr as in the paper, or with negatives from the batch a soft-max corrected for how often items are drawn."""
+    negative_sampling: Literal["uniform", "batch"] = "batch"
+    """Negatives of L_bpr: an item at random whose first code is another one than the target's (as L_c wants it, which
+    the paper shares it with), or all other targets of the batch."""
+    loss: Literal["bpr", "sampled_softmax"] = "sampled_softmax"
+    """L_bpr as in the paper, or with negatives from the batch a softmax corrected for how often items are drawn."""
 
     # Training
     samples: Literal["interaction", "user"] = "user"
@@ -117,9 +119,9 @@ class ColaRecConfig(ModelConfig):
     """Most targets of a sample, if a sample is a user."""
     epochs: int = Field(5, ge=1)
     """Passes over the samples."""
-    batch: int = Field(256, ge=1)
+    batch_size: int = Field(256, ge=1)
     """Samples per step."""
-    accumulate: int = Field(1, ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1)
     """Parts that a batch is computed in, to save memory."""
     learning_rate: float = Field(1e-3, gt=0)
     """Of AdamW."""
@@ -129,20 +131,26 @@ class ColaRecConfig(ModelConfig):
     """Of the learning rate: constant (paper), or falling to 0 over ``epochs`` after a short warm-up."""
     weight_decay: float = Field(0.01, ge=0)
     """Of AdamW."""
-    clip: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """``auto``: bfloat16 where the device is made for it."""
 
     # Recommending
     decoding: Literal["beams", "exact"] = "exact"
     """Beam search (paper), or the log-probability of every item."""
-    beams: int = Field(100, ge=1)
+    num_beams: int = Field(100, ge=1)
     """Of the beam search."""
     score: Literal["generate", "match", "both"] = "generate"
     """log P(identifier | user) (paper), the product h(user) · h(item) of L_bpr, or their weighted sum."""
     match_weight: float = Field(3.0, ge=0)
     """Of the product in the sum."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> ColaRecConfig:
+        if self.backbone == "scratch" and self.embedding_size % self.heads:
+            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
+        return self
 
     @property
     def input_lengths(self) -> Lengths:
@@ -155,26 +163,26 @@ class ColaRecConfig(ModelConfig):
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"score": "both"},
     "paper": {
-        "gid_width": 32,
+        "codebook_size": 32,
         "lengths": "short",
         "backbone": "t5-small",
         "codebook": "position",
-        "start": "random",
+        "init": "random",
         "rec_weight": 0.08,
         "index_weight": 0.08,
         "bpr_weight": 1.0,
         "contrastive_weight": 0.1,
-        "negatives": "uniform",
-        "match_loss": "bpr",
+        "negative_sampling": "uniform",
+        "loss": "bpr",
         "dropout": 0.1,
         "samples": "interaction",
         "epochs": 80,
-        "batch": 128,
+        "batch_size": 128,
         "learning_rate": 5e-4,
         "embedding_rate": 1.0,
         "schedule": "constant",
         "decoding": "beams",
-        "beams": 100,
+        "num_beams": 100,
         "score": "generate",
     },
 }
@@ -184,14 +192,14 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no_bpr": {"bpr_weight": 0.0},
     "no_contrastive": {"contrastive_weight": 0.0},
     "no_content": {"content": False},
-    "no_atoms": {"atoms": False},
+    "no_item_ids": {"item_ids": False},
     "release_inputs": {"index_inputs": "release"},
     "gid_random": {"gid_source": "random"},
     "gid_text": {"gid_source": "text"},
-    "gid_length_2": {"gid_length": 2},
+    "two_codes": {"codes": 2},
     "generate_only": {"score": "generate"},
     "match_only": {"score": "match"},
-    "random_start": {"start": "random", "embedding_rate": 1.0},
+    "random_init": {"init": "random", "embedding_rate": 1.0},
     "seen_targets": {"held_out": 0.0},
     "one_codebook": {"codebook": "position"},
 }

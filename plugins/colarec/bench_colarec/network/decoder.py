@@ -15,8 +15,8 @@ from torch.nn import functional
 from transformers.models.t5.modeling_t5 import T5Stack
 
 
-class Memory(NamedTuple):
-    """What the decoder reads of its inputs."""
+class CrossAttention(NamedTuple):
+    """Keys and values of the encoder's states, computed once per input."""
 
     keys: list[Tensor]
     """For each layer (n, heads, L, d_kv)."""
@@ -26,13 +26,15 @@ class Memory(NamedTuple):
     """(n, 1, 1, L): 0 where there is an input, minus infinity where there is padding."""
 
 
-Past = list[tuple[Tensor, Tensor]]
+PastKeyValues = list[tuple[Tensor, Tensor]]
 """For each layer, keys and values (n, candidates, heads, steps, d_kv) of the self-attention so far."""
 
 
 def _split(attention: Any, states: Tensor) -> Tensor:
     """(…, L, inner) to (…, heads, L, d_kv)."""
-    return states.unflatten(-1, (attention.n_heads, attention.key_value_proj_dim)).transpose(-2, -3)
+    heads = (attention.n_heads, attention.key_value_proj_dim)
+    found: Tensor = states.unflatten(-1, heads).transpose(-2, -3)  # type: ignore[no-untyped-call]
+    return found
 
 
 class ShortDecoder(nn.Module):
@@ -40,17 +42,19 @@ class ShortDecoder(nn.Module):
 
     def __init__(self, stack: T5Stack) -> None:
         super().__init__()
-        self.stack = stack
+        self.stack: Any = stack
 
-    def memory(self, states: Tensor, mask: Tensor) -> Memory:
+    def cross(self, states: Tensor, mask: Tensor) -> CrossAttention:
         """Keys and values of encoder states (n, L, d); ``mask`` (n, L) is true where there is an input."""
         attentions = [block.layer[1].EncDecAttention for block in self.stack.block]
         keys = [_split(attention, attention.k(states)) for attention in attentions]
         values = [_split(attention, attention.v(states)) for attention in attentions]
         bias = torch.zeros(mask.shape, dtype=keys[0].dtype, device=mask.device)
-        return Memory(keys, values, bias.masked_fill(~mask, -torch.inf)[:, None, None])
+        return CrossAttention(keys, values, bias.masked_fill(~mask, -torch.inf)[:, None, None])
 
-    def step(self, embeddings: Tensor, past: Past | None, memory: Memory) -> tuple[Tensor, Past]:
+    def step(
+        self, embeddings: Tensor, past: PastKeyValues | None, cross: CrossAttention
+    ) -> tuple[Tensor, PastKeyValues]:
         """One more token.
 
         Parameters
@@ -58,24 +62,24 @@ class ShortDecoder(nn.Module):
         embeddings
             (n, candidates, d): of the token that comes in.
         past
-            What the same candidates looked at before; None at the first step.
-        memory
+            Cached keys and values of these candidates; None at the first step.
+        cross
             Of the n inputs.
 
         Returns
         -------
-        States (n, candidates, d) after the final layer norm, and the new past.
+        States (n, candidates, d) after the final layer norm, and the cache with this step.
         """
         hidden = self.stack.dropout(embeddings)
-        new: Past = []
+        new: PastKeyValues = []
         for index, block in enumerate(self.stack.block):
-            hidden, kept = self._look_back(block.layer[0], hidden, past[index] if past else None)
-            hidden = self._read(block.layer[1], hidden, memory, index)
+            hidden, kept = self._self_attention(block.layer[0], hidden, past[index] if past else None)
+            hidden = self._cross_attention(block.layer[1], hidden, cross, index)
             hidden = block.layer[2](hidden)
             new.append(kept)
         return self.stack.dropout(self.stack.final_layer_norm(hidden)), new
 
-    def _look_back(self, layer: Any, hidden: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Any]:
+    def _self_attention(self, layer: Any, hidden: Tensor, past: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Any]:
         attention = layer.SelfAttention
         normed = layer.layer_norm(hidden)
         heads = (attention.n_heads, attention.key_value_proj_dim)
@@ -94,14 +98,14 @@ class ShortDecoder(nn.Module):
         found: Tensor = first.compute_bias(steps, steps)[0, :, -1]
         return found
 
-    def _read(self, layer: Any, hidden: Tensor, memory: Memory, index: int) -> Tensor:
+    def _cross_attention(self, layer: Any, hidden: Tensor, cross: CrossAttention, index: int) -> Tensor:
         attention = layer.EncDecAttention
         query = _split(attention, attention.q(layer.layer_norm(hidden)))
         found = functional.scaled_dot_product_attention(
             query,
-            memory.keys[index],
-            memory.values[index],
-            memory.mask.to(query.dtype),
+            cross.keys[index],
+            cross.values[index],
+            cross.mask.to(query.dtype),
             dropout_p=attention.dropout if self.training else 0.0,
             scale=1.0,
         )
@@ -109,8 +113,8 @@ class ShortDecoder(nn.Module):
         return out
 
 
-def choose(past: Past, parents: Tensor) -> Past:
-    """The past of other candidates: ``parents`` (n, m) or (m,) says which one each of them comes from."""
+def reorder_cache(past: PastKeyValues, parents: Tensor) -> PastKeyValues:
+    """The cache of other candidates: ``parents`` (n, m) or (m,) says which one each of them comes from."""
 
     def pick(kept: Tensor) -> Tensor:
         if parents.dim() == 1:

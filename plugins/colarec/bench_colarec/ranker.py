@@ -7,32 +7,31 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_torchkit.ragged import pointers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.contract import UNFILLED, Interactions, Recommendations
-from bench.evaluation.topk import rank
+from bench import UNFILLED, Interactions, Recommendations, rank
 from bench_colarec.config import ColaRecConfig
-from bench_colarec.network import Encoded, Network
-from bench_colarec.parts import Parts
-from bench_colarec.ragged import pointers
-from bench_colarec.search import beam_search, exact
+from bench_colarec.network.network import Encoded, Network
+from bench_colarec.network.parts import Parts
+from bench_colarec.network.search import beam_search, exact
 
-_SLOTS_AT_ONCE = 2**15
-"""Slots of inputs that are encoded together."""
+_IDS_AT_ONCE = 2**15
+"""Input ids that are encoded together."""
 
 _STATES_AT_ONCE = 2**19
 """Numbers in the decoder's states of one level, over all users and candidates that are decoded together."""
 
 
-class Recommender:
+class Ranker:
     """Recommends with a network whose weights do not change while this object lives."""
 
     def __init__(self, config: ColaRecConfig, network: Network, parts: Parts) -> None:
         self.config = config
         self.network = network
         self.parts = parts
-        self.slots = parts.slots
+        self.inputs = parts.inputs
         self.tree = parts.tree
         self.item_users = parts.item_users
         self._items: Tensor | None = None
@@ -54,68 +53,61 @@ class Recommender:
             if self.config.score != "match":
                 part = exact(self.network, users, self.tree)
             if self.config.score != "generate":
-                part = part + self._match_weight * (users.summary.float() @ self.item_vectors().T)
+                part = part + self._match_weight * (users.pooled.float() @ self.item_vectors().T)
             found[rows] = part.cpu().numpy()
         return found
 
     def encode_users(self, history: Interactions, candidates: int) -> Iterator[tuple[NDArray[np.int64], Encoded]]:
         """Row numbers and encoded inputs of users with inputs of similar lengths, for as many ``candidates`` each."""
         lengths = self.config.input_lengths
-        latest = _latest(history, lengths.history)
-        sizes = np.diff(pointers(self.slots.blocks[latest.items])[latest.indptr])
+        latest = history.latest(lengths.history)
+        sizes = np.diff(pointers(self.inputs.blocks[latest.items])[latest.indptr])
         order = np.argsort(-sizes, kind="stable")
-        most = max(1, _STATES_AT_ONCE // (candidates * self.network.width))
+        most = max(1, _STATES_AT_ONCE // (candidates * self.network.hidden_size))
         begin = 0
         while begin < len(order):
             longest = min(int(sizes[order[begin]]) + 2, lengths.tokens)
-            rows = order[begin : begin + max(1, min(most, _SLOTS_AT_ONCE // longest))]
+            rows = order[begin : begin + max(1, min(most, _IDS_AT_ONCE // longest))]
             begin += len(rows)
             chosen = latest.select(rows)
-            yield rows, self.network.encode(self.slots.users(chosen.indptr, chosen.items, lengths.tokens))
+            yield rows, self.network.encode(self.inputs.users(chosen.indptr, chosen.items, lengths.tokens))
 
     def item_vectors(self) -> Tensor:
         """(n_items, d) float32: h(X_i) of all items."""
         if self._items is None:
-            found = torch.empty(self.slots.n_items, self.network.width, device=self.network.device)
-            sizes = self.slots.blocks[: self.slots.n_items] + self.item_users.lengths
+            found = torch.empty(self.inputs.n_items, self.network.hidden_size, device=self.network.device)
+            sizes = self.inputs.blocks[: self.inputs.n_items] + self.item_users.lengths
             order = np.argsort(sizes, kind="stable")
             lengths = self.config.input_lengths
-            size = max(1, _SLOTS_AT_ONCE // min(int(sizes.max()) + 2, lengths.tokens))
+            size = max(1, _IDS_AT_ONCE // min(int(sizes.max()) + 2, lengths.tokens))
             for begin in range(0, len(order), size):
                 items = order[begin : begin + size]
                 users = self.item_users.select(items)
-                inputs = self.slots.items(items, users.indptr, users.items, lengths.tokens)
-                found[torch.from_numpy(items).to(found.device)] = self.network.encode(inputs).summary.float()
+                inputs = self.inputs.items(items, users.indptr, users.items, lengths.tokens)
+                found[torch.from_numpy(items).to(found.device)] = self.network.encode(inputs).pooled.float()
             self._items = found
         return self._items
 
     def _search(self, history: Interactions, exclude: Interactions, k: int) -> Recommendations:
         items = np.full((history.n_users, k), UNFILLED, np.int32)
         scores = np.full((history.n_users, k), -np.inf, np.float32)
-        for rows, users in self.encode_users(history, self.config.beams):
-            found, reached = beam_search(self.network, users, self.tree, self.config.beams)
+        for rows, users in self.encode_users(history, self.config.num_beams):
+            found, reached = beam_search(self.network, users, self.tree, self.config.num_beams)
             if self.config.score == "both":
-                products = (self.item_vectors()[found.clamp(min=0)] @ users.summary.float().unsqueeze(-1)).squeeze(-1)
+                products = (self.item_vectors()[found.clamp(min=0)] @ users.pooled.float().unsqueeze(-1)).squeeze(-1)
                 reached, order = (reached + self._match_weight * products).sort(dim=1, descending=True, stable=True)
                 found = found.gather(1, order)
             items[rows], scores[rows] = _without(found.cpu().numpy(), reached.cpu().numpy(), exclude.select(rows), k)
         return Recommendations(items, scores)
 
 
-def _latest(history: Interactions, most: int) -> Interactions:
-    """The last ``most`` items of each row."""
-    from_end = np.repeat(history.indptr[1:], history.lengths) - np.arange(len(history))
-    return history.where(from_end <= most)
-
-
 def _without(items: NDArray[Any], scores: NDArray[Any], exclude: Interactions, k: int) -> tuple[Any, Any]:
     """The first ``k`` of each row of ``items`` that are neither excluded nor unfilled."""
     n = len(items)
-    keys = np.arange(n)[:, None] * exclude.n_items + items
-    good = (items >= 0) & ~np.isin(keys, exclude.users * exclude.n_items + exclude.items)
-    slot = np.cumsum(good, axis=1) - 1
-    rows, columns = np.nonzero(good & (slot < k))
+    good = (items >= 0) & ~exclude.contains(np.broadcast_to(np.arange(n)[:, None], items.shape), items)
+    place = np.cumsum(good, axis=1) - 1
+    rows, columns = np.nonzero(good & (place < k))
     found = np.full((n, k), UNFILLED, np.int32), np.full((n, k), -np.inf, np.float32)
-    found[0][rows, slot[rows, columns]] = items[rows, columns]
-    found[1][rows, slot[rows, columns]] = scores[rows, columns]
+    found[0][rows, place[rows, columns]] = items[rows, columns]
+    found[1][rows, place[rows, columns]] = scores[rows, columns]
     return found

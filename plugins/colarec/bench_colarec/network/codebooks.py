@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench_colarec.tree import Tree
+from bench_colarec.items.tree import Tree
 
 
 class Codebooks(nn.Module):
@@ -16,7 +16,7 @@ class Codebooks(nn.Module):
     per prefix, every node of the tree has its own, so that nodes can start from the vectors of the items below them.
     """
 
-    def __init__(self, tree: Tree, width: int, per_prefix: bool, tied: bool, scale: float) -> None:
+    def __init__(self, tree: Tree, size: int, per_prefix: bool, tied: bool, scale: float) -> None:
         super().__init__()
         self.length = tree.length
         self.codes = tree.width
@@ -24,8 +24,8 @@ class Codebooks(nn.Module):
         self.scale = scale if tied else 1.0
         """Factor of the scores: T5 scales tied ones by d_model ** -0.5."""
         sizes = [tree.size(level) if per_prefix else tree.width for level in range(1, tree.length + 1)]
-        self.inputs = nn.ModuleList(nn.Embedding(size, width) for size in sizes)
-        self.outputs = self.inputs if tied else nn.ModuleList(nn.Embedding(size, width) for size in sizes)
+        self.inputs = nn.ModuleList(nn.Embedding(rows, size) for rows in sizes)
+        self.outputs = self.inputs if tied else nn.ModuleList(nn.Embedding(rows, size) for rows in sizes)
         for level in range(tree.length):
             self.register_buffer(f"children_{level}", torch.from_numpy(tree.children[level]), persistent=False)
             self.register_buffer(f"labels_{level}", torch.from_numpy(tree.labels[level]), persistent=False)
@@ -48,7 +48,7 @@ class Codebooks(nn.Module):
         the probability is spread over all K codes, as in training, also over those of no item. With one per prefix it
         is spread over those that some item has. A code that leads nowhere has minus infinity.
         """
-        weight = self.outputs[level].weight * self.scale
+        weight: Tensor = self.outputs[level].get_parameter("weight") * self.scale
         children = self.children_of(level, nodes)
         nowhere = children < 0
         if not self.per_prefix:

@@ -1,4 +1,4 @@
-"""Generative identifiers (GIDs): one short code for each item, written token by token (ColaRec, section 3.2).
+"""Generative identifiers (GIDs): one short sequence of codes for each item (ColaRec, section 3.2).
 
 All codes are (n_items, length) int32 with tokens ``0 … width-1``; no two rows are equal. Read as paths, they are a tree
 in which items below the same inner node are alike. ``width`` is K of the paper.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BenchError
+from bench import ConfigError, DataError
 
 Codes = NDArray[np.int32]
 
@@ -26,26 +26,26 @@ def smallest_width(n_items: int, length: int) -> int:
     to a leaf, not 10. From 2 items on, :func:`hierarchical` never makes leaves of one item only.
     """
     _check_length(length)
-    width = max(2, round(n_items ** (1 / length)) - 1)
+    width: int = max(2, round(n_items ** (1 / length)) - 1)
     while width**length < n_items:
         width += 1
     return width
 
 
 def check_capacity(n_items: int, length: int, width: int) -> None:
-    """Raise BenchError if a tree of this shape has fewer leaves' places than there are items."""
+    """Raise ConfigError if a tree of this shape has fewer places than there are items."""
     _check_length(length)
     if width < 2:
-        raise BenchError(f"gid_width is {width}: it must be at least 2, or leave it out")
+        raise ConfigError(f"codebook_size is {width}: it must be at least 2, or leave it out")
     if width**length >= n_items:
         return
     longer = length
     while width**longer < n_items:
         longer += 1
-    raise BenchError(
+    raise ConfigError(
         f"a tree of K={width} and length {length} holds {width**length:,} items, the catalogue has {n_items:,}: "
-        f"raise gid_width to at least {smallest_width(n_items, length)} or gid_length to {longer}, "
-        "or leave gid_width out"
+        f"raise codebook_size to at least {smallest_width(n_items, length)} or codes to {longer}, "
+        "or leave codebook_size out"
     )
 
 
@@ -84,7 +84,7 @@ def hierarchical(
     check_capacity(n, length, width)
     if not np.isfinite(vectors).all():
         bad = int((~np.isfinite(vectors).all(axis=1)).sum())
-        raise BenchError(f"vectors of {bad:,} of {n:,} items are not finite: the model that made them diverged")
+        raise DataError(f"vectors of {bad:,} of {n:,} items are not finite: the model that made them diverged")
     points = unit_rows(vectors)
     codes = np.zeros((n, length), np.int32)
     rng = np.random.default_rng(seed)
@@ -118,7 +118,7 @@ def _clusters(points: NDArray[np.float64], width: int, most: int, seed: int) -> 
     n_clusters = min(width, -(-m // 2))
     if n_clusters <= 1:
         return np.zeros(m, np.int32)
-    from k_means_constrained import KMeansConstrained  # takes a second to import
+    from k_means_constrained import KMeansConstrained  # type: ignore[import-untyped]  # takes a second to import
 
     # The solver rounds distances to thousandths, which is fine enough for points on the unit sphere.
     means = KMeansConstrained(n_clusters, size_min=1, size_max=min(most, m), n_init=1, max_iter=30, random_state=seed)
@@ -161,35 +161,33 @@ def published(gids: Sequence[str], n_items: int | None = None) -> Codes:
 
     Raises
     ------
-    BenchError
+    DataError
         If one is missing or malformed, if their lengths or their number differ, or if two are equal.
     """
     gids = list(gids)
     if not gids or n_items not in (None, len(gids)):
-        raise BenchError(f"there are {len(gids):,} published GIDs for {n_items or 0:,} items: each item needs one")
+        raise DataError(f"there are {len(gids):,} published GIDs for {n_items or 0:,} items: each item needs one")
     if missing := sum(not gid.strip() for gid in gids):
-        raise BenchError(f"{missing:,} of {len(gids):,} items have no published GID: choose another gid_source")
+        raise DataError(f"{missing:,} of {len(gids):,} items have no published GID: choose another gid_source")
     rows: list[list[int]] = []
     for gid in gids:
         if not _GID.fullmatch(gid):
-            raise BenchError(
-                f"published GID {gid!r} is not a row of integers below 100,000 with spaces between: mend it"
-            )
+            raise DataError(f"published GID {gid!r} is not a row of integers below 100,000 with spaces between: fix it")
         rows.append([int(token) for token in gid.split()])
         if len(rows[-1]) != len(rows[0]):
-            raise BenchError(f"published GIDs {gids[0]!r} and {gid!r} are not equally long: mend the data")
+            raise DataError(f"published GIDs {gids[0]!r} and {gid!r} are not equally long: fix the data")
     codes = np.array(rows, np.int32)
     codes -= min(1, codes.min())
     if (twins := _first_twins(codes)) is not None:
-        raise BenchError(
-            f"published GID {gids[twins[0]]!r} stands for two items, {twins[0]} and {twins[1]}: mend the data"
+        raise DataError(
+            f"published GID {gids[twins[0]]!r} stands for two items, {twins[0]} and {twins[1]}: fix the data"
         )
     return codes
 
 
 def _check_length(length: int) -> None:
     if length < 1:
-        raise BenchError(f"gid_length is {length}: an identifier needs at least one token")
+        raise ConfigError(f"codes is {length}: an identifier needs at least one token")
 
 
 def _first_twins(codes: NDArray[np.integer]) -> tuple[int, int] | None:

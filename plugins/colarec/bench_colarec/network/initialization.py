@@ -1,15 +1,15 @@
-"""Start values from collaborative vectors: the untrained network already ranks about as its vectors do.
+"""Initial values from collaborative vectors: the untrained network already ranks about as its vectors do.
 
-This is not in the paper, whose embeddings begin at random (``start = random``). Every slot begins as a point of one
+This is not in the paper, whose embeddings begin at random (``init = random``). Every input id begins as a point of one
 space:
 
-- an atom or a user as its vector, a token as the mean vector of the items that bear it, a code as that of its items;
+- an item or a user as its vector, a token as the mean vector of the items that have it, a code as that of its items;
 - one dimension holds the length of an item's vector, which tells how popular it is, since T5's norms take lengths away;
   the task of user inputs points that way, so that popular items are preferred, the more so the shorter the history is;
-- one marks the atoms, one the end of an input, and one is the same everywhere: attention can prefer what is marked.
+- one marks the items, one the end of an input, and one is the same everywhere: attention can prefer what is marked.
 
-The first layer of the encoder hands on an average of the marked slots, the first of the decoder the end of the input,
-and all other layers add nothing yet. So h(X_u) · h(X_i) is about the cosine of the mean vector of the history and the
+The first layer of the encoder hands on an average of the marked ids, the first of the decoder the end of the input, and
+all other layers add nothing yet. So h(X_u) · h(X_i) is about the cosine of the mean vector of the history and the
 item's vector, plus the item's length.
 """
 
@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from bench_torchkit.ragged import gather
 from numpy.typing import NDArray
 
-from bench_colarec.inputs import USER_TASK, Slots
-from bench_colarec.network import Network
-from bench_colarec.ragged import gather
-from bench_colarec.tokens import EOS
-from bench_colarec.tree import Tree
-from bench_colarec.vectors import Vectors
+from bench_colarec.items.tokens import EOS
+from bench_colarec.items.tree import Tree
+from bench_colarec.items.vectors import Vectors
+from bench_colarec.network.inputs import USER_TASK, InputTable
+from bench_colarec.network.network import Network
 
 Floats = NDArray[np.float64]
 
@@ -37,50 +37,50 @@ _SPARE = 4
 _LENGTH, _MARK, _END, _CONSTANT = -4, -3, -2, -1
 
 _PREFERENCE = 5.0
-"""How much more attention a marked slot gets than another one, as a logarithm."""
+"""How much more attention a marked id gets than another one, as a logarithm."""
 _SHARPNESS = 10.0
 """h(X_u) · h(X_i) of a user and an item that point in the same direction."""
 _TASK = 3.0
-"""Attention that the task of a user input gets, in atoms."""
+"""Attention that the task of a user input gets, in items."""
 _LENGTH_WEIGHT = 0.5
 """Of the length of an item's vector, in standard deviations, beside its direction."""
 
 
-def from_vectors(network: Network, slots: Slots, tree: Tree, vectors: Vectors, seed: int, scratch: bool) -> None:
+def from_vectors(network: Network, inputs: InputTable, tree: Tree, vectors: Vectors, seed: int, scratch: bool) -> None:
     """Set the embeddings and layers of a network as this module describes.
 
-    A pretrained network, if not ``scratch``, gets the vectors as atoms and users, as large as its tokens, and keeps the
+    A pretrained network, if not ``scratch``, gets the vectors as items and users, as large as its tokens, and keeps the
     rest.
     """
-    set_embeddings(network, slots, tree, vectors, vectors, seed, scratch)
+    set_embeddings(network, inputs, tree, vectors, vectors, seed, scratch)
     if scratch:
         _set_layers(network)
 
 
 @torch.no_grad()
 def set_embeddings(
-    network: Network, slots: Slots, tree: Tree, vectors: Vectors, like: Vectors, seed: int, scratch: bool
+    network: Network, inputs: InputTable, tree: Tree, vectors: Vectors, like: Vectors, seed: int, scratch: bool
 ) -> None:
     """The part of :func:`from_vectors` that depends on the vectors, with the axes that suit those of ``like``."""
-    axes = _axes(like, network.width - _SPARE * scratch, seed)
+    axes = _axes(like, network.hidden_size - _SPARE * scratch, seed)
     if not scratch:
-        _set_atoms_and_users(network, slots, vectors, axes)
+        _set_items_and_users(network, inputs, vectors, axes)
         return
-    width, root = network.width, math.sqrt(network.width)
+    size, root = network.hidden_size, math.sqrt(network.hidden_size)
     items, users = vectors.items @ axes, vectors.users @ axes
     lengths = np.linalg.norm(items, axis=1)
     typical = max(float(lengths.mean()), 1e-9)
-    atoms = np.zeros((slots.n_items, width))
-    atoms[:, :-_SPARE] = _unit(items) * root
-    atoms[:, _LENGTH] = (lengths - typical) / max(float(lengths.std()), 1e-9) * _LENGTH_WEIGHT
+    embedded = np.zeros((inputs.n_items, size))
+    embedded[:, :-_SPARE] = _unit(items) * root
+    embedded[:, _LENGTH] = (lengths - typical) / max(float(lengths.std()), 1e-9) * _LENGTH_WEIGHT
     table = network.table.weight.detach().double().numpy().copy()
-    rows = np.split(table[slots.n_tokens :], [slots.n_items, slots.n_items + slots.n_users])
-    rows[0][:] = atoms
+    rows = np.split(table[inputs.n_tokens :], [inputs.n_items, inputs.n_items + inputs.n_users])
+    rows[0][:] = embedded
     rows[1][:] = 0
     rows[1][:, :-_SPARE] = _unit(users) * root
     rows[2][:] = 0
     rows[2][USER_TASK, _LENGTH] = root
-    _tokens(table, slots, atoms)
+    _tokens(table, inputs, embedded)
     table[EOS] = 0
     table[:, _MARK] = table[:, _END] = 0
     rows[0][:, _MARK] = 1
@@ -91,17 +91,18 @@ def set_embeddings(
     network.begin.zero_()
     network.begin[_CONSTANT] = 1
     if network.codebooks.per_prefix:
-        scaled = np.zeros((slots.n_items, width))
+        scaled = np.zeros((inputs.n_items, size))
         scaled[:, :-_SPARE] = items * (_SHARPNESS / typical)
         for level, book in enumerate(network.codebooks.inputs, 1):
-            book.weight.copy_(torch.from_numpy(_means(tree.nodes[:, level], np.arange(slots.n_items), scaled)))
-            book.weight[:, _CONSTANT] = 4  # beside a vector of about length 10
+            weight = book.get_parameter("weight")
+            weight.copy_(torch.from_numpy(_means(tree.nodes[:, level], np.arange(inputs.n_items), scaled)))
+            weight[:, _CONSTANT] = 4  # beside a vector of about length 10
 
 
-def _set_atoms_and_users(network: Network, slots: Slots, vectors: Vectors, axes: Floats) -> None:
-    size = float(network.table.weight[: slots.n_tokens].norm(dim=1).mean())
+def _set_items_and_users(network: Network, inputs: InputTable, vectors: Vectors, axes: Floats) -> None:
+    size = float(network.table.weight[: inputs.n_tokens].norm(dim=1).mean())
     found = torch.from_numpy(np.concatenate([_unit(vectors.items @ axes), _unit(vectors.users @ axes)]) * size)
-    network.table.weight[slots.n_tokens : -2] = found.to(network.table.weight.dtype)
+    network.table.weight[inputs.n_tokens : -2] = found.to(network.table.weight.dtype)
 
 
 def _axes(vectors: Vectors, into: int, seed: int) -> Floats:
@@ -119,7 +120,8 @@ def _axes(vectors: Vectors, into: int, seed: int) -> Floats:
 def _unit(vectors: Floats) -> Floats:
     """Rows of length 1; zeros stay."""
     size = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, size, out=np.zeros(vectors.shape), where=size > 0)
+    found: Floats = np.divide(vectors, size, out=np.zeros(vectors.shape), where=size > 0)
+    return found
 
 
 def _means(rows: NDArray[np.int64], items: NDArray[np.int64], vectors: Floats) -> Floats:
@@ -129,13 +131,13 @@ def _means(rows: NDArray[np.int64], items: NDArray[np.int64], vectors: Floats) -
     return found
 
 
-def _tokens(table: Floats, slots: Slots, atoms: Floats) -> None:
+def _tokens(table: Floats, inputs: InputTable, embedded: Floats) -> None:
     """A token is where its items are, seen from the centre of all."""
-    values = slots.values[gather(slots.indptr, np.arange(slots.n_items))]
-    owners = np.repeat(np.arange(slots.n_items), slots.blocks[: slots.n_items])
-    is_token = values < slots.n_tokens
+    values = inputs.ids[gather(inputs.indptr, np.arange(inputs.n_items))]
+    owners = np.repeat(np.arange(inputs.n_items), inputs.blocks[: inputs.n_items])
+    is_token = values < inputs.n_tokens
     if is_token.any():
-        found = _means(values[is_token], owners[is_token], atoms - atoms.mean(0))
+        found = _means(values[is_token], owners[is_token], embedded - embedded.mean(0))
         used = np.unique(values[is_token])
         table[used] = _unit(found[used]) * math.sqrt(table.shape[1])
 
@@ -157,11 +159,11 @@ def _set_layers(network: Network) -> None:
         first = torch.arange(attention.n_heads) * attention.key_value_proj_dim
         attention.q.weight.zero_()
         # EOS and the first code of all hold little else, so T5's norm makes their constant the root of d.
-        attention.q.weight[first, _CONSTANT] = network.width**-0.5
+        attention.q.weight[first, _CONSTANT] = network.hidden_size**-0.5
         attention.k.weight[first] = 0
         attention.k.weight[first, mark] = strength
     _attention(network.encoder.block[0].layer[0]).relative_attention_bias.weight.zero_()
-    network.encoder.final_layer_norm.weight.fill_(math.sqrt(_SHARPNESS / network.width))
+    network.encoder.final_layer_norm.weight.fill_(math.sqrt(_SHARPNESS / network.hidden_size))
 
 
 def _attention(layer: Any) -> Any:

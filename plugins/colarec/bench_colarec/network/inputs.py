@@ -1,8 +1,7 @@
-"""Inputs of the encoder: slots that are a task, an item's atom, a token, a user or the end.
+"""Encoder input sequences: task, item-ID, text, user and EOS tokens.
 
-X_u = [task_u, c_i for each item i of the history, EOS]; X_i = [task_i, c_i, users of i, EOS]; c_i = [atom of i,
-tokens of i] (section 3.3 of the paper). Every slot is a row of one table of embeddings: tokens, atoms, users,
-tasks.
+X_u = [task_u, c_i for each item i of the history, EOS]; X_i = [task_i, c_i, users of i, EOS]; c_i = [id of i, tokens of
+i] (section 3.3 of the paper). Every input id is a row of one table of embeddings: text tokens, items, users, tasks.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from bench_torchkit.ragged import pointers, within
 from numpy.typing import NDArray
 
-from bench_colarec.ragged import gather, pointers, within
-from bench_colarec.tokens import EOS, PAD, TokenTable
+from bench_colarec.items.tokens import EOS, PAD, TokenTable
 
 Ints = NDArray[np.integer[Any]]
 
@@ -24,55 +23,55 @@ USER_TASK, ITEM_TASK = 0, 1
 class Inputs(NamedTuple):
     """A padded batch."""
 
-    slots: NDArray[np.int64]
-    """(n, L): rows of the table of embeddings; :data:`~bench_colarec.tokens.PAD` behind the end."""
-    places: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    """(n, L): rows of the table of embeddings; :data:`~bench_colarec.items.tokens.PAD` behind the end."""
+    positions: NDArray[np.int64]
     """(n, L): 1 where an item begins, 2 for a user, 3, 4, … for the tokens of an item, 0 for the rest."""
     lengths: NDArray[np.int64]
-    """(n,): slots in use; the last one of them is EOS."""
+    """(n,): ids in use; the last one of them is EOS."""
 
 
 @dataclass(frozen=True)
-class Slots:
-    """The table of embeddings, and the block of slots that stands for each item and each user."""
+class InputTable:
+    """The input ids, and the block of them that stands for each item and each user."""
 
     n_tokens: int
     n_items: int
     n_users: int
     indptr: NDArray[np.int64]
     """(n_items + n_users + 1,): blocks; first those of the items, then those of the users."""
-    values: NDArray[np.int64]
-    """Slots of all blocks."""
-    places: NDArray[np.int64]
-    """Place of each of these slots within its item."""
+    ids: NDArray[np.int64]
+    """Ids of all blocks."""
+    positions: NDArray[np.int64]
+    """Position of each of these ids within its item."""
 
     @property
     def size(self) -> int:
-        """Rows of the table: tokens, atoms, users, the two tasks."""
+        """Ids in all: text tokens, items, users, the two tasks."""
         return self.n_tokens + self.n_items + self.n_users + 2
 
     @property
-    def most_places(self) -> int:
-        """Largest place plus one."""
-        return int(self.places.max(initial=2)) + 1
+    def n_positions(self) -> int:
+        """Largest position plus one."""
+        return int(self.positions.max(initial=2)) + 1
 
     @property
     def blocks(self) -> NDArray[np.int64]:
-        """(n_items + n_users,): slots of each block."""
+        """(n_items + n_users,): ids of each block."""
         return np.diff(self.indptr)
 
-    def atom(self, items: Ints) -> Ints:
-        """Rows of the atoms of ``items``."""
+    def item_ids(self, items: Ints) -> Ints:
+        """Ids of ``items`` themselves."""
         return self.n_tokens + items
 
     def task(self, task: int) -> int:
-        """Row of a task."""
+        """Id of a task."""
         return self.size - 2 + task
 
     def users(self, indptr: Ints, items: Ints, most: int) -> Inputs:
         """User inputs from histories: row ``r`` has the items ``items[indptr[r]:indptr[r + 1]]``, oldest first.
 
-        An input longer than ``most`` slots loses its oldest items, but keeps the last one, cut if need be.
+        An input longer than ``most`` ids loses its oldest items, but keeps the last one, cut if need be.
         """
         return self._assemble(USER_TASK, indptr, items, most)
 
@@ -101,32 +100,32 @@ class Slots:
         used = np.bincount(rows, weights=sizes, minlength=len(counts)).astype(np.int64)
         lengths = used + 2
         shape = (len(counts), int(lengths.max(initial=2)))
-        slots, places = np.full(shape, PAD, np.int64), np.zeros(shape, np.int64)
+        ids, positions = np.full(shape, PAD, np.int64), np.zeros(shape, np.int64)
         at = within(sizes) + np.repeat(self.indptr[:-1][blocks], sizes)
         row = np.repeat(np.arange(len(counts)), used)
         column = within(used) + 1
-        slots[row, column] = self.values[at]
-        places[row, column] = self.places[at]
-        slots[:, 0] = self.task(task)
-        slots[np.arange(len(counts)), lengths - 1] = EOS
-        return Inputs(slots, places, lengths)
+        ids[row, column] = self.ids[at]
+        positions[row, column] = self.positions[at]
+        ids[:, 0] = self.task(task)
+        ids[np.arange(len(counts)), lengths - 1] = EOS
+        return Inputs(ids, positions, lengths)
 
 
-def slots(tokens: TokenTable, n_users: int, atoms: bool) -> Slots:
-    """The blocks of all items and users: an atom, if ``atoms``, and tokens for an item; one slot for a user."""
+def input_table(tokens: TokenTable, n_users: int, item_ids: bool) -> InputTable:
+    """The blocks of all items and users: an id, if ``item_ids``, and tokens for an item; one id for a user."""
     n_items = len(tokens.lengths)
-    first = int(atoms)
+    first = int(item_ids)
     lengths = np.concatenate([tokens.lengths + first, np.ones(n_users, np.int64)])
     indptr = pointers(lengths)
-    values, places = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.int64)
+    ids, positions = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.int64)
     of_items = slice(0, indptr[n_items])
     is_token = np.ones(indptr[n_items], bool)
-    if atoms:
+    if item_ids:
         is_token[indptr[:n_items]] = False
-        values[indptr[:n_items]] = tokens.size + np.arange(n_items)
-    values[of_items][is_token] = tokens.ids[gather(tokens.indptr, np.arange(n_items))]
+        ids[indptr[:n_items]] = tokens.size + np.arange(n_items)
+    ids[of_items][is_token] = tokens.ids
     order = within(lengths[:n_items])
-    places[of_items] = np.where(order == 0, 1, order + 3 - first) if atoms else order + 3
-    values[indptr[n_items] :] = tokens.size + n_items + np.arange(n_users)
-    places[indptr[n_items] :] = 2
-    return Slots(tokens.size, n_items, n_users, indptr, values, places)
+    positions[of_items] = np.where(order == 0, 1, order + 3 - first) if item_ids else order + 3
+    ids[indptr[n_items] :] = tokens.size + n_items + np.arange(n_users)
+    positions[indptr[n_items] :] = 2
+    return InputTable(tokens.size, n_items, n_users, indptr, ids, positions)

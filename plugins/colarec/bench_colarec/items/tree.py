@@ -29,7 +29,7 @@ class Tree:
 
     @property
     def length(self) -> int:
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
     def size(self, level: int) -> int:
         """Number of nodes of a level."""
@@ -40,9 +40,11 @@ def tree(codes: NDArray[np.int32], width: int) -> Tree:
     """The tree of ``codes`` (n_items, length), each row unique and between 0 and ``width`` - 1."""
     n, length = codes.shape
     nodes = np.zeros((n, length + 1), np.int64)
-    children, parents, labels = [], [], []
+    children: list[NDArray[np.int64]] = []
+    parents: list[NDArray[np.int64]] = []
+    labels: list[NDArray[np.int64]] = []
     for level in range(length):
-        edges = nodes[:, level] * width + codes[:, level]
+        edges = nodes[:, level] * width + codes[:, level].astype(np.int64)
         found, nodes[:, level + 1] = np.unique(edges, return_inverse=True)
         table = np.full((int(nodes[:, level].max()) + 1) * width, -1, np.int64)
         table[found] = np.arange(len(found))

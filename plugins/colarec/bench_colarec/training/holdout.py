@@ -1,8 +1,8 @@
-"""Targets that the start values have not seen.
+"""Hold out training targets from the embeddings the network is initialized with.
 
-Collaborative vectors know every interaction that they were trained on. Embeddings that start from them have therefore
-already drawn each train target towards its user's history, and a network that is trained on such targets learns to rely
-on a nearness that no new interaction has. So a share of the train interactions is held out: a second set of vectors is
+Collaborative vectors know every interaction that they were trained on. Embeddings made of them have therefore already
+drawn each train target towards its user's history, and a network that is trained on such targets learns to rely on a
+nearness that no new interaction has. So a share of the train interactions is held out: a second set of vectors is
 trained without it, the network learns with these to predict what was held out, and recommends with the first set, which
 knows all. Both sets lie in one space, up to a rotation that is found from the items.
 """
@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.contract import Interactions
-from bench_colarec.network import Network
-from bench_colarec.vectors import Vectors
+from bench import Interactions
+from bench_colarec.items.vectors import Vectors
+from bench_colarec.network.network import Network
 
 _HELD_OUT = 5
 """Place in the randomness of the seed."""
@@ -38,10 +38,10 @@ def aligned(vectors: Vectors, like: Vectors) -> Vectors:
     return Vectors((vectors.users @ turn).astype(np.float32), (vectors.items @ turn).astype(np.float32))
 
 
-class Exchange:
+class EmbeddingSwap:
     """Switches the embeddings of a network between those for training and those for recommending.
 
-    What training changes is kept: the difference between the two start values is added and taken away again.
+    What training changes is kept: the difference between the two initial values is added and taken away again.
     """
 
     def __init__(self, network: Network, training: list[Tensor], recommending: list[Tensor]) -> None:
@@ -70,5 +70,5 @@ class Exchange:
 
 
 def embeddings(network: Network) -> list[Tensor]:
-    """The parameters that start from vectors."""
-    return [network.table.weight, *(book.weight for book in network.codebooks.inputs)]
+    """The parameters that are initialized from vectors."""
+    return [network.table.weight, *(book.get_parameter("weight") for book in network.codebooks.inputs)]

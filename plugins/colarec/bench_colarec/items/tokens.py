@@ -1,17 +1,16 @@
-"""Item texts as token ids: every item is tokenised once, before training."""
+"""Item texts as token ids: every item is tokenized once, before training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from bench_torchkit.ragged import pointers
+from bench_torchkit.text import load_tokenizer, train_bpe
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-
-from bench.errors import BenchError
+from tokenizers import Tokenizer
 
 PAD, EOS, UNKNOWN = 0, 1, 2
 """Ids that T5 gives to these; a tokenizer that is trained here does as T5."""
@@ -53,34 +52,14 @@ class Trained:
         return [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
-def train(texts: Sequence[str], vocabulary: int) -> Trained:
-    """A byte-pair encoding of at most ``vocabulary`` tokens (Sennrich et al., ACL 2016), lower case, deterministic."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))  # noqa: S106 (no password)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=["<pad>", "</s>", "<unk>"], show_progress=False, min_frequency=2
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return Trained(tokenizer)
+def train(texts: Sequence[str], vocab_size: int) -> Trained:
+    """A byte-pair encoding with T5's special tokens; see :func:`bench_torchkit.text.train_bpe`."""
+    return Trained(train_bpe(texts, vocab_size, ["<pad>", "</s>", "<unk>"]))
 
 
-def pretrained(name: str) -> Pretrained:
-    """The tokenizer of a model on the hub, or in a local folder.
-
-    Raises
-    ------
-    BenchError
-        If it cannot be had.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return Pretrained(AutoTokenizer.from_pretrained(name))
-    except (OSError, ValueError) as error:
-        where = "the folder" if Path(name).is_dir() else "the model hub or its cache"
-        reason = " ".join(str(error).split())[:200]
-        raise BenchError(f"no tokenizer '{name}' in {where}: {reason}") from error
+def pretrained(source: str, key: str = "backbone") -> Pretrained:
+    """The tokenizer of a model of the hub or of a local folder; see :func:`bench_torchkit.text.load_tokenizer`."""
+    return Pretrained(load_tokenizer(source, "colarec", key))
 
 
 @dataclass(frozen=True)
@@ -103,10 +82,10 @@ class TokenTable:
 def table(encoder: Encoder, texts: Sequence[str], most: int) -> TokenTable:
     """The first ``most`` tokens of each text; no tokens for an empty text.
 
-    What a text has of padding and end, such as a literal ``<pad>``, is left out: slots of these ids have a meaning.
+    What a text has of padding and end, such as a literal ``<pad>``, is left out: inputs give these ids a meaning.
     """
     found = [[token for token in ids if token not in (PAD, EOS)][:most] for ids in encoder.encode(texts)]
-    indptr = np.concatenate([[0], np.cumsum([len(ids) for ids in found])]).astype(np.int64)
+    indptr = pointers(np.array([len(ids) for ids in found], np.int64))
     return TokenTable(indptr, np.array([token for ids in found for token in ids], np.int32), len(encoder))
 
 

@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from bench_torchkit.negatives import NegativeSampler
+from bench_torchkit.ragged import gather, pointers, sample, within
 from numpy.typing import NDArray
 
-from bench.contract import Interactions
-from bench_colarec.ragged import gather, pointers, sample, within
-from bench_colarec.tree import Tree
+from bench import Interactions
+from bench_colarec.items.tree import Tree
 
 Ints = NDArray[np.integer[Any]]
 
 _BUCKET = 64
 """Batches among which samples are sorted by length: less padding, and still a random order."""
+
+_ATTEMPTS_IN_POOL, _ATTEMPTS = 20, 60
+"""Draws of a negative from a pool, and in all, before all items that are left for the user are listed."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Batch:
     """(n_targets,): sample of each target, ascending."""
     targets: NDArray[np.int32]
     """(n_targets,)."""
-    slots: NDArray[np.int64]
+    places: NDArray[np.int64]
     """(n_targets,): 0, 1, … within each sample."""
 
     def split(self, parts: int) -> list[Batch]:
@@ -55,7 +59,7 @@ class Batch:
             self.history[low:high],
             self.rows[of_targets] - begin,
             self.targets[of_targets],
-            self.slots[of_targets],
+            self.places[of_targets],
         )
 
 
@@ -68,28 +72,28 @@ class Sampler:
         """(n_interactions,): which interactions may be targets."""
         self.tree = tree
         self.seed = seed
-        self._known = np.sort(train.users * train.n_items + train.items)
+        self._negatives = NegativeSampler(train)
         order = np.argsort(train.items, kind="stable")
         self._users_of = train.users[order]
         self._users_indptr = pointers(np.bincount(train.items, minlength=train.n_items))
-        # The items that share all but the last code of an identifier, side by side.
         self.counts = np.bincount(train.items, minlength=train.n_items)
         """(n_items,): train interactions of each item."""
-        self._family = tree.nodes[:, -2]
-        self._by_family = np.argsort(self._family, kind="stable")
-        self._family_indptr = pointers(np.bincount(self._family))
+        # Siblings, the items that share all but the last code of an identifier, side by side.
+        self._group = tree.nodes[:, -2]
+        self._by_group = np.argsort(self._group, kind="stable")
+        self._group_indptr = pointers(np.bincount(self._group))
         self._branch = tree.nodes[:, 1]
 
     def rng(self, *place: int) -> np.random.Generator:
         """Randomness of a place in the training, such as an epoch and a step."""
         return np.random.default_rng([self.seed, *place])
 
-    def interactions(self, epoch: int, batch: int, history: int) -> Iterator[Batch]:
+    def interactions(self, epoch: int, batch_size: int, history: int) -> Iterator[Batch]:
         """Every possible target is one once; at most ``history`` of the user's other items are the input."""
         train = self.train
         possible = np.flatnonzero(self.targets)
         lengths = np.minimum(train.lengths[train.users[possible]] - 1, history)
-        for step, chosen_ones in enumerate(self._bucketed(self.rng(epoch, 0), lengths, batch)):
+        for step, chosen_ones in enumerate(self._bucketed(self.rng(epoch, 0), lengths, batch_size)):
             at = possible[chosen_ones]
             users = train.users[at]
             lengths = train.lengths[users]
@@ -99,14 +103,14 @@ class Sampler:
             rows = np.arange(len(at))
             yield self._batch(users, lengths, places, chosen, rows, at)
 
-    def users(self, epoch: int, batch: int, history: int, most: int) -> Iterator[Batch]:
+    def users(self, epoch: int, batch_size: int, history: int, most: int) -> Iterator[Batch]:
         """Every user with possible targets is a sample once.
 
         About a third of a user's items, at most ``most`` and as far as they may, are targets, the others the input.
         """
         train = self.train
         active = np.unique(train.users[self.targets])
-        order = self._bucketed(self.rng(epoch, 0), np.minimum(train.lengths[active], history), batch)
+        order = self._bucketed(self.rng(epoch, 0), np.minimum(train.lengths[active], history), batch_size)
         for step, at in enumerate(order):
             users = active[at]
             rng = self.rng(epoch, 1, step)
@@ -118,27 +122,29 @@ class Sampler:
             rows = np.repeat(np.arange(len(users)), lengths)[is_target]
             yield self._batch(users, lengths, places, chosen, rows, places[is_target])
 
-    def _batch(self, users: Ints, lengths: Ints, places: Ints, chosen: Any, rows: Ints, targets: Ints) -> Batch:
+    def _batch(
+        self,
+        users: NDArray[np.int64],
+        lengths: Ints,
+        places: Ints,
+        chosen: NDArray[np.bool_],
+        rows: NDArray[np.int64],
+        targets: Ints,
+    ) -> Batch:
         kept = np.add.reduceat(chosen, pointers(lengths)[:-1], dtype=np.int64)
         counts = np.bincount(rows, minlength=len(users))
         items = self.train.items
         return Batch(users, pointers(kept), items[places[chosen]], rows, items[targets], within(counts))
 
-    def _bucketed(self, rng: np.random.Generator, lengths: Ints, batch: int) -> list[NDArray[np.int64]]:
+    def _bucketed(self, rng: np.random.Generator, lengths: Ints, batch_size: int) -> list[NDArray[np.int64]]:
         """Batches of indices of ``lengths``, at random, each of similar lengths."""
         shuffled = rng.permutation(len(lengths))
         found = []
-        for begin in range(0, len(shuffled), batch * _BUCKET):
-            bucket = shuffled[begin : begin + batch * _BUCKET]
+        for begin in range(0, len(shuffled), batch_size * _BUCKET):
+            bucket = shuffled[begin : begin + batch_size * _BUCKET]
             bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-            found += [bucket[at : at + batch] for at in range(0, len(bucket), batch)]
+            found += [bucket[at : at + batch_size] for at in range(0, len(bucket), batch_size)]
         return [found[at] for at in rng.permutation(len(found))]
-
-    def is_known(self, users: Ints, items: Ints) -> NDArray[np.bool_]:
-        """Whether each pair is a train interaction."""
-        keys = np.asarray(users, np.int64) * self.train.n_items + items
-        at = np.minimum(np.searchsorted(self._known, keys), len(self._known) - 1)
-        return self._known[at] == keys
 
     def negatives(
         self, rng: np.random.Generator, users: Ints, unlike: Ints | None = None, among: Ints | None = None
@@ -148,33 +154,29 @@ class Sampler:
         With ``unlike`` (len(users),) items, one that shares no code prefix with them, where there is one. With
         ``among`` (m,) items, one of these, if a few attempts find one.
         """
-        found = np.zeros(len(users), np.int64)
-        bad = np.ones(len(users), bool)
-        for attempt in range(60):
-            pool = among if among is not None and attempt < 20 else np.arange(self.train.n_items)
-            found[bad] = pool[rng.integers(0, len(pool), int(bad.sum()))]
-            bad = self.is_known(users, found)
-            if unlike is not None:
-                bad |= self._branch[found] == self._branch[unlike]
-            if not bad.any():
-                break
-        for row in np.flatnonzero(bad):  # few or no items are left for this user
+        found = np.full(len(users), -1)
+        for pool, attempts in ((among, _ATTEMPTS_IN_POOL), (None, _ATTEMPTS - _ATTEMPTS_IN_POOL)):
+            rows = np.flatnonzero(found < 0)
+            barred = None if unlike is None else self._branch[unlike[rows]]
+            reject = None if barred is None else lambda at, items, barred=barred: self._branch[items] == barred[at]
+            found[rows] = self._negatives.draw(rng, users[rows], among=pool, reject=reject, attempts=attempts)
+        for row in np.flatnonzero(found < 0):  # few or no items are left for this user
             found[row] = rng.choice(self._left(users[row], None if unlike is None else unlike[row]))
         return found
 
     def _left(self, user: int, unlike: int | None) -> NDArray[np.int64]:
         """All items that may be a negative of a user; the next best ones where there is none."""
         everything = np.arange(self.train.n_items)
-        new = ~self.is_known(np.full(len(everything), user), everything)
+        new = ~self._negatives.interacted(np.full(len(everything), user), everything)
         apart = new if unlike is None else new & (self._branch != self._branch[unlike])
         return everything[apart] if apart.any() else everything[new] if new.any() else everything
 
-    def relatives(self, rng: np.random.Generator, items: Ints) -> NDArray[np.int64]:
+    def siblings(self, rng: np.random.Generator, items: Ints) -> NDArray[np.int64]:
         """(len(items),): another item with the same identifier but for the last code; -1 for an item alone there."""
-        family = self._family[items]
-        begin, end = self._family_indptr[family], self._family_indptr[family + 1]
-        found = self._by_family[begin + (rng.random(len(items)) * (end - begin - 1)).astype(np.int64)]
-        last = self._by_family[end - 1]  # stands in for the item itself
+        group = self._group[items]
+        begin, end = self._group_indptr[group], self._group_indptr[group + 1]
+        found = self._by_group[begin + (rng.random(len(items)) * (end - begin - 1)).astype(np.int64)]
+        last = self._by_group[end - 1]  # stands in for the item itself
         return np.where(end - begin < 2, -1, np.where(found == items, last, found))
 
     def users_of(

@@ -118,7 +118,7 @@ def _distinctive_words(
     of_prefix = np.repeat(prefix, [len(row) for row in rows])
     counts = sp.csr_array((np.ones(len(columns)), (of_prefix, columns)), shape=(len(sizes), len(vocabulary)))
     counts.sum_duplicates()
-    everywhere = np.asarray(counts.sum(axis=0))
+    everywhere: NDArray[np.float64] = np.asarray(counts.sum(axis=0))
     n = int(sizes.sum())
     best = []
     for row, size in enumerate(sizes.tolist()):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contract import Interactions
-from bench_colarec.inputs import Slots, slots
-from bench_colarec.tokens import TokenTable
-from bench_colarec.tree import Tree, tree
+from bench import Interactions
+from bench_colarec.items.tokens import TokenTable
+from bench_colarec.items.tree import Tree, tree
+from bench_colarec.network.inputs import InputTable, input_table
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Parts:
     tokens: TokenTable
     item_users: Interactions
     """Row ``i`` holds the users (as ``items``) that the input of item ``i`` shows when recommending."""
-    atoms: bool
+    item_ids: bool
     """Whether an item brings an embedding of its own."""
 
     @cached_property
-    def slots(self) -> Slots:
-        """The table of embeddings."""
-        return slots(self.tokens, self.item_users.n_items, self.atoms)
+    def inputs(self) -> InputTable:
+        """What inputs are made of."""
+        return input_table(self.tokens, self.item_users.n_items, self.item_ids)
 
     def save(self, folder: Path) -> None:
         """One file of arrays."""
@@ -38,11 +38,11 @@ class Parts:
             width=self.tree.width,
             token_indptr=self.tokens.indptr,
             token_ids=self.tokens.ids,
-            vocabulary=self.tokens.size,
+            vocab_size=self.tokens.size,
             user_indptr=self.item_users.indptr,
             users=self.item_users.items,
             n_users=self.item_users.n_items,
-            atoms=self.atoms,
+            item_ids=self.item_ids,
         )
 
     @staticmethod
@@ -52,7 +52,7 @@ class Parts:
             users = found["users"]
             return Parts(
                 tree(found["codes"], int(found["width"])),
-                TokenTable(found["token_indptr"], found["token_ids"], int(found["vocabulary"])),
+                TokenTable(found["token_indptr"], found["token_ids"], int(found["vocab_size"])),
                 Interactions(found["user_indptr"], users, np.zeros(len(users), np.int64), int(found["n_users"])),
-                bool(found["atoms"]),
+                bool(found["item_ids"]),
             )

@@ -1,0 +1,1 @@
+"""What stands for an item before there is a network: vectors, identifiers and their tree, tokens."""

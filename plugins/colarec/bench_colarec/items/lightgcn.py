@@ -1,0 +1,194 @@
+"""A LightGCN (He et al., SIGIR 2020, arXiv:2002.02126) that may begin at the leading singular vectors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg
+import torch
+from bench_torchkit.negatives import NegativeSampler
+from bench_torchkit.trainer import train_epochs
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench import Context, Interactions
+from bench_colarec.items.vectors import Vectors
+
+_NOISE = 0.1
+"""Standard deviation of random initial values, as in the authors' code."""
+
+_INITIAL_LENGTH = 4.0
+"""Length of the rows when they begin as singular vectors. Shorter ones begin to learn popularity first, and so lose
+what they were given; longer ones leave BPR nothing to learn, since pairs are ranked with certainty."""
+
+
+def lightgcn(
+    train: Interactions,
+    context: Context,
+    *,
+    publish: Callable[[Vectors], None],
+    size: int = 64,
+    layers: int = 3,
+    learning_rate: float = 0.02,
+    batch_size: int = 16384,
+    l2: float = 1e-3,
+    epochs: int = 200,
+    negatives: int = 1,
+    init: Literal["svd", "random"] = "svd",
+    stage: str = "vectors",
+) -> Vectors:
+    """Train a LightGCN by BPR until the core's stopping rule ends it, and return the propagated vectors.
+
+    Parameters
+    ----------
+    train
+        All that it learns from.
+    context
+        Gives the seed, the device and the stopping rule; the epochs are a stage of their own.
+    publish
+        Called with the vectors of now before each validation, so that ``recommend`` scores with them.
+    size, layers
+        d and the number of propagations; 0 layers is matrix factorisation.
+    learning_rate, batch_size, l2, negatives
+        Of Adam; pairs per step; weight of the penalty; pairs made of each interaction and epoch. A step propagates
+        over the whole graph, so that large batches make an epoch cheap.
+    init
+        ``random`` is the paper's. ``svd`` begins near the end: with the leading singular vectors of the normalised
+        interactions, each times the root of its singular value, and rows of equal length as in spectral clustering.
+
+    Returns
+    -------
+    Those of the best validation, or of the last epoch if nothing was validated.
+    """
+    rng = np.random.default_rng(context.seed)
+    adjacency = normalized_adjacency(train)
+    values = rng.normal(0, _NOISE, (sum(train.shape), size))
+    if init == "svd":
+        found = singular_vectors(adjacency[: train.n_users, train.n_users :], size, rng)
+        values[:, : found.shape[1]] = _INITIAL_LENGTH * found
+    ego = torch.nn.Parameter(torch.from_numpy(values.astype(np.float32)).to(context.device))
+    matrix = as_tensor(adjacency, context.device)
+    optimizer = torch.optim.Adam([ego], lr=learning_rate, fused=True)
+    pairs = Pairs(train, negatives, rng)
+
+    def current() -> Vectors:
+        with torch.no_grad():
+            out = propagate(ego, matrix, layers).cpu().numpy()
+        return Vectors(out[: train.n_users], out[train.n_users :])
+
+    now = current()
+
+    def train_epoch(_: int) -> None:
+        nonlocal now
+        for rows in pairs.batches(batch_size):
+            triples = [torch.from_numpy(nodes).to(context.device) for nodes in rows]
+            out = propagate(ego, matrix, layers)
+            loss = bpr(*(out[nodes] for nodes in triples)) + l2 * penalty(*(ego[nodes] for nodes in triples))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        now = current()
+        publish(now)
+
+    best = train_epochs(context, epochs, train_epoch, lambda: now, stage)
+    return now if best is None else best
+
+
+def normalized_adjacency(train: Interactions) -> Any:
+    """D^-½ A D^-½ of eq. 8: sparse (n_users + n_items, same) float32, users first; nobody is left out."""
+    ones = np.ones(len(train), np.float32)
+    matrix = sp.csr_array((ones, train.items, train.indptr), shape=train.shape)
+    both: Any = sp.block_array([[None, matrix], [matrix.T, None]], format="csr")
+    root = np.sqrt(np.maximum(both.sum(axis=1), 1))
+    scale: Any = sp.diags_array(1 / root)
+    return sp.csr_array(scale @ both @ scale, dtype=np.float32)
+
+
+def as_tensor(matrix: Any, device: str) -> Tensor:
+    """The same matrix in torch's CSR form, int32 indices."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(np.int32)),
+            torch.from_numpy(matrix.indices.astype(np.int32)),
+            torch.from_numpy(matrix.data),
+            size=matrix.shape,
+            check_invariants=True,
+        ).to(device)
+
+
+class _Propagation(torch.autograd.Function):
+    """The mean of E, ÂE, Â²E, … (eq. 8). Â is symmetric, so the gradient is propagated by the same rule."""
+
+    @staticmethod
+    def forward(ctx: Any, ego: Tensor, matrix: Tensor, layers: int) -> Tensor:
+        ctx.matrix, ctx.layers = matrix, layers
+        return _mean_of_layers(ego, matrix, layers)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _mean_of_layers(gradient, ctx.matrix, ctx.layers), None, None
+
+
+def _mean_of_layers(values: Tensor, matrix: Tensor, layers: int) -> Tensor:
+    total = values.clone()
+    for _ in range(layers):
+        values = matrix @ values
+        total += values
+    return total / (layers + 1)
+
+
+def propagate(ego: Tensor, matrix: Tensor, layers: int) -> Tensor:
+    """Final embeddings (n, d) of ``ego`` (n, d): the mean over 0 … ``layers`` propagations by ``matrix`` = Â."""
+    return _Propagation.apply(ego, matrix, layers)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def bpr(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+    """Mean of -ln σ(u·i - u·j) over rows of (b, d) (eq. 15)."""
+    return torch.nn.functional.softplus((users * (negatives - positives)).sum(dim=1)).mean()
+
+
+def penalty(*parts: Tensor) -> Tensor:
+    """Half the squared length of all rows, per row of a part: the authors' L2 term, over the batch only."""
+    return torch.stack([part.square().sum() for part in parts]).sum() / (2 * len(parts[0]))
+
+
+class Pairs:
+    """Interactions, each with an item at random that the user has not interacted with."""
+
+    def __init__(self, train: Interactions, negatives: int, rng: np.random.Generator) -> None:
+        self._n_users, self._n_items = train.shape
+        self._rng = rng
+        self._sampler = NegativeSampler(train)
+        keys = np.sort(train.users * train.n_items + train.items)
+        # Who has interacted with everything has no negative, and nothing to learn a ranking from.
+        learnable = keys[np.repeat(train.lengths < train.n_items, train.lengths)]
+        self._positives = np.repeat(learnable, negatives)
+
+    def batches(self, size: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Nodes of users, positives and negatives, (b,) each, b ≤ ``size``: all pairs once, in random order."""
+        order = self._rng.permutation(self._positives)
+        for begin in range(0, len(order), size):
+            users, items = np.divmod(order[begin : begin + size], self._n_items)
+            yield users, items + self._n_users, self._sampler.draw(self._rng, users) + self._n_users
+
+
+def singular_vectors(matrix: Any, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Rows of U·Σ^½ over those of V·Σ^½, (n_users + n_items, ≤ size), scaled to length 1, or 0 where there is nothing.
+
+    There are at most min(matrix.shape) - 1 columns, the most that the iterative method can find.
+    """
+    most = min(size, min(matrix.shape) - 1) if matrix.nnz else 0
+    if most < 1:
+        return np.zeros((sum(matrix.shape), 0))
+    left, values, right = scipy.sparse.linalg.svds(
+        matrix.astype(np.float64), k=most, v0=rng.normal(size=min(matrix.shape))
+    )
+    found = np.concatenate([left, right.T]) * np.sqrt(np.maximum(values, 0))
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    # What is far from all leading vectors has rounding errors for a direction.
+    return np.asarray(np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 1e-6 * lengths.max()))

@@ -1,0 +1,1 @@
+"""The encoder-decoder: inputs, codebooks, decoding, initial values."""
