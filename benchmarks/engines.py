@@ -41,7 +41,7 @@ def arrow(path: str) -> tuple[int, int]:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    from bench.data.order import within_users
+    from bench.data.splits import within_users
 
     text = pa.dictionary(pa.int32(), pa.string())
     convert = pc.ConvertOptions(

@@ -25,8 +25,9 @@ RECORD = Path(__file__).parent / "records" / "prepare_speed.json"
 
 def ours(card_file: str, raw_dir: str) -> None:
     from bench.data.catalog import card
-    from bench.data.prepare import prepare, split
+    from bench.data.prepare import prepare
     from bench.data.protocol import protocol
+    from bench.data.split import split
 
     found = card(card_file)
     split(prepare(found, Path(raw_dir)), protocol("random"))

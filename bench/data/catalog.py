@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from bench.errors import DataError, UnknownName
 from bench.strict import Strict
@@ -38,7 +38,7 @@ class Source(Strict):
     """An installed Python package that carries the files; it is located, never imported."""
     install: str | None = None
     """The command that installs that package."""
-    by_hand: str | None = None
+    instructions: str | None = None
     """What a person has to do where a file cannot simply be fetched, such as to log in."""
     options: dict[str, Any] = {}
     """Given to the reader as keyword arguments."""
@@ -76,10 +76,12 @@ class Template(Strict):
 
     parts: list[str]
     """Such as ``title {title}``, each with one field in braces."""
-    before: str = ""
+    prefix: str = ""
     """Stands before the parts, if there are any."""
-    between: str = " "
-    after: str = ""
+    separator: str = " "
+    """Stands between them."""
+    suffix: str = ""
+    """Stands behind them, if there are any."""
 
 
 class Texts(Strict):
@@ -90,7 +92,7 @@ class Texts(Strict):
 
 
 class LongTail(Strict):
-    """Which users are the long tail."""
+    """Which users are the long tail: those of low activity, not those of rare items."""
 
     rule: Literal["train-at-most", "least-active-share"]
     """By an absolute number of train interactions, or by rank among users, ties included."""
@@ -101,7 +103,8 @@ class LongTail(Strict):
 class Card(Strict):
     """All that is declared of a data set."""
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w.+-]*$")
+    """Letters, digits and ``. + - _``: it becomes part of file names."""
     title: str
     about: str = ""
     citation: str = ""

@@ -31,5 +31,5 @@ def verify(path: Path, file: File, folder: Path) -> None:
         write_json(folder / _NAME, {**seen, file.name: found})
     else:
         path.unlink()
-        source = "its card says" if file.sha256 else f"was first seen: to trust the new one, mend {folder / _NAME}"
+        source = "its card says" if file.sha256 else f"was first seen: to trust the new one, correct {folder / _NAME}"
         raise DataError(f"{file.name} from {file.url} has SHA-256 {found}, but {wanted} {source}")

@@ -17,6 +17,7 @@ from bench.interactions import Interactions, load_interactions
 if TYPE_CHECKING:
     import pandas as pd
 
+
 @dataclass(frozen=True)
 class Folder:
     """Arrays and facts."""

@@ -1,4 +1,4 @@
-"""Fetch raw files: resumed where they broke off, checked, and there as a whole or not at all.
+"""Resumable, checksum-verified, atomic downloads of raw files.
 
 ``requests`` and ``urllib3`` retry refused connections and busy servers; what is added here is to go on within a file.
 """

@@ -1,12 +1,87 @@
-"""Filters over interactions, each a mask; their order is that of :class:`bench.data.catalog.Filters`."""
+"""Filters over interactions, each a name and a mask."""
 
 from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.catalog import Filters
+
 Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Raw rows as numbers, each array (n,)."""
+
+    users: Ids
+    items: Ids
+    times: NDArray[np.int64]
+    """Seconds since 1970."""
+    ratings: NDArray[np.float64] | None
+    """Not a number where a row has none; None if no row has one."""
+    text_lengths: NDArray[np.int64] | None = None
+    """Characters of the longest text field of the row's item, if they were asked for."""
+
+    def where(self, kept: Mask) -> Rows:
+        """Only the rows that the mask (n,) names."""
+        ratings = None if self.ratings is None else self.ratings[kept]
+        lengths = None if self.text_lengths is None else self.text_lengths[kept]
+        return Rows(self.users[kept], self.items[kept], self.times[kept], ratings, lengths)
+
+
+class Filter(NamedTuple):
+    """One step of preparing a data set."""
+
+    name: str
+    keep: Callable[[Rows], Mask]
+    """Which of the rows (n,) that the steps before have left stay."""
+
+
+def filters_of(rules: Filters) -> list[Filter]:
+    """What ``rules`` ask for, in the order of its fields."""
+    steps = []
+    if (least := rules.min_rating) is not None:
+        steps.append(Filter(f"rating {least:g} or more", lambda rows: _ratings(rows) >= least))
+    if rules.since is not None:
+        first = _midnight(rules.since)
+        steps.append(Filter(f"since {rules.since}", lambda rows: rows.times >= first))
+    if rules.until is not None:
+        end = _midnight(rules.until)
+        steps.append(Filter(f"before {rules.until}", lambda rows: rows.times < end))
+    which = rules.duplicates
+    steps.append(
+        Filter(
+            f"one per user and item, the {which}", lambda rows: unique_pairs(rows.users, rows.items, rows.times, which)
+        )
+    )
+    if rules.min_text:
+        steps.append(
+            Filter(f"items with {rules.min_text} characters of text", lambda rows: _lengths(rows) >= rules.min_text)
+        )
+    if rules.k_core:
+        steps.append(Filter(f"{rules.k_core}-core", lambda rows: k_core(rows.users, rows.items, rules.k_core)))
+    return steps
+
+
+def _ratings(rows: Rows) -> NDArray[np.float64]:
+    assert rows.ratings is not None
+    return rows.ratings
+
+
+def _lengths(rows: Rows) -> NDArray[np.int64]:
+    assert rows.text_lengths is not None
+    return rows.text_lengths
+
+
+def _midnight(day: datetime.date) -> float:
+    return datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp()
 
 
 def unique_pairs(users: Ids, items: Ids, times: NDArray[np.int64], keep: str) -> Mask:

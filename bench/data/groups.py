@@ -1,4 +1,7 @@
-"""Groups of users and of items: a declared rule each, printed with its n."""
+"""User and item groups, each defined by a rule and reported with its size.
+
+A group is known by name and content: an edited group file, or other data, makes another group of the same name.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.data.catalog import LongTail
 from bench.errors import ConfigError, UnknownName
+from bench.files import array_hash, content_hash
 from bench.interactions import Interactions
 
 VERSION = 1
@@ -32,6 +36,11 @@ class Group(NamedTuple):
     """(n_users,) or (n_items,): who is in it."""
     of: Literal["users", "items"] = "users"
 
+    @property
+    def content(self) -> str:
+        """SHA-256 in hex of who is in it."""
+        return content_hash([self.of, array_hash(self.members)])
+
 
 def find_groups(
     train: Interactions, long_tail: LongTail, user_ids: Sequence[str] = (), families: Sequence[str] = ()
@@ -41,11 +50,24 @@ def find_groups(
     ``train`` is what a model may know of each user: of held-out users, their known part. A family is a name of
     :data:`FAMILIES`, or the path of a CSV file with the columns ``user`` (original id) and
     ``group``, whose values name the groups.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such family.
+    ConfigError
+        If a file is missing, names no user of the data set, or gives a group the name of another one; the names of
+        built-in groups are reserved, whether or not they are asked for.
     """
     groups = [*long_tail_groups(train.lengths, long_tail), *activity_bins(train.lengths)]
-    for family in families:
+    reserved = {group.name for group in groups} | {g.name for make in FAMILIES.values() for g in make(train)}
+    for family in dict.fromkeys(families):
         if family.endswith(".csv"):
-            groups += groups_of_file(Path(family), user_ids)
+            own = groups_of_file(Path(family), user_ids)
+            if taken := sorted({group.name for group in own} & reserved):
+                raise ConfigError(f"{family}: the group '{taken[0]}' has the name of another one: give it another name")
+            reserved |= {group.name for group in own}
+            groups += own
         elif family in FAMILIES:
             groups += FAMILIES[family](train)
         else:

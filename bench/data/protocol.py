@@ -2,95 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
+from bench.data.split_rules import (
+    AnySplit,
+    FoldSplit,
+    HeldOutSplit,
+    LeaveOutSplit,
+    PredefinedSplit,
+    RatioSplit,
+    TemporalSplit,
+)
 from bench.errors import ConfigError, UnknownName
 from bench.strict import Strict
 
 Parts = Literal["train", "train+valid"]
 Exclusion = Literal["none", "train", "train+valid"]
-Ratios = tuple[float, float, float]
-
-
-class RatioSplit(Strict):
-    """Per user, a share of the interactions for train, validation and test."""
-
-    kind: Literal["ratio"] = "ratio"
-    order: Literal["random", "time"] = "random"
-    ratios: Ratios = (8, 1, 1)
-    seed: int = Field(2024, ge=0)
-
-    def describe(self) -> str:
-        seed = f" (split seed {self.seed})" if self.order == "random" else ""
-        return f"per-user {self.order} {_colons(self.ratios)}{seed}"
-
-
-class LeaveOutSplit(Strict):
-    """Per user, the newest k for test and the k before for validation; ties in time by row of the raw file."""
-
-    kind: Literal["leave-out"] = "leave-out"
-    k: int = Field(1, ge=1)
-
-    def describe(self) -> str:
-        return f"last {self.k} of each user for test, {self.k} before for validation"
-
-
-class TemporalSplit(Strict):
-    """Two cuts in time for all users alike."""
-
-    kind: Literal["temporal"] = "temporal"
-    ratios: Ratios = (8, 1, 1)
-
-    def describe(self) -> str:
-        return f"global cuts in time at {_colons(self.ratios)}"
-
-
-class FoldSplit(Strict):
-    """Cross-validation over the interactions of each user: one fold for test, the next for validation."""
-
-    kind: Literal["fold"] = "fold"
-    folds: int = Field(5, ge=3, le=127)
-    seed: int = Field(2024, ge=0)
-
-    def describe(self) -> str:
-        return f"{self.folds}-fold cross-validation per user (split seed {self.seed})"
-
-
-class HeldOutSplit(Strict):
-    """Strong generalisation: validation and test users are not in train."""
-
-    kind: Literal["held-out"] = "held-out"
-    user_ratios: Ratios = (8, 1, 1)
-    known_share: float = Field(0.8, gt=0, lt=1)
-    """Share of a held-out user's interactions that is known when the rest is to be found."""
-    seed: int = Field(2024, ge=0)
-
-    def describe(self) -> str:
-        shares = f"{_colons(self.user_ratios)}, {self.known_share:.0%} known"
-        return f"held-out users {shares} (split seed {self.seed})"
-
-
-class PredefinedSplit(Strict):
-    """The parts that the raw files give."""
-
-    kind: Literal["predefined"] = "predefined"
-
-    def describe(self) -> str:
-        return "split as published"
-
-
-Split = Annotated[
-    RatioSplit | LeaveOutSplit | TemporalSplit | FoldSplit | HeldOutSplit | PredefinedSplit, Field(discriminator="kind")
-]
 
 
 class Protocol(Strict):
     """How a data set is split, what a model sees at test, and what it must not recommend."""
 
     name: str
-    split: Split = RatioSplit()
+    split: AnySplit = RatioSplit()
     history: Parts = "train"
     """What a model may know of a user at test; at validation it is always train."""
     exclude: Exclusion = "train+valid"
@@ -169,7 +105,3 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
         raise ConfigError(f"protocol '{name}': {first['loc'][-1]} = {first['input']!r}: {first['msg']}") from error
     same = found.model_copy(update={"name": name, "split": changed.split})
     return changed if changed == same else changed.model_copy(update={"name": f"{name}*"})
-
-
-def _colons(ratios: Ratios) -> str:
-    return ":".join(f"{ratio:g}" for ratio in ratios)

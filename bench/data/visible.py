@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import Texts
-from bench.data.order import within_users
 from bench.data.protocol import Protocol
+from bench.data.splits import within_users
 from bench.interactions import Interactions
 
 if TYPE_CHECKING:
@@ -93,12 +93,12 @@ class Visible(ABC):
             own = Interactions(indptr, empty, empty.astype(np.int64), self.train.n_items)
         else:
             own = self.union(protocol.exclude).select(users)
-        barred = self.non_candidates
-        if not len(barred):
+        others = self.non_candidates
+        if not len(others):
             return own
-        own = own.where(~np.isin(own.items, barred))  # a held-out user's known items may be among them too
-        every = np.tile(barred, len(users))
-        bounds = np.arange(len(users) + 1) * len(barred)
+        own = own.where(~np.isin(own.items, others))  # a held-out user's known items may be among them too
+        every = np.tile(others, len(users))
+        bounds = np.arange(len(users) + 1) * len(others)
         return union([Interactions(bounds, every, np.zeros(len(every), np.int64), own.n_items), own])
 
 
@@ -112,6 +112,11 @@ class VisibleSplit(Texts, Visible):
     @property
     def candidates(self) -> str:
         return str(self.facts["candidates"])
+
+    @property
+    def content(self) -> str:
+        """SHA-256 in hex of all that is visible: the parts, the texts and which items are candidates."""
+        return str(self.facts["content"])
 
 
 def union(parts: list[Interactions]) -> Interactions:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.data.sources import RawData, clean, count, no_users, opened, sound
+from bench.contract import RawData
+from bench.data.sources.files import open_raw
+from bench.data.sources.rows import add_problem, no_users, normalize_text, validate_interactions
 from bench.errors import DataError
 
 _ASIN = re.compile(rb"""['"]asin['"]\s*:\s*['"]([^'"]+)['"]""")
@@ -31,7 +33,7 @@ def read(files: Mapping[str, Path]) -> RawData:
 
 def _reviews(path: Path, problems: dict[str, int]) -> pd.DataFrame:
     users, items, times, ratings = [], [], [], []
-    with opened(path) as file:
+    with open_raw(path) as file:
         for line in file:
             if line.isspace():
                 continue
@@ -40,7 +42,7 @@ def _reviews(path: Path, problems: dict[str, int]) -> pd.DataFrame:
                 user, item, time = row["reviewerID"], row["asin"], row["unixReviewTime"]
                 f"{user}{item}".encode()  # JSON can hold halves of characters, which no table can
             except (ValueError, KeyError, TypeError, RecursionError):
-                count(problems, "review lines that are no JSON object with reviewerID, asin and unixReviewTime")
+                add_problem(problems, "review lines that are no JSON object with reviewerID, asin and unixReviewTime")
                 continue
             users.append(user if isinstance(user, str) else "")
             items.append(item if isinstance(item, str) else "")
@@ -51,12 +53,12 @@ def _reviews(path: Path, problems: dict[str, int]) -> pd.DataFrame:
     table = pd.DataFrame({"user": users, "item": items, "time": pd.Series(times, dtype="float64")})
     if any(rating is not None for rating in ratings):
         table["rating"] = pd.Series(ratings, dtype="float64")
-    return sound(table, problems)
+    return validate_interactions(table, problems)
 
 
 def _metadata(path: Path, wanted: set[str], problems: dict[str, int]) -> pd.DataFrame:
     rows: dict[str, dict[str, str]] = {}
-    with opened(path) as file, warnings.catch_warnings():
+    with open_raw(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of stray backslashes in somebody's titles
         for line in file:
             named = _ASIN.search(line)  # the full file has ten times the items of the 5-core; parsing is the slow part
@@ -72,7 +74,7 @@ def _metadata(path: Path, wanted: set[str], problems: dict[str, int]) -> pd.Data
                     "categories": _levels(row.get("categories") or []),
                 }
             except (ValueError, SyntaxError, KeyError, TypeError, AttributeError, MemoryError, RecursionError):
-                count(problems, "metadata lines that are no Python literal with an asin")
+                add_problem(problems, "metadata lines that are no Python literal with an asin")
     if not wanted & rows.keys():
         raise DataError(f"{path} describes none of the items: is it the metadata of another category?")
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["title", "brand", "categories"], dtype="str")
@@ -87,7 +89,7 @@ def _number(value: Any) -> float | None:
 
 
 def _text(value: Any) -> str:
-    return clean(value) if isinstance(value, str) else ""
+    return normalize_text(value) if isinstance(value, str) else ""
 
 
 def _levels(paths: list[list[str]]) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData, no_users, opened, sound
+from bench.contract import RawData
 from bench.data.sources.csv import read_csv
+from bench.data.sources.files import open_raw
+from bench.data.sources.rows import no_users, validate_interactions
 from bench.data.splits import TEST, TRAIN, VALID
 from bench.errors import DataError
 
@@ -28,7 +30,7 @@ def read(files: Mapping[str, Path]) -> RawData:
         tables.append(read_csv(files[role], ["user_id", "item_id"], problems).assign(time=newest, part=part))
     interactions = pd.concat(tables, ignore_index=True).rename(columns={"user_id": "user", "item_id": "item"})
     try:
-        with opened(files["corpus"]) as file:
+        with open_raw(files["corpus"]) as file:
             corpus = json.load(file)
         items = pd.DataFrame(
             {
@@ -39,4 +41,4 @@ def read(files: Mapping[str, Path]) -> RawData:
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{files['corpus']} is not the released corpus ({error}): fetch it again") from error
-    return RawData(sound(interactions, problems), items, no_users(), problems)
+    return RawData(validate_interactions(interactions, problems), items, no_users(), problems)

@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from bench.data.sources import count, opened
+from bench.data.sources.files import open_raw
+from bench.data.sources.rows import add_problem
 from bench.errors import DataError
 
 _DELIMITERS = (",", "\t", ";", "|")
@@ -38,7 +39,7 @@ def read_csv(
         try:
             return _salvaged(path, columns, problems)
         except pa.ArrowInvalid as error:
-            raise DataError(f"{path}: {str(error).splitlines()[0]}: mend the file or fetch it again") from error
+            raise DataError(f"{path}: {str(error).splitlines()[0]}: fix the file or fetch it again") from error
 
 
 def _parse(
@@ -48,7 +49,7 @@ def _parse(
     parse = pc.ParseOptions(delimiter=delimiter(path), newlines_in_values=True, invalid_row_handler=skip)
     convert = pc.ConvertOptions(include_columns=columns, column_types=kinds, strings_can_be_null=False)
     try:
-        with opened(path) as file:
+        with open_raw(path) as file:
             table: pd.DataFrame = pc.read_csv(file, read, parse, convert).to_pandas()
     except KeyError as error:
         raise DataError(f"{path}: {str(error).strip(chr(34))}: is it another file?") from error
@@ -69,8 +70,8 @@ def _salvaged(path: Path, columns: list[str], problems: dict[str, int]) -> pd.Da
     table = _parse(path, list(names), dict.fromkeys(names, pa.string()), "latin-1", skip)
     decoded = table.rename(columns=names).map(_decoded)
     sound = decoded.notna().all(axis=1)
-    count(problems, f"rows of {path.name} with too few or too many fields", bad)
-    count(problems, "rows that are no UTF-8", int((~sound).sum()))
+    add_problem(problems, f"rows of {path.name} with too few or too many fields", bad)
+    add_problem(problems, "rows that are no UTF-8", int((~sound).sum()))
     return decoded[sound].astype("str").reset_index(drop=True)
 
 
@@ -83,6 +84,6 @@ def _decoded(text: str) -> str | None:
 
 def delimiter(path: Path) -> str:
     """The one of comma, tab, semicolon and bar that is most frequent in the first line."""
-    with opened(path) as file:
+    with open_raw(path) as file:
         header = file.readline().decode("utf-8", "replace")
     return max(_DELIMITERS, key=header.count)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import RawData, clean, count, no_users, sound
+from bench.contract import RawData
 from bench.data.sources.csv import read_csv
+from bench.data.sources.rows import add_problem, no_users, normalize_text, validate_interactions
 
 
 def read(files: Mapping[str, Path]) -> RawData:
@@ -19,9 +20,9 @@ def read(files: Mapping[str, Path]) -> RawData:
     recipes = read_csv(files["recipes"], ["id", "name", "tags", "description", "ingredients"], problems)
     interactions = table.rename(columns={"user_id": "user", "recipe_id": "item", "date": "time"})
     lists = {column: _joined(recipes[column], problems) for column in ("tags", "ingredients")}
-    texts = {column: recipes[column].map(clean) for column in ("name", "description")}
+    texts = {column: recipes[column].map(normalize_text) for column in ("name", "description")}
     return RawData(
-        interactions=sound(interactions, problems),
+        interactions=validate_interactions(interactions, problems),
         items=pd.DataFrame({"id": recipes["id"], **texts, **lists}),
         users=no_users(),
         problems=problems,
@@ -33,8 +34,8 @@ def _joined(column: pd.Series, problems: dict[str, int]) -> list[str]:
     joined = []
     for text in column:
         try:
-            joined.append(clean(", ".join(str(part) for part in ast.literal_eval(text))) if text else "")
+            joined.append(normalize_text(", ".join(str(part) for part in ast.literal_eval(text))) if text else "")
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            count(problems, f"recipes whose {column.name} are no Python list")
+            add_problem(problems, f"recipes whose {column.name} are no Python list")
             joined.append("")
     return joined

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.data.sources import ZIP_ERRORS, RawData, count, cut_off, sound
+from bench.contract import RawData
+from bench.data.sources.files import ZIP_ERRORS, damaged_file
+from bench.data.sources.rows import add_problem, validate_interactions
 from bench.errors import DataError
 
 _GENRES = (
@@ -47,7 +49,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     flags = items[list(_GENRES)].to_numpy() == "1"
     genres = [", ".join(genre for genre, on in zip(_GENRES, row, strict=True) if on) for row in flags]
     return RawData(
-        interactions=sound(interactions, problems),
+        interactions=validate_interactions(interactions, problems),
         items=_films(items, genres),
         users=profiles_100k(users),
         problems=problems,
@@ -63,7 +65,7 @@ def read_1m(files: Mapping[str, Path]) -> RawData:
     users = _table(user, "::", ["id", "gender", "age", "occupation", "zip"], problems)
     occupations = {str(number): name for number, name in enumerate(_OCCUPATIONS)}
     return RawData(
-        interactions=sound(interactions, problems),
+        interactions=validate_interactions(interactions, problems),
         items=_films(items, [", ".join(genres.split("|")) for genres in items["genres"]]),
         users=pd.DataFrame(
             {
@@ -108,12 +110,12 @@ def _members(path: Path, names: tuple[str, ...]) -> list[bytes]:
                 raise DataError(f"{path}: {large[0]} is larger than any MovieLens table: is it another archive?")
             return [archive.read(members[name]) for name in names]
     except (EOFError, zlib.error, *ZIP_ERRORS) as error:
-        raise cut_off(path, error) from error
+        raise damaged_file(path, error) from error
 
 
 def _table(content: bytes, separator: str, columns: list[str], problems: dict[str, int]) -> pd.DataFrame:
     lines = (line.rstrip("\r") for line in content.decode("latin-1").split("\n"))  # titles may hold other breaks
     rows = [line.split(separator) for line in lines if line]
     whole = [row for row in rows if len(row) == len(columns)]
-    count(problems, "rows with too few or too many fields", len(rows) - len(whole))
+    add_problem(problems, "rows with too few or too many fields", len(rows) - len(whole))
     return pd.DataFrame(whole, columns=columns, dtype="str")

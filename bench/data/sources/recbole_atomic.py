@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.data.sources import RawData, sound
+from bench.contract import RawData
 from bench.data.sources.csv import read_csv
 from bench.data.sources.movielens import profiles_100k
+from bench.data.sources.rows import validate_interactions
 
 
 def read_100k(files: Mapping[str, Path]) -> RawData:
@@ -28,7 +29,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     profile = {"user_id:token": "id", "gender:token": "gender", "age:token": "age", "occupation:token": "occupation"}
     users = read_csv(files["users"], list(profile), problems).rename(columns=profile)
     return RawData(
-        interactions=sound(table.rename(columns=columns), problems),
+        interactions=validate_interactions(table.rename(columns=columns), problems),
         items=items.assign(genres=items["genres"].str.replace(" ", ", ")),
         users=profiles_100k(users),
         problems=problems,

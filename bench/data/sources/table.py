@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.data.sources import RawData, clean, no_users, sound
+from bench.contract import RawData
 from bench.data.sources.csv import read_csv
+from bench.data.sources.rows import no_users, normalize_text, validate_interactions
 from bench.errors import DataError
 
 
@@ -35,7 +36,7 @@ def read(
     if "time" not in columns:
         interactions["time"] = 0
     return RawData(
-        interactions=sound(interactions, problems),
+        interactions=validate_interactions(interactions, problems),
         items=_texts(files.get("items"), items, problems),
         users=_texts(files.get("users"), users, problems),
         problems=problems,
@@ -52,8 +53,8 @@ def _texts(path: Path | None, columns: Mapping[str, str] | None, problems: dict[
 
 def _text(value: Any) -> str:
     if isinstance(value, (list, np.ndarray)):
-        return clean(", ".join(str(part) for part in value))
-    return clean(value) if isinstance(value, str) else ""
+        return normalize_text(", ".join(str(part) for part in value))
+    return normalize_text(value) if isinstance(value, str) else ""
 
 
 def _table(
@@ -72,7 +73,7 @@ def _parquet(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFrame
     try:
         lost = [name for name in columns if name not in pq.read_schema(path).names]
         if lost:
-            raise DataError(f"{path} has no column {', '.join(lost)}: mend options in the card")
+            raise DataError(f"{path} has no column {', '.join(lost)}: fix the options in the card")
         table = pq.read_table(path, columns=columns)
         kept = [field.name in numbers or pa.types.is_nested(field.type) for field in table.schema]
         kinds = [
