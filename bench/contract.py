@@ -8,6 +8,8 @@ A model is a subclass of :class:`Recommender`, and one line of packaging metadat
 
     class Toy(Recommender):
         \"\"\"Most popular items.\"\"\"
+        deterministic = True
+        personalized = False
         state = ("counts",)
 
         def fit(self, train, valid, context):

@@ -26,9 +26,9 @@ from bench.errors import PluginError, one_line
 from bench.files import write_json, write_text
 from bench.interactions import UNFILLED, Recommendations, save_array
 from bench.messages.cell import Phase
-from bench.messages.events import PhaseBegan, Progress, WorkerEvent
+from bench.messages.events import Failed, PhaseBegan, Progress, WorkerEvent
 from bench.messages.job import JobFolders, Outcome, Request
-from bench.plugins import load_model
+from bench.plugins import find_model, load_model
 from bench.worker.config import make_config
 from bench.worker.context import Emit, WorkerContext
 from bench.worker.kept import KeptArrays
@@ -58,6 +58,7 @@ def main(folders: JobFolders, events: int) -> int:
         _leave(folders, job.outcome("done"))
         return 0
     traceback.print_exc()
+    emit(Failed(reason=_plain(reason)))
     _leave(folders, job.outcome("failed", reason) if job else Outcome(status="failed", reason=_plain(reason)))
     return 1
 
@@ -108,7 +109,7 @@ class _Job:
         told: dict[str, Any] = {"status": status, "reason": reason and _plain(reason), "phases": self.phases}
         told["confinement"] = os.environ.get("BENCH_CONFINED", "")
         if status == "done":  # after a failure there may be no memory left to look them up
-            told["packages"] = _packages()
+            told["packages"] = _packages(self.cell.model)
         if self.context is not None:
             names = ("stopped_by_budget", "resumed_seconds", "cached_seconds", "facts", "validations")
             told |= {name: getattr(self.context, name) for name in names}
@@ -189,12 +190,25 @@ def _peak_mib() -> float:
         return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
-def _packages() -> dict[str, str]:
-    """Versions of the distributions whose top-level packages were imported."""
-    tops = {name for name in list(sys.modules) if "." not in name and not name.startswith("_")}
-    owners = metadata.packages_distributions()
-    names = {owner for top in tops - sys.stdlib_module_names for owner in owners.get(top, ())}
-    return {name: metadata.version(name) for name in sorted(names)} | {"python": sys.version.split()[0]}
+def _packages(model: str) -> dict[str, str]:
+    """Versions of the distributions whose top-level packages were imported, and of Python.
+
+    Those of the core and of the plugin that brings ``model`` stand in the result by other names.
+    """
+    known = {"bench", find_model(model).module.partition(".")[0]}
+    loaded = {name for name in list(sys.modules) if "." not in name and not name.startswith("_")}
+    versions = {"python": sys.version.split()[0]}
+    others = []
+    for name in loaded - sys.stdlib_module_names - known:
+        try:
+            versions[metadata.metadata(name)["Name"]] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            others.append(name)
+    if any(getattr(sys.modules[name], "__path__", None) for name in others):
+        owners = metadata.packages_distributions()  # reads the list of files of all that is installed
+        for distribution in {owner for name in others for owner in owners.get(name, ())}:
+            versions[distribution] = metadata.version(distribution)
+    return dict(sorted(versions.items()))
 
 
 if __name__ == "__main__":

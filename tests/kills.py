@@ -1,0 +1,222 @@
+"""Kill a command at one of its file operations, run it again, and see that nothing was lost.
+
+The command runs in a fork of this process, which has everything imported already; an audit hook counts what it opens for
+writing, renames, removes, makes or links below the folders that are watched, and kills it right before the one that is
+wanted. Shared by ``tests/test_kills.py``, which tries some of the operations, and ``benchmarks/kills.py``, which tries all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from bench.cli import main
+
+_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.symlink", "os.truncate"}
+
+
+def run(words: Sequence[str], watched: Sequence[Path] = (), kill_at: int = 0, log: Path | None = None) -> tuple[int, int]:
+    """Run ``bench WORDS`` in a fork; returns its wait status and the number of file operations that it got to."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        _install(watched, kill_at, write)
+        try:
+            main(list(words))
+        except SystemExit as ended:
+            os._exit(ended.code if isinstance(ended.code, int) else 1)
+        os._exit(70)
+    os.close(write)
+    with os.fdopen(read, "rb") as counted:
+        number = len(counted.read())
+    return os.waitpid(pid, 0)[1], number
+
+
+def _install(watched: Sequence[Path], kill_at: int, counter: int) -> None:
+    roots = tuple(str(path) for path in watched)
+    count = 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if event == "open":
+            changes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        else:
+            changes = event in _CHANGES
+        if changes and any(_below(argument, roots) for argument in arguments[:2]):
+            count += 1
+            if count == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.write(counter, b".")
+
+    sys.addaudithook(hook)
+
+
+def _below(path: object, roots: tuple[str, ...]) -> bool:
+    return isinstance(path, (str, os.PathLike)) and os.path.abspath(os.fspath(path)).startswith(roots)  # noqa: PTH100
+
+
+@dataclass
+class Scenario:
+    """A command, and what is there before it."""
+
+    name: str
+    words: Callable[[Path], list[str]]
+    """Given the folder of the attempt, whose ``results`` and ``cache`` are watched."""
+    before: list[Callable[[Path], list[str]]] = field(default_factory=list)
+    """Commands that were run before."""
+    cut: Callable[[Path], None] | None = None
+    """What happened to the folder after them."""
+
+
+@dataclass
+class Campaign:
+    """One scenario, tried in folders below ``root``."""
+
+    scenario: Scenario
+    root: Path
+
+    def prepare(self) -> None:
+        """Make the state before the command, and the undisturbed outcome."""
+        base = self.root / "base"
+        base.mkdir(parents=True)
+        for words in self.scenario.before:
+            self._run(base, words(base))
+        if self.scenario.cut:
+            self.scenario.cut(base)
+        whole = self._copy("whole")
+        _, self.operations = self._run(whole, self.scenario.words(whole))
+        self.expected = outcome(whole)
+
+    def _run(self, folder: Path, words: list[str], kill_at: int = 0) -> tuple[int, int]:
+        os.environ["BENCH_CACHE_DIR"] = str(folder / "cache")
+        watched = [folder / "results", folder / "cache"]
+        status, number = run(words, watched, kill_at, folder / "log")
+        if not kill_at and status:
+            raise AssertionError(f"{' '.join(words)} ended with {status}: {(folder / 'log').read_text()}")
+        return status, number
+
+    def _copy(self, name: str) -> Path:
+        folder = self.root / name
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.root / "base", folder, copy_function=shutil.copy2)
+        return folder
+
+    def kill(self, at: int) -> list[str]:
+        """Kill the command before its operation ``at`` and run it again; what is wrong then, in words."""
+        folder = self._copy("attempt")
+        finished = stamps(folder)
+        status, _ = self._run(folder, self.scenario.words(folder), at)
+        if not os.WIFSIGNALED(status):
+            return [] if os.waitstatus_to_exitcode(status) == 0 else ["it failed instead of being killed"]
+        wrong = [f"process left: {words}" for words in _orphans(folder)]
+        kept = stamps(folder)
+        wrong += [f"finished cell {cell} is lost" for cell in finished if cell not in kept]
+        self._run(folder, self.scenario.words(folder))
+        after = stamps(folder)
+        wrong += [f"finished cell {cell} was run again" for cell, stamp in kept.items() if after.get(cell) != stamp]
+        found = outcome(folder)
+        wrong += [f"{name} differs" for name in self.expected if found.get(name) != self.expected[name]]
+        wrong += [f"left over: {name}" for name in found.keys() - self.expected.keys()]
+        return wrong
+
+
+def stamps(folder: Path) -> dict[str, str]:
+    """When each finished cell was finished."""
+    found = {}
+    for path in folder.glob("results/cells/*/result.json"):
+        result = json.loads(path.read_text())
+        if result["status"] == "finished":
+            found[result["cell_id"]] = result["created"] + str(result["phases"]["fit"])
+    return found
+
+
+def outcome(folder: Path) -> dict[str, str]:
+    """Every file of results and cache, with what must be equal of its content."""
+    found = {}
+    for top in ("results", "cache"):
+        for path in sorted((folder / top).rglob("*")):
+            name = str(path.relative_to(folder))
+            if path.is_dir():
+                found[name] = "a folder"
+            elif path.name == "lists.parquet":
+                found[name] = str(pq.read_table(path).to_pydict())
+            elif path.name == "result.json":
+                result = json.loads(path.read_text())
+                found[name] = json.dumps([result[key] for key in ("cell", "status", "groups", "validations", "facts")])
+            elif path.suffix == ".csv":
+                found[name] = _without_costs(path)
+            else:
+                found[name] = "a file"
+    return found
+
+
+def _without_costs(path: Path) -> str:
+    import pandas as pd
+
+    frame = pd.read_csv(path)
+    return str(frame.drop(columns=[name for name in frame if "seconds" in name or "mib" in name]).to_dict())
+
+
+def _orphans(folder: Path) -> list[str]:
+    """Processes that still know the folder some seconds later."""
+    end = time.monotonic() + 10
+    while True:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(folder) in words and int(path.parent.name) != os.getpid():
+                    found.append(words)
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.02)
+
+
+MODELS = "pop,rough-checkpoints"
+ONE = "rough-checkpoints"
+
+
+def scenarios() -> list[Scenario]:
+    """All that is tried. The data set is called ``tiny`` and the model with checkpoints ``rough-checkpoints``."""
+
+    def call(*words: str) -> Callable[[Path], list[str]]:
+        return lambda folder: [*words, "--results", str(folder / "results")]
+
+    fresh = call("run", "--dataset", "tiny", "--models", MODELS)
+    return [
+        Scenario("prepare", lambda folder: ["datasets", "prepare", "tiny"]),
+        Scenario("fresh run", fresh, [lambda folder: ["datasets", "prepare", "tiny"]]),
+        Scenario("resume", fresh, [fresh], cut_in_training),
+        Scenario("measure again", call("run", "--dataset", "tiny", "--models", "pop", "--k", "3,7"), [fresh]),
+        Scenario("leaderboard", call("leaderboard"), [fresh]),
+        Scenario("recommend", call("recommend", "--dataset", "tiny", "--model", ONE, "--user", "u003"), [fresh]),
+    ]
+
+
+def cut_in_training(folder: Path) -> None:
+    """As if the run had been killed in the middle of the second stage of the model with checkpoints."""
+    os.environ["ROUGH_DIE"], os.environ["ROUGH_HOW"] = "lists 2", "kill"
+    try:
+        for path in folder.glob("results/cells/*/result.json"):
+            if ONE in path.read_text():
+                shutil.rmtree(path.parent)
+        words = ["run", "--dataset", "tiny", "--models", ONE, "--results", str(folder / "results")]
+        status, _ = run(words, log=folder / "log")
+        assert os.waitstatus_to_exitcode(status) == 1, (folder / "log").read_text()
+        assert list(folder.glob("results/cells/*/work/checkpoints/checkpoint.json"))
+    finally:
+        del os.environ["ROUGH_DIE"], os.environ["ROUGH_HOW"]
