@@ -1,21 +1,22 @@
 """Tiny texts and language models, and slow transcriptions of what is computed in batches: one row at a time, loops."""
 
 import math
-import os
 from types import FunctionType
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+from bench_torchkit.testing import assert_equal_weights, copied, offline, rows_of  # noqa: F401 (first: see there)
+
+# ruff: isort: split
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from bench_gpt2rec import tokens
 from bench_gpt2rec.config import Gpt2RecConfig
 from bench_gpt2rec.documents import NONE, Documents
-from bench_gpt2rec.model import MODELS
+from bench_gpt2rec.encoder import TextEncoder
+from bench_gpt2rec.model import Gpt2Rec, Gpt2RecBasic, Gpt2RecIds
 from bench_gpt2rec.network import Network
-from bench_gpt2rec.reader import Reader
+from bench_torchkit.text import train_bpe
 from hypothesis import settings
 from tokenizers import ByteLevelBPETokenizer, processors
 from transformers import (
@@ -28,48 +29,53 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from bench.contract import Interactions
-from bench.testing import FakeContext, block_interactions
+from bench.testing import LocalContext, MemorySplit, block_interactions
 
-torch.set_num_threads(1)  # the tensors of tests are tiny, and on a busy machine threads wait for each other
 settings.register_profile("the same everywhere", derandomize=True, deadline=None, database=None)
 settings.load_profile("the same everywhere")
 
-DATA = block_interactions()
+MODELS = {"gpt2rec": Gpt2Rec, "gpt2rec-basic": Gpt2RecBasic, "gpt2rec-ids": Gpt2RecIds}
 TINY = {
-    "text_width": 16, "text_layers": 1, "text_heads": 2, "vocabulary": 300, "item_tokens": 8, "user_tokens": 10,
-    "history": 3, "history_tokens": 5, "width": 16, "attention_width": 12, "heads": 2, "hidden": (8,),
-    "negatives": 12, "contrast_batch": 32, "batch": 128, "cached_epochs": 1, "dynamic_epochs": 1, "epochs": 1,
-    "learning_rate": 0.02, "encoder_rate": 2e-3,
+    "text_hidden_size": 16, "text_layers": 1, "text_heads": 2, "vocab_size": 300, "item_tokens": 8, "user_tokens": 10,
+    "history": 3, "history_tokens": 5, "embedding_size": 16, "attention_size": 12, "heads": 2, "hidden_sizes": (8,),
+    "negatives": 12, "contrastive_batch_size": 32, "batch_size": 128, "cached_epochs": 1, "dynamic_epochs": 1,
+    "epochs": 1, "learning_rate": 0.02, "encoder_learning_rate": 2e-3,
 }  # fmt: skip
 
 
-class Profiled(FakeContext):
-    """Users have profiles, many the same ones; one is of blanks, one of nothing."""
+def split(train=None, valid=None, items=None, users=None):
+    """The synthetic data, or other interactions, with other texts (None: items have some, and users have none)."""
+    data = block_interactions()
+    found = MemorySplit(data.train if train is None else train, data.valid if valid is None else valid)
+    if items is not None:
+        found.items = found.items.assign(text=items)
+    if users is not None:
+        found.users = found.users.assign(text=users)
+    return found
 
-    def user_texts(self):
-        frame = super().user_texts()
-        texts = [f"age {20 + user % 6}, likes kind {user % 4}" for user in range(len(frame))]
-        texts[2], texts[5] = "", "  "
-        return frame.assign(text=texts)
+
+def _profiles():
+    """Many users have the same one; one is of blanks, one of nothing."""
+    texts = [f"age {20 + user % 6}, likes kind {user % 4}" for user in range(60)]
+    texts[2], texts[5] = "", "  "
+    return texts
 
 
-class Bare(FakeContext):
-    """Items have titles alone, and no text."""
-
-    def item_texts(self):
-        return super().item_texts()[["id", "title"]]
+DATA = split()
+PROFILED = split(users=_profiles())
+BARE = split()
+BARE.items = BARE.items[["id", "title"]]
+"""Items have titles alone, and no text."""
 
 
 def config(**changes):
     return Gpt2RecConfig(**{**TINY, **changes})
 
 
-def fit(folder, name="gpt2rec", *, data=DATA, context=FakeContext, seed=1, **options):
+def fit(folder, name="gpt2rec", *, data=DATA, context=LocalContext, seed=1, **options):
     """A fitted model and its context."""
     made = MODELS[name]
     model = made(made.Config(**{**next(iter(made.presets.values())), **TINY, **options}))
-    folder.mkdir(exist_ok=True)
     given = context(model, data, folder, seed)
     model.fit(data.train, data.valid, given)
     return model, given
@@ -90,13 +96,7 @@ def reloaded(model, folder):
 
 
 def weights(network):
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-
-def assert_equal_weights(found, expected):
-    assert found.keys() == expected.keys()
-    for name, value in found.items():
-        assert torch.equal(value, expected[name]), name
+    return copied(network.state_dict())
 
 
 def shake(module, seed=0):
@@ -108,12 +108,7 @@ def shake(module, seed=0):
     return module
 
 
-def rows_of(matrix: Interactions):
-    """Lists of items, row by row."""
-    return [matrix.items[a:b].tolist() for a, b in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)]
-
-
-# Documents and readers without texts: a token is a number.
+# Documents and encoders without texts: a token is a number.
 
 VOCABULARY = 20
 
@@ -125,8 +120,8 @@ def documents(rows, items=None, profiles=None, history=3, history_tokens=4):
     profiles = None if profiles is None else np.array(profiles, np.int64)
     texts = [" ".join(f"w{number}" for number in row) for row in rows]
     ids = np.array([number for row in rows for number in row], np.int64)
-    most = np.full(len(rows), 9, np.int64)
-    return Documents(texts, most, indptr, ids, items, profiles, history, history_tokens)
+    max_tokens = np.full(len(rows), 9, np.int64)
+    return Documents(texts, max_tokens, indptr, ids, items, profiles, history, history_tokens)
 
 
 def random_rows(n, most=7, seed=0):
@@ -135,15 +130,15 @@ def random_rows(n, most=7, seed=0):
     return [rng.integers(0, VOCABULARY, 1 + at % most).tolist() for at in rng.permutation(n)]
 
 
-def language_model(kind="gpt2", width=12, seed=0, dropout=0.0, vocabulary=VOCABULARY, layers=2, positions=24):
+def language_model(kind="gpt2", width=12, seed=0, dropout=0.0, vocab_size=VOCABULARY, layers=2, positions=24):
     """A random GPT-2 or BERT, in the mode of training."""
     torch.manual_seed(seed)
     if kind == "gpt2":
-        shape = {"vocab_size": vocabulary, "n_embd": width, "n_layer": layers, "n_head": 2, "n_positions": positions}
+        shape = {"vocab_size": vocab_size, "n_embd": width, "n_layer": layers, "n_head": 2, "n_positions": positions}
         drop = {"embd_pdrop": dropout, "resid_pdrop": dropout, "attn_pdrop": dropout}
         model = GPT2Model(GPT2Config(**shape, **drop, bos_token_id=None, eos_token_id=None))
     else:
-        shape = {"vocab_size": vocabulary, "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 2}
+        shape = {"vocab_size": vocab_size, "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 2}
         drop = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         places = {"intermediate_size": 2 * width, "max_position_embeddings": positions}
         model = BertModel(BertConfig(**shape, **drop, **places))
@@ -154,8 +149,8 @@ def network(settings, of=None, n_users=7, model=None, seed=0, n_items=11):
     """A network whose weights are all random; ``of`` are its documents, none for one without texts."""
     torch.manual_seed(seed)
     n_items = n_items if of is None else len(of.items)
-    reader = None if of is None else Reader(model or language_model(), of, settings.fusion == "attention")
-    found = Network(settings, n_users, n_items, reader)
+    encoder = None if of is None else TextEncoder(model or language_model(), of, settings.by_token)
+    found = Network(settings, n_users, n_items, encoder)
     for part in (found.users, found.items, found.scorer):
         shake(part, seed)
     return found
@@ -170,16 +165,16 @@ def plain_states(model, of, document, most=None):
     return model(input_ids=torch.from_numpy(ids)[None]).last_hidden_state[0][:most]
 
 
-def states_of(net, side, read):
+def states_of(net, tower, read):
     """States of the documents ``read`` that describe a user or an item; of a history, of the first tokens."""
-    of = net.reader.documents
-    cut = side is net.users and of.profiles is None and net.reader.by_token
-    return [plain_states(net.reader.model, of, one, of.history_tokens if cut else None) for one in read]
+    of = net.encoder.documents
+    cut = tower is net.users and of.profiles is None and net.encoder.by_token
+    return [plain_states(net.encoder.model, of, one, of.history_tokens if cut else None) for one in read]
 
 
-def plain_mean(net, side, read):
+def plain_mean(net, tower, read):
     """(h,): mean over documents of the means over their tokens."""
-    return torch.stack([states.mean(0) for states in states_of(net, side, read)]).mean(0)
+    return torch.stack([states.mean(0) for states in states_of(net, tower, read)]).mean(0)
 
 
 def plain_attention(attend, query, states):
@@ -198,18 +193,18 @@ def plain_attention(attend, query, states):
     return torch.tensor(answer), shares
 
 
-def plain_vector(net, side, number, read):
+def plain_vector(net, tower, number, read):
     """The vector of one user or item whose texts are the documents ``read``."""
-    ids = side.ids.weight[number]
-    if net.reader is None:
+    ids = tower.ids.weight[number]
+    if net.encoder is None:
         return ids
-    fuse = side.fusion
+    fuse = tower.fusion
     if hasattr(fuse, "text"):  # side by side
-        text = fuse.text(fuse.norm(plain_mean(net, side, read))) if read else torch.zeros_like(ids)
+        text = fuse.text(fuse.norm(plain_mean(net, tower, read))) if read else torch.zeros_like(ids)
         return torch.cat([ids, text])
     if not read:
         return ids
-    states = plain_mean(net, side, read)[None] if fuse.pooled else torch.cat(states_of(net, side, read))
+    states = plain_mean(net, tower, read)[None] if fuse.pooled else torch.cat(states_of(net, tower, read))
     return ids + fuse.out(plain_attention(fuse, ids, states)[0])
 
 
@@ -238,7 +233,7 @@ def read_by(of, user, known):
 
 def plain_scores(net, users, histories):
     """(n, n_items): scores by loops over users and items."""
-    of = None if net.reader is None else net.reader.documents
+    of = None if net.encoder is None else net.encoder.documents
     net.eval()
     with torch.no_grad():
         n_items = net.items.ids.num_embeddings
@@ -256,23 +251,13 @@ def plain_scores(net, users, histories):
 def tiny():
     """The functions and classes of this file."""
     functions = {name: staticmethod(value) for name, value in globals().items() if isinstance(value, FunctionType)}
-    constants = {"FakeContext": FakeContext, "DATA": DATA, "OPTIONS": TINY, "Profiled": Profiled, "Bare": Bare}
+    constants = {"DATA": DATA, "PROFILED": PROFILED, "BARE": BARE, "MODELS": MODELS}
     return type("tiny", (), {**functions, **constants})
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _alone(tmp_path_factory):
-    """What is kept on disk does not go to the user's cache, nor come from there; nothing is asked of a model hub."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        yield
 
 
 def written_texts():
     """Texts like those of the synthetic data, with words that only a tokenizer for bytes knows."""
-    frames = pd.DataFrame({"text": [f"title thing {item} of kind {item % 4}" for item in range(48)]})
-    return [*frames["text"], "age 23, likes kind 3", "naïve café", "don't (ever) stop"]
+    return [*DATA.items["text"], "age 23, likes kind 3", "naïve café", "don't (ever) stop"]
 
 
 def byte_level():
@@ -284,7 +269,7 @@ def byte_level():
 
 def bracketed():
     """A tokenizer like that of BERT, with special tokens around a text."""
-    found = tokens.train(written_texts(), 320)
+    found = train_bpe(written_texts(), 320)
     found.add_special_tokens(["[CLS]", "[SEP]", "[PAD]"])
     ends = [(name, found.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     found.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
@@ -300,7 +285,7 @@ def save_backbone(folder, model, tokenizer):
 def gpt2_folder(tmp_path_factory):
     """A GPT-2 of two layers and width 12, with dropout, and a byte-level tokenizer."""
     folder, tokenizer = tmp_path_factory.mktemp("gpt2"), byte_level()
-    save_backbone(folder, language_model(dropout=0.1, vocabulary=tokens.size(tokenizer)), tokenizer)
+    save_backbone(folder, language_model(dropout=0.1, vocab_size=tokenizer.get_vocab_size()), tokenizer)
     return folder
 
 
@@ -308,13 +293,20 @@ def gpt2_folder(tmp_path_factory):
 def bert_folder(tmp_path_factory):
     """A BERT of two layers and width 12, with dropout, and a tokenizer with special tokens."""
     folder, tokenizer = tmp_path_factory.mktemp("bert"), bracketed()
-    save_backbone(folder, language_model("bert", dropout=0.1, vocabulary=tokens.size(tokenizer)), tokenizer)
+    save_backbone(folder, language_model("bert", dropout=0.1, vocab_size=tokenizer.get_vocab_size()), tokenizer)
     return folder
 
 
 @pytest.fixture(scope="session")
 def t5_folder(tmp_path_factory):
     folder, tokenizer = tmp_path_factory.mktemp("t5"), bracketed()
-    shape = {"vocab_size": tokens.size(tokenizer), "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
+    shape = {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "d_model": 8,
+        "d_kv": 4,
+        "d_ff": 8,
+        "num_layers": 1,
+        "num_heads": 2,
+    }
     save_backbone(folder, T5ForConditionalGeneration(T5Config(**shape)), tokenizer)
     return folder

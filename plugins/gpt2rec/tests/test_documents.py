@@ -1,33 +1,25 @@
 """Texts of items and users, each once, and what describes whom."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from bench_gpt2rec import documents, tokens
+from bench_gpt2rec import documents
 from bench_gpt2rec.documents import NONE, Documents
+from bench_torchkit.text import train_bpe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import BenchError
+from bench import BenchError
 from bench.testing import interactions_from
 
 
-class Told:
-    """A context that has only texts."""
-
-    def __init__(self, items, users=None):
-        self.items, self.users = items, users
-
-    def item_texts(self):
-        return self._frame(self.items)
-
-    def user_texts(self):
-        return self._frame(self.users)
-
-    @staticmethod
-    def _frame(texts):
-        import pandas as pd
-
-        return pd.DataFrame({"id": ["x"] * 4} if texts is None else {"id": ["x"] * len(texts), "text": texts})
+def read(settings, items, users=None):
+    """The texts of a data set; None: no text column."""
+    frames = [
+        pd.DataFrame({"id": ["x"] * 4} if texts is None else {"id": ["x"] * len(texts), "text": texts})
+        for texts in (items, users)
+    ]
+    return documents.read(settings, *frames)
 
 
 texts = st.lists(st.sampled_from(["", "  ", "red", " red ", "blue sky", "a", "red "]), min_size=1, max_size=8)
@@ -39,9 +31,9 @@ def test_each_text_is_kept_once_and_is_that_of_its_item_or_user(tiny, item_texts
     users = [text.strip() for text in user_texts or []]
     if not any(items):
         with pytest.raises(BenchError):
-            documents.read(tiny.config(), Told(item_texts, user_texts))
+            read(tiny.config(), item_texts, user_texts)
         return
-    found = documents.read(tiny.config(), Told(item_texts, user_texts))
+    found = read(tiny.config(), item_texts, user_texts)
     assert [found.texts[at] if at != NONE else "" for at in found.items] == items
     assert len(set(items) - {""}) == found.n_item_texts
     if any(users):
@@ -54,18 +46,17 @@ def test_each_text_is_kept_once_and_is_that_of_its_item_or_user(tiny, item_texts
 
 
 def test_users_are_described_as_is_asked(tiny):
-    told = Told(["one", "two"], ["me", ""])
     for way, by_profile in (("auto", True), ("profile", True), ("history", False)):
-        found = documents.read(tiny.config(user_text=way), told)
+        found = read(tiny.config(user_text=way), ["one", "two"], ["me", ""])
         assert (found.profiles is not None) == by_profile
         assert ("me" in found.texts) == by_profile
-    assert documents.read(tiny.config(user_text="auto"), Told(["one"], None)).profiles is None
+    assert read(tiny.config(user_text="auto"), ["one"], None).profiles is None
 
 
 @pytest.mark.parametrize("items", [None, ["", "  "], [""]])
 def test_items_without_texts_are_refused(tiny, items):
     with pytest.raises(BenchError, match="no texts") as caught:
-        documents.read(tiny.config(), Told(items, ["me"]))
+        read(tiny.config(), items, ["me"])
     assert "\n" not in str(caught.value)
     assert "gpt2rec-ids" in str(caught.value)
 
@@ -73,7 +64,7 @@ def test_items_without_texts_are_refused(tiny, items):
 @pytest.mark.parametrize("users", [None, ["", "  "]])
 def test_profiles_that_are_asked_for_and_not_there_are_refused(tiny, users):
     with pytest.raises(BenchError, match="does not describe its users") as caught:
-        documents.read(tiny.config(user_text="profile"), Told(["one"], users))
+        read(tiny.config(user_text="profile"), ["one"], users)
     assert "\n" not in str(caught.value)
     assert "gpt2rec.user_text=history" in str(caught.value)
 
@@ -81,9 +72,9 @@ def test_profiles_that_are_asked_for_and_not_there_are_refused(tiny, users):
 def test_texts_are_cut_to_the_tokens_that_are_asked_for(tiny):
     settings = tiny.config(item_tokens=3, user_tokens=5)
     words = "ab cd ef gh ij kl mn"
-    found = documents.read(settings, Told([words, "ab", ""], [words + " ef", "", "cd ab"]))
-    tokenizer = tokens.train([words] * 3, 300)
-    of = documents.tokenise(found, tokenizer, settings)
+    found = read(settings, [words, "ab", ""], [words + " ef", "", "cd ab"])
+    tokenizer = train_bpe([words] * 3, 300)
+    of = documents.tokenize(found, tokenizer, settings)
     assert of.lengths.tolist() == [3, 1, 5, 2]
     whole = tokenizer.encode(words).ids
     assert of.ids[:3].tolist() == whole[:3]
@@ -118,15 +109,12 @@ def test_what_was_saved_is_what_is_loaded(tiny, tmp_path):
 
 
 def test_items_without_texts_are_recommended_too(tiny, tmp_path):
-    class Gaps(tiny.FakeContext):
-        def item_texts(self):
-            frame = super().item_texts()
-            frame.loc[[3, 8], "text"] = ["", "  "]
-            return frame
-
+    texts = tiny.DATA.items["text"].tolist()
+    texts[3], texts[8] = "", "  "
+    gaps = tiny.split(items=texts)
     for fusion in ("attention", "pooled", "concat"):
-        model, context = tiny.fit(tmp_path / fusion, context=Gaps, fusion=fusion, strategy="cached")
-        assert context.notes["documents"] == 46
+        model, context = tiny.fit(tmp_path / fusion, data=gaps, fusion=fusion, strategy="cached")
+        assert context.facts["documents"] == 46
         assert {3, 8} <= set(tiny.lists(model, k=48).items[59].tolist())
         history = interactions_from([[3], [3, 8], []], 48)
         nothing = interactions_from([[]] * 3, 48)

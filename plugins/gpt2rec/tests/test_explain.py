@@ -21,18 +21,18 @@ def explained(tiny, model, k=6):
     return found, history, model.explain(USERS, history, found)
 
 
-def shares(tiny, model, side, number, read):
+def shares(tiny, model, tower, number, read):
     """(word, share) of each token, document by document: the mean over heads of plain attention."""
-    net, of = model._network, model._network.reader.documents
+    net, of = model._network, model._network.encoder.documents
     if not read:
         return []
     with torch.no_grad():
-        states = tiny.states_of(net, side, read)
-        _, heads = tiny.plain_attention(side.fusion, side.ids.weight[int(number)], torch.cat(states))
+        states = tiny.states_of(net, tower, read)
+        _, heads = tiny.plain_attention(tower.fusion, tower.ids.weight[int(number)], torch.cat(states))
     mean = [sum(column) / len(heads) for column in zip(*heads, strict=True)]
     found = []
     for document, own in zip(read, states, strict=True):
-        words = tokens.words(model._tokenizer, of.texts[document], int(of.most[document]))[: len(own)]
+        words = tokens.words(model._tokenizer, of.texts[document], int(of.max_tokens[document]))[: len(own)]
         found.append(list(zip(words, mean[: len(own)], strict=True)))
         mean = mean[len(own) :]
     return found
@@ -51,15 +51,15 @@ def assert_words(found, expected):
     assert found == pytest.approx({word: sums[word] for word in found}, abs=1e-3)
 
 
-@pytest.mark.parametrize("context", ["FakeContext", "Profiled"])
-def test_reasons_are_the_shares_of_attention(tiny, tmp_path, context):
-    model, _ = tiny.fit(tmp_path, context=getattr(tiny, context), strategy="dynamic")
+@pytest.mark.parametrize("data", ["DATA", "PROFILED"])
+def test_reasons_are_the_shares_of_attention(tiny, tmp_path, data):
+    model, _ = tiny.fit(tmp_path, data=getattr(tiny, data), strategy="dynamic")
     with torch.no_grad():  # attention that looks somewhere
-        for side in (model._network.users, model._network.items):
-            side.fusion.query.weight.mul_(8)
+        for tower in (model._network.users, model._network.items):
+            tower.fusion.query.weight.mul_(8)
     found, history, reasons = explained(tiny, model)
     assert json.loads(json.dumps(reasons)) == reasons
-    net, of = model._network, model._network.reader.documents
+    net, of = model._network, model._network.encoder.documents
     known = tiny.rows_of(history)
     for row, user in enumerate(USERS):
         items = found.items[row][found.items[row] >= 0]
@@ -85,7 +85,7 @@ def test_read_are_the_items_of_the_history_that_carried_most(tiny, tmp_path):
     with torch.no_grad():
         model._network.users.fusion.query.weight.mul_(8)
     _, history, reasons = explained(tiny, model, k=2)
-    net, of = model._network, model._network.reader.documents
+    net, of = model._network, model._network.encoder.documents
     for user, known, slots in zip(USERS, tiny.rows_of(history), reasons, strict=True):
         read = known[::-1][:5]
         documents = shares(tiny, model, net.users, user, [int(of.items[item]) for item in read])
@@ -132,13 +132,9 @@ def test_users_whose_lists_are_empty(tiny, tmp_path):
 
 def test_shares_of_many_words_are_no_more_than_all(tiny, tmp_path):
     """As they are given, so rounded ones too."""
-
-    class Short(tiny.FakeContext):
-        def item_texts(self):
-            words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]
-            return super().item_texts().assign(text=[" ".join(words[: 1 + item % 6]) for item in range(48)])
-
-    model, _ = tiny.fit(tmp_path, context=Short, strategy="cached", epochs=1, vocabulary=300)
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]
+    short = tiny.split(items=[" ".join(words[: 1 + item % 6]) for item in range(48)])
+    model, _ = tiny.fit(tmp_path, data=short, strategy="cached", epochs=1, vocab_size=300)
     users = np.arange(8)
     history = tiny.DATA.train.select(users)
     nothing = interactions_from([[]] * 8, 48)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from bench_gpt2rec import fusion
+from bench_gpt2rec.encoder import States, TextFeatures
 from bench_gpt2rec.fusion import Fused
-from bench_gpt2rec.reader import Described, States
 
 WIDTH, STATES = 16, 10  # of ids, as in the tiny options, and of states
 
@@ -20,7 +20,7 @@ def described(lengths, documents, seed=0):
     generator = torch.Generator().manual_seed(seed)
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     tokens = torch.randn(*mask.shape, STATES, generator=generator) * 2
-    return Described(States(tokens.masked_fill(~mask[..., None], 1e4), mask), torch.tensor(documents))
+    return TextFeatures(States(tokens.masked_fill(~mask[..., None], 1e4), mask), torch.tensor(documents))
 
 
 def ids(n, seed=1):
@@ -144,7 +144,7 @@ def test_what_stands_behind_a_text_changes_nothing(tiny, way):
     )
     expected = attend(queries, given).vectors
     for states in (other, longer):
-        torch.testing.assert_close(attend(queries, Described(states, given.documents)).vectors, expected)
+        torch.testing.assert_close(attend(queries, TextFeatures(states, given.documents)).vectors, expected)
 
 
 @pytest.mark.parametrize("way", ["attention", "pooled", "concat"])
@@ -171,7 +171,7 @@ def test_texts_hardly_change_an_id_at_first(tiny):
     """The answer begins small, and so does the text beside an id."""
     for way in ("attention", "concat"):
         torch.manual_seed(0)
-        scale = np.float64(tiny.config().start_scale)
+        scale = np.float64(tiny.config().initializer_range)
         attend = fusion.make(tiny.config(fusion=way), STATES)
         given = described([5], [[0]] * 50)
         queries = ids(50) * scale
@@ -188,7 +188,7 @@ def test_dropout_is_of_the_whole_vectors_and_in_training_alone(tiny, texts):
         numbers = torch.arange(n).repeat(40)
         read = described([5, 3], [[0], [1]] * (len(numbers) // 2), seed=2) if texts else None
         if texts:
-            read = Described(States(torch.randn(2, 5, 12), read.states.mask), read.documents)
+            read = TextFeatures(States(torch.randn(2, 5, 12), read.states.mask), read.documents)
         with torch.no_grad():
             plain, dropped = side.eval()(numbers, read).vectors, side.train()(numbers, read).vectors
         kept = dropped != 0

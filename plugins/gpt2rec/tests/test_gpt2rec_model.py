@@ -7,16 +7,19 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from bench_gpt2rec.model import MODELS, Gpt2Rec
+from bench_gpt2rec.model import Gpt2Rec
 
-from bench.contract import Recommendations
-from bench.testing import ModelChecks, VisibleData, assert_same_lists, interactions_from, ndcg
+from bench import Recommendations
+from bench.testing import ModelChecks, assert_same_lists, interactions_from, ndcg
 
 SMALL = {
-    "text_width": 16, "text_layers": 1, "vocabulary": 300, "item_tokens": 8, "user_tokens": 8, "history": 3,
-    "width": 16, "attention_width": 16, "heads": 2, "hidden": (16,), "batch": 64, "negatives": 16,
-    "learning_rate": 0.03, "encoder_rate": 1e-3, "cached_epochs": 3, "dynamic_epochs": 2, "epochs": 5,
+    "text_hidden_size": 16, "text_layers": 1, "vocab_size": 300, "item_tokens": 8, "user_tokens": 8, "history": 3,
+    "embedding_size": 16, "attention_size": 16, "heads": 2, "hidden_sizes": (16,), "batch_size": 64, "negatives": 16,
+    "learning_rate": 0.03, "encoder_learning_rate": 1e-3, "cached_epochs": 3, "dynamic_epochs": 2, "epochs": 5,
 }  # fmt: skip
+
+
+NAMES = ["gpt2rec", "gpt2rec-basic", "gpt2rec-ids"]
 
 
 class TestGpt2Rec(ModelChecks):
@@ -37,20 +40,17 @@ class TestGpt2RecIds(ModelChecks):
 @pytest.mark.parametrize("head", ["mlp", "both"])
 @pytest.mark.parametrize("name", ["gpt2rec", "gpt2rec-ids"])
 def test_other_heads_learn_too(tiny, tmp_path, name, head):
-    model, _ = tiny.fit(
-        tmp_path, name, **{**SMALL, "head": head, "dynamic_epochs": 6, "epochs": 12}, regularisation=0.0
-    )
+    model, _ = tiny.fit(tmp_path, name, **{**SMALL, "scorer": head, "dynamic_epochs": 6, "epochs": 12}, l2=0.0)
     assert ndcg(model, tiny.DATA) > 0.25
     assert (tiny.lists(model, k=48).items[59] >= 0).all()  # a user without train items
 
 
 @pytest.mark.parametrize("head", ["product", "mlp", "both"])
-@pytest.mark.parametrize("context", ["FakeContext", "Profiled"])
+@pytest.mark.parametrize("data", ["DATA", "PROFILED"])
 @pytest.mark.parametrize("fusion", ["attention", "pooled", "concat", None])
-def test_scores_are_those_of_loops_over_users_and_items(tiny, tmp_path, fusion, context, head):
-    given = {} if context == "FakeContext" else {"context": tiny.Profiled}
+def test_scores_are_those_of_loops_over_users_and_items(tiny, tmp_path, fusion, data, head):
     options = {"text": False} if fusion is None else {"fusion": fusion}
-    model, _ = tiny.fit(tmp_path, head=head, strategy="dynamic", **given, **options)
+    model, _ = tiny.fit(tmp_path, scorer=head, strategy="dynamic", data=getattr(tiny, data), **options)
     tiny.shake(model._network)
     users = np.array([3, 59, 2, 3], np.int64)  # 59 has no history, and 2 no profile
     history = interactions_from([[5, 1, 40, 7], [], [2], [3, 9]], 48)
@@ -77,18 +77,18 @@ def test_only_the_latest_items_of_a_history_count(tiny, tmp_path, fusion):
 
 def test_histories_do_not_count_where_users_have_profiles_or_nothing_is_read(tiny, tmp_path):
     other = interactions_from([[7, 8]] * 60, 48)
-    for folder, options in (("profile", {"context": tiny.Profiled}), ("ids", {"text": False})):
+    for folder, options in (("profile", {"data": tiny.PROFILED}), ("ids", {"text": False})):
         model, _ = tiny.fit(tmp_path / folder, **options)
         expected, found = tiny.lists(model), tiny.lists(model, history=other)
         np.testing.assert_array_equal(found.scores, expected.scores)
-    by_history, _ = tiny.fit(tmp_path / "history", context=tiny.Profiled, user_text="history")
+    by_history, _ = tiny.fit(tmp_path / "history", data=tiny.PROFILED, user_text="history")
     assert not np.allclose(tiny.lists(by_history, history=other).scores, tiny.lists(by_history).scores, rtol=1e-3)
 
 
-@pytest.mark.parametrize("context", ["FakeContext", "Profiled"])
-def test_basic_is_the_enhanced_model_without_its_three_additions(tiny, tmp_path, context):
-    given = {} if context == "FakeContext" else {"context": tiny.Profiled}
-    off = {"fusion": "concat", "strategy": "cached", "contrast_weight": 0.0}
+@pytest.mark.parametrize("data", ["DATA", "PROFILED"])
+def test_basic_is_the_enhanced_model_without_its_three_additions(tiny, tmp_path, data):
+    given = {"data": getattr(tiny, data)}
+    off = {"fusion": "concat", "strategy": "cached", "contrastive_weight": 0.0}
     basic, _ = tiny.fit(tmp_path / "basic", "gpt2rec-basic", **given)
     enhanced, _ = tiny.fit(tmp_path / "enhanced", "gpt2rec", **off, **given)
     found, expected = tiny.lists(enhanced), tiny.lists(basic)
@@ -101,18 +101,18 @@ def test_basic_is_the_enhanced_model_without_its_three_additions(tiny, tmp_path,
 
 
 def test_ids_is_the_enhanced_model_without_texts(tiny, tmp_path):
-    ids, _ = tiny.fit(tmp_path / "ids", "gpt2rec-ids", context=tiny.Bare)
-    off, _ = tiny.fit(tmp_path / "off", "gpt2rec", text=False, context=tiny.Bare)
+    ids, _ = tiny.fit(tmp_path / "ids", "gpt2rec-ids", data=tiny.BARE)
+    off, _ = tiny.fit(tmp_path / "off", "gpt2rec", text=False, data=tiny.BARE)
     np.testing.assert_array_equal(tiny.lists(ids).scores, tiny.lists(off).scores)
 
 
 @pytest.mark.parametrize(("name", "options"), [
-    ("gpt2rec", {}), ("gpt2rec", {"head": "both", "context": "Profiled"}), ("gpt2rec-basic", {"head": "mlp"}),
-    ("gpt2rec-ids", {"head": "mlp"}), ("gpt2rec", {"precision": "bfloat16"}),
+    ("gpt2rec", {}), ("gpt2rec", {"scorer": "both", "data": "PROFILED"}), ("gpt2rec-basic", {"scorer": "mlp"}),
+    ("gpt2rec-ids", {"scorer": "mlp"}), ("gpt2rec", {"precision": "bfloat16"}),
 ])  # fmt: skip
 def test_a_loaded_model_needs_nothing_but_its_folder(tiny, tmp_path, name, options):
-    if "context" in options:
-        options = {**options, "context": tiny.Profiled}
+    if "data" in options:
+        options = {**options, "data": getattr(tiny, options["data"])}
     model, _ = tiny.fit(tmp_path / "work", name, **options)
     loaded = tiny.reloaded(model, tmp_path / "saved")
     assert not {path.suffix for path in (tmp_path / "saved").iterdir()} & {".pkl", ".pt", ".bin"}
@@ -125,8 +125,8 @@ def test_a_loaded_model_needs_nothing_but_its_folder(tiny, tmp_path, name, optio
 
 
 @pytest.mark.parametrize(("kind", "options"), [
-    ("gpt2", {"adapt": "lora"}), ("bert", {"adapt": "lora", "fusion": "concat"}),
-    ("bert", {"adapt": "full"}), ("gpt2", {"adapt": "frozen", "strategy": "cached"}),
+    ("gpt2", {"finetuning": "lora"}), ("bert", {"finetuning": "lora", "fusion": "concat"}),
+    ("bert", {"finetuning": "full"}), ("gpt2", {"finetuning": "frozen", "strategy": "cached"}),
 ])  # fmt: skip
 def test_loading_needs_no_backbone(tiny, tmp_path, gpt2_folder, bert_folder, kind, options):
     backbone = tmp_path / "backbone"
@@ -145,32 +145,29 @@ def test_loading_needs_no_backbone(tiny, tmp_path, gpt2_folder, bert_folder, kin
 
 def test_what_is_noted(tiny, tmp_path):
     model, context = tiny.fit(tmp_path / "work")
-    notes = json.loads(json.dumps(context.notes))
+    notes = json.loads(json.dumps(context.facts))
     network = model._network
     assert notes["backbone"] == "scratch"
     assert notes["documents"] == 48
     assert notes["parameters"] == notes["trained_parameters"] == sum(p.numel() for p in network.parameters())
-    encoder = sum(p.numel() for p in network.reader.parameters())
+    encoder = sum(p.numel() for p in network.encoder.parameters())
     # Embeddings of tokens and places; a layer has two norms, attention and a feed-forward part; and a norm at the end.
-    vocabulary, width = network.reader.model.config.vocab_size, 16
+    vocab_size, width = network.encoder.model.config.vocab_size, 16
     layer = 2 * 2 * width + (4 * width * width + 4 * width) + (8 * width * width + 5 * width)
-    assert encoder == (vocabulary + 10) * width + layer + 2 * width
+    assert encoder == (vocab_size + 10) * width + layer + 2 * width
     assert notes["trained_parameters_encoder"] == encoder
     _, cached = tiny.fit(tmp_path / "cached", strategy="cached")
-    assert cached.notes["trained_parameters_encoder"] == 0
-    assert cached.notes["trained_parameters"] == cached.notes["parameters"] - encoder
+    assert cached.facts["trained_parameters_encoder"] == 0
+    assert cached.facts["trained_parameters"] == cached.facts["parameters"] - encoder
     _, ids = tiny.fit(tmp_path / "ids", "gpt2rec-ids")
-    assert ids.notes["trained_parameters"] == ids.notes["parameters"] == (60 + 48) * 16 + 48
+    assert ids.facts["trained_parameters"] == ids.facts["parameters"] == (60 + 48) * 16 + 48
 
 
 def test_equal_texts_are_one_document(tiny, tmp_path):
-    class Twins(tiny.Profiled):
-        def item_texts(self):
-            return super().item_texts().assign(text=[f"one of {item % 10}" for item in range(48)])
-
-    _, context = tiny.fit(tmp_path, context=Twins)
+    twins = tiny.split(items=[f"one of {item % 10}" for item in range(48)], users=tiny.PROFILED.users["text"])
+    _, context = tiny.fit(tmp_path, data=twins)
     profiles = {text.strip() for text in context.user_texts()["text"]} - {""}
-    assert context.notes["documents"] == 10 + len(profiles) < 30
+    assert context.facts["documents"] == 10 + len(profiles) < 30
 
 
 def test_two_models_of_one_process_do_not_touch_each_other(tiny, tmp_path):
@@ -181,27 +178,22 @@ def test_two_models_of_one_process_do_not_touch_each_other(tiny, tmp_path):
     assert not np.array_equal(tiny.lists(second).scores, expected.scores)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", NAMES)
 def test_every_ablation_trains(tiny, tmp_path, name):
-    for ablation, changes in MODELS[name].ablations.items():
+    for ablation, changes in tiny.MODELS[name].ablations.items():
         model, context = tiny.fit(tmp_path / ablation, name, **{**changes, "epochs": 1, "dynamic_epochs": 1})
         assert (tiny.lists(model).items >= 0).all()
-        assert ("backbone" in context.notes) == model.config.text
+        assert ("backbone" in context.facts) == model.config.text
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
-@pytest.mark.parametrize("context", ["FakeContext", "Profiled"])
-def test_users_with_one_interaction_and_with_none(tiny, tmp_path, name, context):
-    data = VisibleData(interactions_from([[0], [], [1, 2], [5], []], 6), interactions_from([[1], [], [3], [], [4]], 6))
-
-    class OneProfile(tiny.FakeContext):
-        def user_texts(self):
-            return super().user_texts().assign(text=["", "", "likes one", "", ""])
-
-    given = tiny.FakeContext if context == "FakeContext" else OneProfile
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("profiles", [None, ["", "", "likes one", "", ""]])
+def test_users_with_one_interaction_and_with_none(tiny, tmp_path, name, profiles):
+    train, valid = [[0], [], [1, 2], [5], []], [[1], [], [3], [], [4]]
+    data = tiny.split(interactions_from(train, 6), interactions_from(valid, 6), users=profiles)
     for head in ("product", "mlp"):
         # With the positive left out, users of one item have no text in training.
-        model, _ = tiny.fit(tmp_path / head, name, data=data, context=given, head=head)
+        model, _ = tiny.fit(tmp_path / head, name, data=data, scorer=head)
         found = tiny.lists(model, data, k=4)
         assert (found.items >= 0).all()
         assert np.isfinite(found.scores).all()
@@ -209,15 +201,15 @@ def test_users_with_one_interaction_and_with_none(tiny, tmp_path, name, context)
 
 
 def test_a_catalogue_of_two_items(tiny, tmp_path):
-    data = VisibleData(interactions_from([[0], [1], [0]], 2), interactions_from([[1], [], []], 2))
+    data = tiny.split(interactions_from([[0], [1], [0]], 2), interactions_from([[1], [], []], 2))
     model, _ = tiny.fit(tmp_path, data=data)
     assert tiny.lists(model, data, k=1).items[:, 0].tolist() == [1, 0, 1]
 
 
 def test_checkpointing_changes_memory_and_nothing_else(tiny, tmp_path, gpt2_folder):
-    options = {"backbone": str(gpt2_folder), "adapt": "lora", "strategy": "dynamic"}
+    options = {"backbone": str(gpt2_folder), "finetuning": "lora", "strategy": "dynamic"}
     plain, _ = tiny.fit(tmp_path / "plain", **options)
-    twice, _ = tiny.fit(tmp_path / "twice", checkpointing=True, **options)
+    twice, _ = tiny.fit(tmp_path / "twice", gradient_checkpointing=True, **options)
     assert_same_lists(tiny.lists(twice), tiny.lists(plain))
 
 

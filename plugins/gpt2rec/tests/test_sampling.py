@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from bench_gpt2rec.ragged import latest, padded
 from bench_gpt2rec.sampling import Sampler, without
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contract import Validation
-from bench.testing import interactions_from
+from bench import Validation
+from bench.testing import LocalContext, interactions_from
 
 N_ITEMS = 9
 rows = st.lists(st.lists(st.integers(0, N_ITEMS - 1), unique=True, max_size=N_ITEMS), min_size=1, max_size=8).filter(
@@ -31,7 +30,7 @@ def test_batches_of_an_epoch(train, batch, negatives, history, epoch):
         assert set(one.negatives.tolist()) <= set(range(N_ITEMS))
         for row, user in enumerate(one.users):
             for column, item in enumerate(one.negatives):
-                assert one.counts[row, column] == (item not in train[user])
+                assert one.allowed[row, column] == (item not in train[user])
             left = [item for item in train[user] if item != one.positives[row]][::-1][:history]
             assert one.known[row].tolist() == left + [-1] * (history - len(left))
 
@@ -46,27 +45,6 @@ def test_without_leaves_one_out_and_keeps_the_order(given):
     for row, (own, left_out) in zip(found.tolist(), given, strict=True):
         expected = [item for item in own if item != left_out][: width - 1]
         assert row == expected + [-1] * (width - 1 - len(expected))
-
-
-@given(rows, st.integers(1, 6))
-def test_latest_items_come_latest_first(train, most):
-    matrix = interactions_from(train, N_ITEMS)
-    found = latest(matrix.indptr, matrix.items, most)
-    for row, own in zip(found.tolist(), train, strict=True):
-        expected = own[::-1][:most]
-        assert row == expected + [-1] * (most - len(expected))
-
-
-@given(rows, st.one_of(st.none(), st.integers(1, 5)), st.data())
-def test_padded_rows(train, most, data):
-    matrix = interactions_from(train, N_ITEMS)
-    chosen = np.array(data.draw(st.lists(st.integers(0, len(train) - 1), max_size=6)), np.int64)
-    at, mask = padded(matrix.indptr, chosen, most)
-    expected = [train[row][:most] for row in chosen]
-    assert mask.shape == at.shape == (len(chosen), max(map(len, expected), default=0))
-    for places, real, row in zip(at, mask, expected, strict=True):
-        assert matrix.items[places[real]].tolist() == row
-        assert real.tolist() == [True] * len(row) + [False] * (len(real) - len(row))
 
 
 def test_epochs_and_seeds_differ_and_repeat(tiny):
@@ -93,11 +71,11 @@ def test_every_item_is_a_negative_as_often_as_any_other(tiny):
 @pytest.mark.parametrize("text", ["history", "profile"])
 def test_validation_changes_nothing_in_training(tiny, tmp_path, text):
     """Another validation set, the same scores told to the harness: the same weights, bit by bit."""
-    data = tiny.DATA
-    other = data._replace(valid=interactions_from([[(user * 5 + 1) % 48] for user in range(60)], 48))
-    base = tiny.FakeContext if text == "history" else tiny.Profiled
+    data = tiny.DATA if text == "history" else tiny.PROFILED
+    valid = interactions_from([[(user * 5 + 1) % 48] for user in range(60)], 48)
+    other = tiny.split(valid=valid, users=data.users.get("text"))
 
-    class Told(base):
+    class Told(LocalContext):
         def validate(self):
             super().validate()  # lists are asked for all the same
             self.told = getattr(self, "told", 0) + 1
@@ -115,16 +93,16 @@ def test_the_positive_of_a_pair_does_not_reach_its_user(tiny):
     """Another text for the positive leaves the user as it is, and moves the item."""
     from bench_gpt2rec.step import losses
 
-    settings = tiny.config(contrast_weight=0.0)
+    settings = tiny.config(contrastive_weight=0.0)
     rows = [[number, number + 1, 3] for number in range(12)]
     train = interactions_from([[3, 0, 7], [5, 3], [10], [0, 1, 2, 8, 6]], 12)
     net = tiny.network(settings, tiny.documents(rows, history=5), n_users=4)
     other = tiny.network(settings, tiny.documents(rows, history=5), n_users=4)
     vectors = {}
 
-    def watch(side):
+    def watch(tower):
         kept = []
-        side.register_forward_hook(lambda module, args, found: kept.append((args[0], found.vectors.detach())))
+        tower.register_forward_hook(lambda module, args, found: kept.append((args[0], found.vectors.detach())))
         return kept
 
     for name, one in (("net", net), ("other", other)):
@@ -132,7 +110,7 @@ def test_the_positive_of_a_pair_does_not_reach_its_user(tiny):
     for batch in Sampler(train, 1, 4, 5, 1).batches(1):  # one pair each
         positive = int(batch.positives[0])
         assert positive not in batch.known
-        documents = other.reader.documents
+        documents = other.encoder.documents
         begin = documents.indptr[positive]
         before = documents.ids[begin : begin + 3].copy()
         documents.ids[begin : begin + 3] = [17, 19, 18]

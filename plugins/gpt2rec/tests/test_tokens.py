@@ -1,9 +1,8 @@
-"""Tokenizers: trained ones, and the word that each token is part of."""
-
-import re
+"""The word that each token is part of, and copies of tokenizers."""
 
 import pytest
 from bench_gpt2rec import tokens
+from bench_torchkit.text import train_bpe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +31,7 @@ def plain_words(tokenizer, text):
 @pytest.fixture(scope="module")
 def tokenizers(tiny):
     return {
-        "trained": tokens.train(tiny.written_texts(), 300),
+        "trained": train_bpe(tiny.written_texts(), 300),
         "bytes": tiny.byte_level(),
         "bracketed": tiny.bracketed(),
     }
@@ -63,27 +62,6 @@ def test_words_of_a_text_that_is_cut(tokenizers):
             assert len(tokens.words(tokenizer, text, most)) == len(cut)
     assert tokens.words(tokenizers["bracketed"], text, 3)[0] == ""
     assert tokens.words(tokenizers["bracketed"], text, 3)[2] == ""
-
-
-def test_a_trained_tokenizer_is_the_same_every_time_and_knows_its_texts(tiny):
-    texts = tiny.written_texts()
-    first, second = tokens.train(texts, 300), tokens.train(texts, 300)
-    assert first.to_str() == second.to_str()
-    assert tokens.size(first) <= 300
-    assert first.encode("TITLE thing").tokens == ["title", "thing"]  # often enough to be whole
-    assert "<unk>" in first.encode("☃").tokens
-    for text in texts[:48]:
-        assert "<unk>" not in first.encode(text).tokens
-    # Every letter of the texts has a token, so that no text is lost.
-    letters = {letter for text in texts for letter in re.sub(r"\s", "", text.lower())}
-    assert letters <= set(first.get_vocab())
-
-
-def test_fewer_tokens_are_longer_texts(tiny):
-    texts = [text for text in tiny.written_texts() if "kind" in text]
-    few, many = (tokens.train(texts * 3, size) for size in (30, 300))
-    assert tokens.size(few) <= 31 < tokens.size(many)
-    assert sum(len(few.encode(text).ids) for text in texts) > sum(len(many.encode(text).ids) for text in texts)
 
 
 def test_a_copy_neither_pads_nor_cuts(tiny):

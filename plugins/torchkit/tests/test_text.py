@@ -1,6 +1,7 @@
 """Texts: tokenizers, what is said where something cannot be had, means over tokens."""
 
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -30,6 +31,19 @@ def test_special_tokens_come_first_and_the_vocabulary_is_no_larger_than_asked_fo
 
 def test_training_is_deterministic():
     assert text.train_bpe(TEXTS, 300).to_str() == text.train_bpe(TEXTS, 300).to_str()
+
+
+def test_every_letter_of_the_texts_has_a_token():
+    tokenizer = text.train_bpe(TEXTS, 300)
+    letters = {letter for one in TEXTS for letter in unicodedata.normalize("NFKC", one).lower() if not letter.isspace()}
+    assert letters <= set(tokenizer.get_vocab())
+    assert all("<unk>" not in tokenizer.encode(one).tokens for one in TEXTS)
+
+
+def test_with_fewer_tokens_texts_are_longer():
+    few, many = (text.train_bpe(TEXTS, size) for size in (30, 300))
+    assert few.get_vocab_size() < many.get_vocab_size()
+    assert sum(len(few.encode(one).ids) for one in TEXTS) > sum(len(many.encode(one).ids) for one in TEXTS)
 
 
 def saved(tokenizer: Tokenizer, folder):
