@@ -11,8 +11,9 @@ import yaml
 
 import bench as api
 from bench.data.catalog import Card
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import protocol
+from bench.data.split import split
 from bench.errors import BenchError
 
 BUNDLES = ("random", "colarec", "loo", "loo:2", "temporal", "kfold:3", "strong")
@@ -40,7 +41,7 @@ def parts_of(found):
     """Pairs by name of the part."""
     named = {"train": found.visible.train, "valid": found.visible.valid, "test": found.hidden.test}
     if "known" in found.visible.facts["parts"]:
-        named["known"] = found.visible._interactions("known")
+        named["known"] = found.visible.load("known")
     return {name: pairs(part) for name, part in named.items()}
 
 
@@ -67,7 +68,7 @@ def test_folder_of_the_worker_holds_no_test_pair(data, name):
         assert {path.name for path in folder.iterdir()} == {
             *arrays, "facts.json", "item_texts.parquet", "user_texts.parquet",
         }  # fmt: skip
-        seen = [pairs(found.visible._interactions(part)) for part in names]
+        seen = [pairs(found.visible.load(part)) for part in names]
         assert not set.union(*seen) & pairs(found.hidden.test)
         assert folder not in found.hidden.path.parents
         assert "test" not in (folder / "facts.json").read_text()
@@ -137,14 +138,14 @@ def test_temporal_parts_follow_each_other(data):
 
 def test_strong_generalisation_knows_a_share_of_users_that_are_not_in_train(data):
     [found] = splits(data, "strong")
-    known, held = found.visible._interactions("known"), found.visible.valid.lengths + found.hidden.test.lengths
+    known, held = found.visible.load("known"), found.visible.valid.lengths + found.hidden.test.lengths
     assert (found.visible.train.lengths[held > 0] == 0).all()
     assert (known.lengths[held > 0] >= 1).all()
     assert (known.lengths[held == 0] == 0).all()
     total = (known.lengths + held)[held > 0]
     assert (known.lengths[held > 0] == np.minimum(np.ceil(0.8 * total), total - 1)).all()
     for names in ("train", "train+valid"):  # what is known of a held-out user is its history
-        np.testing.assert_array_equal(found.visible.parts(names).lengths[held > 0] >= known.lengths[held > 0], True)
+        np.testing.assert_array_equal(found.visible.union(names).lengths[held > 0] >= known.lengths[held > 0], True)
 
 
 def release(folder, rows, parts):
@@ -188,15 +189,15 @@ def late_items(own_card):
     return own_card(rows, protocol="temporal")
 
 
-def test_items_without_train_interaction_are_barred_and_no_test_cases(late_items):
+def test_items_without_train_interaction_are_no_candidates_and_no_test_cases(late_items):
     data = prepare(late_items)
     [every], [seen] = splits(data, "temporal"), splits(data, "temporal", candidates="train")
     cold = sorted(set(range(data.n_items)) - set(every.visible.train.items.tolist()))
     assert cold
     assert set(cold) & set(every.hidden.test.items.tolist())
     assert set(every.hidden.test.items.tolist()) - set(cold)
-    assert seen.visible.barred.tolist() == cold
-    assert len(every.visible.barred) == 0
+    assert seen.visible.non_candidates.tolist() == cold
+    assert len(every.visible.non_candidates) == 0
     assert pairs(seen.hidden.test) == {pair for pair in pairs(every.hidden.test) if pair[1] not in cold}
     assert parts_of(seen)["train"] == parts_of(every)["train"]
     assert seen.fingerprint != every.fingerprint
@@ -204,14 +205,15 @@ def test_items_without_train_interaction_are_barred_and_no_test_cases(late_items
 
 @pytest.mark.parametrize("names", ["train", "train+valid"])
 @pytest.mark.parametrize("name", ["temporal", "strong", "random"])
-def test_exclusion_is_the_named_parts_and_barred_items_each_once(late_items, name, names):
-    [found] = splits(prepare(late_items), name, candidates="train")
+def test_exclusion_is_the_named_parts_and_non_candidates_each_once(late_items, name, names):
+    rules = protocol(name, candidates="train", exclude=names)
+    [found] = splits(prepare(late_items), name, candidates="train", exclude=names)
     users = np.arange(found.visible.n_users)[::-1]
-    excluded, own = found.visible.excluded(names, users), found.visible.parts(names).select(users)
+    excluded, own = found.visible.inputs(rules, users).exclude, found.visible.union(names).select(users)
     for row in range(len(users)):
         got, mine = (m.items[m.indptr[row] : m.indptr[row + 1]].tolist() for m in (excluded, own))
         assert len(set(got)) == len(got)
-        assert set(got) == {*mine, *found.visible.barred.tolist()}
+        assert set(got) == {*mine, *found.visible.non_candidates.tolist()}
 
 
 @pytest.mark.parametrize(
@@ -234,18 +236,18 @@ def test_lists_hold_only_candidates(late_items, tmp_path):
     [found] = splits(prepare(late_items), "temporal", candidates="train")
     [path] = tmp_path.glob("results/cells/*/lists.parquet")
     lists = pd.read_parquet(path)
-    assert not {item for row in lists["item"] for item in row} & set(found.visible.barred.tolist())
+    assert not {item for row in lists["item"] for item in row} & set(found.visible.non_candidates.tolist())
     assert frame["violations"].tolist() == [0]
     assert len(lists) == np.count_nonzero(found.hidden.test.lengths)
 
 
-def test_nothing_is_excluded_on_demand_and_seen_items_are_no_offence_then(own_card, tmp_path):
+def test_nothing_is_excluded_on_demand_and_seen_items_are_no_violation_then(own_card, tmp_path):
     """All of 4 items are seen by all users, so lists under ``none`` are whole, and empty otherwise."""
     card = own_card([(user, item, 10 * user + item) for user in range(8) for item in range(4)], protocol="loo")
     data = prepare(card)
     [none], [plain] = splits(data, "loo", exclude="none"), splits(data, "loo")
     users = np.arange(none.visible.n_users)
-    assert none.visible.excluded("none", users).lengths.tolist() == [0] * 8
+    assert none.visible.inputs(protocol("loo", exclude="none"), users).exclude.lengths.tolist() == [0] * 8
     assert none.fingerprint != plain.fingerprint
     assert parts_of(none) == parts_of(plain)
     (tmp_path / "own.yaml").write_text(yaml.safe_dump({"own": card.model_dump(mode="json", exclude={"name"})}))

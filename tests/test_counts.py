@@ -5,7 +5,8 @@ import pytest
 
 from bench.data.catalog import card
 from bench.data.groups import find_groups
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
+from bench.data.split import split
 from bench.data.protocol import PROTOCOLS, protocol
 
 pytestmark = pytest.mark.raw
@@ -48,7 +49,7 @@ def test_phone_has_the_authors_split_and_excludes_train_only(phone):
     assert all(part.lengths.min() >= 1 for part in parts)
     assert PROTOCOLS["published"].exclude == PROTOCOLS["published"].history == "train"
     users = np.arange(phone.visible.n_users)
-    assert len(phone.visible.excluded(PROTOCOLS["published"].exclude, users)) == 137_277
+    assert len(phone.visible.inputs(PROTOCOLS["published"], users).exclude) == 137_277
 
 
 def test_phone_is_mostly_long_tail(phone):

@@ -209,20 +209,20 @@ def card(server, new_cache):
 
 @pytest.mark.parametrize("file", [{}, {"sha256": hashlib.sha256(ROWS.encode()).hexdigest()}], ids=["none", "sha256"])
 def test_fetched_file_that_changed_on_disk_is_an_error(card, file):
-    path = raw.find(card(**file), None).paths["interactions"]
-    assert raw.find(card(**file), None).checksums()
+    path = raw.locate(card(**file), None).paths["interactions"]
+    assert raw.locate(card(**file), None).checksums()
     path.write_text(ROWS + "u1,i99,5\n")
     with pytest.raises(BenchError, match=r"rows.csv has changed since it was fetched: delete it"):
-        raw.find(card(**file), None).checksums()
+        raw.locate(card(**file), None).checksums()
 
 
 def test_files_at_hand_are_not_fetched(card, server, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "rows.csv").write_text(ROWS)
-    assert raw.find(card(), tmp_path / "mine").paths["interactions"] == tmp_path / "mine" / "rows.csv"
+    assert raw.locate(card(), tmp_path / "mine").paths["interactions"] == tmp_path / "mine" / "rows.csv"
     assert server.asked == []
-    raw.find(card(), None)
-    raw.find(card(), None)  # the second time it is there
+    raw.locate(card(), None)
+    raw.locate(card(), None)  # the second time it is there
     assert len(server.asked) == 1
 
 
@@ -233,7 +233,7 @@ def test_only_what_is_missing_is_fetched(card, server, tmp_path):
     found = found.model_copy(update={"sources": [source.model_copy(update={"files": more})]})
     server.files["/items.csv"] = b"id,title\n"
     (tmp_path / "rows.csv").write_text(ROWS)
-    paths = raw.find(found, tmp_path).paths
+    paths = raw.locate(found, tmp_path).paths
     assert paths["interactions"] == tmp_path / "rows.csv"
     assert paths["items"] == raw.fetched_folder(found) / "items.csv"
     assert [path for path, _ in server.asked] == ["/items.csv"]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bench.contract import Interactions
 from bench.data.catalog import LongTail
-from bench.data.groups import find_groups, groups_of_file, popularity_groups, quantile_groups
-from bench.errors import BenchError
+from bench.data.groups import Group, find_groups, groups_of_file, popularity_groups, quantile_groups
+from bench.errors import BenchError, ConfigError
 
 AT_MOST_4 = LongTail(rule="train-at-most", value=4)
 
@@ -107,3 +107,31 @@ def test_groups_of_a_file(tmp_path):
 def test_an_unknown_family_has_a_suggestion():
     with pytest.raises(BenchError, match="did you mean 'deciles'"):
         find_groups(train_of([1]), AT_MOST_4, families=["decile"])
+
+
+def test_names_of_built_in_groups_are_reserved(tmp_path):
+    for name in ("all", "long tail", "5-9", "Q1", "niche items"):
+        path = tmp_path / "mine.csv"
+        path.write_text(f"user,group\na,{name}\n")
+        with pytest.raises(ConfigError, match=f"the group '{name}' has the name of another one: give it another name"):
+            find_groups(train_of([1]), AT_MOST_4, ["a"], [str(path)])
+
+
+def test_two_files_cannot_share_a_name_and_one_file_given_twice_counts_once(tmp_path):
+    for file in ("one.csv", "two.csv"):
+        (tmp_path / file).write_text("user,group\na,mine\n")
+    with pytest.raises(ConfigError, match="'mine' has the name of another one"):
+        find_groups(train_of([1]), AT_MOST_4, ["a"], [str(tmp_path / "one.csv"), str(tmp_path / "two.csv")])
+    once = find_groups(train_of([1]), AT_MOST_4, ["a"], [str(tmp_path / "one.csv")] * 2)
+    assert [group.name for group in once].count("mine") == 1
+
+
+def test_group_is_known_by_who_is_in_it(tmp_path):
+    path, found = tmp_path / "mine.csv", []
+    for text in ("a,x\nb,x", "b,x\na,x", "a,x", "a,x\nnobody,x"):
+        path.write_text(f"user,group\n{text}\n")
+        [group] = groups_of_file(path, ["a", "b", "c"])
+        found.append(group.content)
+    assert found[0] == found[1] != found[2] == found[3]
+    users, items = (Group("g", "r", np.array([True, False]), of) for of in ("users", "items"))
+    assert users.content != items.content

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from bench.data.catalog import card
-from bench.data.own import make_card
+from bench.data.infer_card import make_card
 from bench.data.prepare import prepare
 from bench.errors import BenchError
 

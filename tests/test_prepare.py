@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from bench.data import prepare as preparing
+from bench.data import splits
 from bench.data.catalog import Counts, Filters
 from bench.data.catalog import card as find_card
-from bench.data.dataset import save_array
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS, protocol
+from bench.data.split import split
 from bench.errors import BenchError
+from bench.interactions import save_array
 
 RANDOM = PROTOCOLS["random"]
 
@@ -107,14 +109,19 @@ def test_nothing_is_done_twice(card, monkeypatch):
         raise AssertionError("work was done again")
 
     monkeypatch.setattr(preparing, "reader", never)
-    monkeypatch.setattr(preparing.splits, "at_random", never)
+    monkeypatch.setattr(splits, "at_random", never)
     assert prepare(card).path == first.path
     assert split(first, RANDOM).visible.path == parts.visible.path
 
 
+def test_words_about_a_data_set_prepare_nothing(prepared, rows):
+    paths = {prepared(rows).path, prepared(rows, title="Other", licence="none", protocol="loo").path}
+    assert len(paths) == 1
+
+
 def test_changed_raw_file_card_or_code_is_prepared_anew(prepared, rows, monkeypatch):
     paths = [prepared(rows).path, prepared(rows[:-1]).path, prepared(rows, filters=Filters(k_core=2)).path]
-    monkeypatch.setattr(preparing, "_CODE", "another version")
+    monkeypatch.setattr(preparing, "_code", lambda reader_name: ["another version"])
     paths.append(prepared(rows).path)
     assert len(set(paths)) == 4
     assert all(path.is_dir() for path in paths)
@@ -136,7 +143,7 @@ def test_parts_are_an_exact_partition(card):
 
 def test_known_and_excluded_rows_can_be_unions_in_time_order(card):
     parts = split(prepare(card), RANDOM)
-    both = parts.visible.parts("train+valid")
+    both = parts.visible.union("train+valid")
     assert len(both) == len(parts.visible.train) + len(parts.visible.valid)
     for user in range(both.n_users):
         row = slice(both.indptr[user], both.indptr[user + 1])

@@ -29,7 +29,7 @@ def test_change_to_what_it_is_already_is_none():
     ("name", "rules"),
     [
         ("random", "6803dcc728e9137a"), ("colarec", "0419676b07262f10"), ("loo", "5e580e46e9494fd1"),
-        ("temporal", "7ade72b3bc9f6737"), ("kfold", "e3ff7f1f4ad23cc9"), ("strong", "6707cc75909e7d8a"),
+        ("temporal", "7ade72b3bc9f6737"), ("kfold", "e3ff7f1f4ad23cc9"), ("strong", "5556fc9346f9c004"),
         ("published", "ec389c5043155a7d"),
     ],
 )  # fmt: skip

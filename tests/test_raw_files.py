@@ -4,7 +4,8 @@ import pytest
 
 from bench.data import raw
 from bench.data.catalog import card, cards
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
+from bench.data.split import split
 from bench.data.protocol import PROTOCOLS
 from bench.errors import BenchError
 
@@ -24,7 +25,7 @@ def put(folder, *names):
 )
 def test_files_are_found(tmp_path, below, names):
     put(tmp_path / below, *names)
-    found = raw.find(card("beauty"), tmp_path)
+    found = raw.locate(card("beauty"), tmp_path)
     assert sorted(path.name for path in found.paths.values()) == sorted(names)
     assert set(found.checksums()) == set(names)
 
@@ -32,28 +33,28 @@ def test_files_are_found(tmp_path, below, names):
 def test_folder_comes_from_the_environment(tmp_path, monkeypatch):
     put(tmp_path, *NAMES)
     monkeypatch.setenv("BENCH_RAW_DIR", str(tmp_path))
-    assert raw.find(card("beauty"), None).paths["reviews"] == tmp_path / NAMES[0]
+    assert raw.locate(card("beauty"), None).paths["reviews"] == tmp_path / NAMES[0]
 
 
 @pytest.mark.parametrize("there", [(), ("RAW_recipes.csv",)])
 def test_missing_files_that_cannot_be_fetched_are_named_with_their_place(tmp_path, there):
     put(tmp_path, *there)
     with pytest.raises(BenchError) as caught:
-        raw.find(card("recipe"), tmp_path)
+        raw.locate(card("recipe"), tmp_path)
     for said in ("log in to Kaggle", "https://www.kaggle.com/", "RAW_interactions.csv", f"into {tmp_path}"):
         assert said in str(caught.value)
 
 
 def test_missing_folder_is_an_error(tmp_path):
     with pytest.raises(BenchError, match="nowhere does not exist"):
-        raw.find(card("beauty"), tmp_path / "nowhere")
+        raw.locate(card("beauty"), tmp_path / "nowhere")
 
 
 def test_same_file_in_two_places_is_an_error(tmp_path):
     put(tmp_path / "a", *NAMES)
     put(tmp_path / "b", *NAMES)
     with pytest.raises(BenchError, match="there twice"):
-        raw.find(card("beauty"), tmp_path)
+        raw.locate(card("beauty"), tmp_path)
 
 
 def test_every_card_can_be_used():

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import bench
-from bench.data.sources import RawData, reader
+from bench.contract import RawData
+from bench.data.sources import reader
 from bench.errors import BenchError
 
 EVIL = "__import__('os').system('touch {hit}')"

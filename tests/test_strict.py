@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
+from bench.data.split import split
 from bench.data.protocol import PROTOCOLS
 from bench.data.statistics import statistics
 from bench.errors import BenchError
@@ -34,7 +35,7 @@ def test_bad_rows_are_counted(spoilt):
 
 def test_strict_makes_them_an_error_whether_prepared_before_or_not(spoilt, new_cache):
     for _ in range(2):
-        with pytest.raises(BenchError, match=r"'own' has 1 rows .*: mend the raw files, or go on without --strict"):
+        with pytest.raises(BenchError, match=r"'own' has 1 rows .*: fix the raw files, or go on without --strict"):
             prepare(spoilt, strict=True)
         prepare(spoilt)
 

@@ -41,7 +41,7 @@ def test_missing_field_is_left_out_with_its_label(missing):
 
 
 def test_nothing_known_is_no_text_at_all():
-    template = Template(parts=["Gender is {gender}"], before="User profile: ", after=".")
+    template = Template(parts=["Gender is {gender}"], prefix="User profile: ", suffix=".")
     assert fill(template, pd.DataFrame({"id": ["1", "2"], "gender": ["", "female"]})) == [
         "", "User profile: Gender is female.",
     ]  # fmt: skip
