@@ -9,8 +9,8 @@
   against batches of [user, item] pairs through the same layers; the pairs are timed on some users. Same scores.
 
 Sides take turns; medians of seconds go to benchmarks/records/gpt2rec_speed.json, on a busy machine better those of the
-processor with one thread. Literal sides run at the best of
-several batch sizes. A backbone from scratch is the preset quick; minilm is the pretrained one with adapters.
+processor with one thread. Literal sides run at the best of several batch sizes. A backbone from scratch is the preset
+quick; minilm is the pretrained one with adapters.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import json
 import os
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,32 +56,15 @@ def main() -> None:
         RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def visible(name: str, raw_dir: Path | None) -> tuple[Any, Any]:
-    """A data set, and the parts of its split that a model sees."""
+def visible(name: str, raw_dir: Path | None) -> Any:
+    """What a model sees of a data set, by the protocol of its card."""
     from bench.data.catalog import card
-    from bench.data.prepare import prepare, split
+    from bench.data.prepare import prepare
     from bench.data.protocol import protocol
+    from bench.data.split import split
 
     found = card(name)
-    data = prepare(found, raw_dir, False)
-    rules = protocol(found.protocol, None, history=None, exclude=None, candidates=None)
-    return data, split(data, rules, None).visible
-
-
-class Texts:
-    """As much of a context as reading needs."""
-
-    seed = 1
-    device = "cpu"
-
-    def __init__(self, data: Any) -> None:
-        self.item_texts, self.user_texts = data.item_texts, data.user_texts
-
-    def note(self, *_: Any) -> None: ...
-
-    def log(self, *_: Any) -> None: ...
-
-    def progress(self, *_: Any) -> None: ...
+    return split(prepare(found, raw_dir), protocol(found.protocol)).visible
 
 
 def prepared(raw_dir: Path | None, backbone: str) -> tuple[Any, Any, Any]:
@@ -90,15 +74,19 @@ def prepared(raw_dir: Path | None, backbone: str) -> tuple[Any, Any, Any]:
     from bench_gpt2rec.network import Network
     from bench_gpt2rec.sampling import Sampler
 
-    data, parts = visible("ml-100k", raw_dir)
+    from bench.testing import LocalContext
+
+    data = visible("ml-100k", raw_dir)
     preset = Gpt2Rec.presets["minilm" if backbone == "minilm" else "quick"]
-    config = Gpt2Rec.Config(**{**preset, "batch": 1024})
+    config = Gpt2Rec.Config(**{**preset, "batch_size": 1024})
+    model = Gpt2Rec(config)
     torch.manual_seed(1)
-    reader = Gpt2Rec(config)._reader(Texts(data))
-    network = Network(config, *parts.train.shape, reader)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = model._encoder(LocalContext(model, data, Path(folder)))
+    network = Network(config, *data.train.shape, encoder)
     # Dropout would make the two sides differ.
     network.eval()
-    sampler = Sampler(parts.train, config.batch, config.negatives, config.history, 1)
+    sampler = Sampler(data.train, config.batch_size, config.negatives, config.history, 1)
     return config, network, sampler
 
 
@@ -118,37 +106,37 @@ def read_literally(network: Any, batch: Any, size: int) -> tuple[Any, int, int]:
     """The loss of a batch whose samples each bring their texts; texts read in all, and how many are distinct."""
     import numpy as np
     import torch
-    from bench_gpt2rec.losses import bpr
-    from bench_gpt2rec.ragged import padded
-    from bench_gpt2rec.reader import Described, States
+    from bench_gpt2rec.encoder import States, TextFeatures
+    from bench_torchkit.losses import bpr
+    from bench_torchkit.ragged import padded
 
-    reader = network.reader
-    documents = reader.documents
+    encoder = network.encoder
+    documents = encoder.documents
 
-    def described(numbers: Any) -> Any:
+    def features(numbers: Any) -> Any:
         """Batches of texts in the order of the samples, padded to the longest of a batch."""
         states, masks = [], []
         for begin in range(0, len(numbers), size):
             at, mask = padded(documents.indptr, numbers[begin : begin + size])
             ids, real = torch.from_numpy(documents.ids[at]), torch.from_numpy(mask)
-            states.append(reader.model(input_ids=ids, attention_mask=real.long()).last_hidden_state)
+            states.append(encoder.model(input_ids=ids, attention_mask=real.long()).last_hidden_state)
             masks.append(real)
         longest = max(part.shape[1] for part in masks)
         tokens = torch.cat([torch.nn.functional.pad(s, (0, 0, 0, longest - s.shape[1])) for s in states])
         mask = torch.cat([torch.nn.functional.pad(m, (0, longest - m.shape[1])) for m in masks])
-        return Described(States(tokens, mask), torch.arange(len(numbers))[:, None])
+        return TextFeatures(States(tokens, mask), torch.arange(len(numbers))[:, None])
 
     texts = [documents.profiles[batch.users], documents.items[batch.positives], documents.items[batch.negatives]]
     users, positives, negatives = (torch.from_numpy(n) for n in (batch.users, batch.positives, batch.negatives))
-    of_users = network.users(users, described(texts[0])).vectors
-    of_positives = network.items(positives, described(texts[1])).vectors
-    of_negatives = network.items(negatives, described(texts[2])).vectors
+    of_users = network.users(users, features(texts[0])).vectors
+    of_positives = network.items(positives, features(texts[1])).vectors
+    of_negatives = network.items(negatives, features(texts[2])).vectors
     scorer = network.scorer
     first = scorer.users(of_users)
     loss = bpr(
-        scorer.pairs(first, scorer.items(of_positives, positives)),
-        scorer.every(first, scorer.items(of_negatives, negatives)),
-        torch.from_numpy(batch.counts),
+        scorer.score_pairs(first, scorer.items(of_positives, positives)),
+        scorer.score_all(first, scorer.items(of_negatives, negatives)),
+        torch.from_numpy(batch.allowed),
         1.0,
     )
     everything = np.concatenate(texts)
@@ -163,7 +151,7 @@ def dynamic(raw_dir: Path | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for backbone, sizes, times in (("scratch", (64, 256, 1024), 7), ("minilm", (64,), 1)):
         config, network, sampler = prepared(raw_dir, backbone)
-        plain = config.model_copy(update={"contrast_weight": 0.0, "regularisation": 0.0, "hardness": 1.0})
+        plain = config.model_copy(update={"contrastive_weight": 0.0, "l2": 0.0, "adversarial_temperature": 1.0})
         batch = next(sampler.batches(1))
 
         def once(network: Any = network, plain: Any = plain, batch: Any = batch) -> Any:
@@ -213,13 +201,13 @@ def cached(raw_dir: Path | None) -> dict[str, Any]:
         def step(
             mode: str, network: Any = network, config: Any = config, batch: Any = batch, optimizer: Any = optimizer
         ) -> None:
-            network.reader.mode = mode
+            network.encoder.mode = mode
             losses(config, network, batch)["total"].backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
         begin = clock()
-        network.reader.switch("cached")
+        network.encoder.switch("cached")
         filling = clock() - begin
         seconds = turns({mode: (lambda mode=mode: step(mode)) for mode in ("cached", "dynamic")}, times)
         found[backbone] = {
@@ -237,24 +225,24 @@ def ranking(raw_dir: Path | None) -> dict[str, Any]:
     from bench_gpt2rec.config import Gpt2RecConfig
     from bench_gpt2rec.scoring import Scorer
 
-    from bench.evaluation.topk import rank
+    from bench import rank
 
-    _, parts = visible("colarec-phone", raw_dir)
-    n_users, n_items = parts.train.shape
-    config = Gpt2RecConfig(head="mlp")
+    train = visible("colarec-phone", raw_dir).train
+    n_users, n_items = train.shape
+    config = Gpt2RecConfig(scorer="mlp")
     torch.manual_seed(1)
-    scorer = Scorer(config, config.width, n_items).eval()
-    users, items = torch.randn(n_users, config.width), torch.randn(n_items, config.width)
+    scorer = Scorer(config, config.embedding_size, n_items).eval()
+    users, items = torch.randn(n_users, config.embedding_size), torch.randn(n_items, config.embedding_size)
     halves = scorer.users(users), scorer.items(items, torch.arange(n_items))
     some = np.linspace(0, n_users - 1, 64).astype(int)
     # The layers as they are without halves.
-    first = torch.nn.Linear(2 * config.width, config.hidden[0])
+    first = torch.nn.Linear(2 * config.embedding_size, config.hidden_sizes[0])
     with torch.no_grad():
         first.weight.copy_(torch.cat([scorer.user_half.weight, scorer.item_half.weight], dim=1))
         first.bias.copy_(scorer.user_half.bias)
 
     def by_halves() -> Any:
-        return scorer.rank(halves[0].rows(torch.from_numpy(some)), halves[1])
+        return scorer.score_blocks(halves[0].rows(torch.from_numpy(some)), halves[1])
 
     def by_pairs(size: int) -> Any:
         scores = []
@@ -273,7 +261,7 @@ def ranking(raw_dir: Path | None) -> dict[str, Any]:
         sides |= {f"pairs, {size} at a time": (lambda size=size: by_pairs(size)) for size in (1024, 4096, 16384)}
         seconds = turns(sides, 3)
         begin = clock()
-        rank(lambda rows: scorer.rank(halves[0].rows(torch.from_numpy(rows)), halves[1]).numpy(), parts.train, 10)
+        rank(lambda rows: scorer.score_blocks(halves[0].rows(torch.from_numpy(rows)), halves[1]).numpy(), train, 10)
         whole = clock() - begin
     best = min(value for name, value in seconds.items() if name != "halves")
     return {

@@ -20,8 +20,9 @@ import numpy as np
 
 from bench import Interactions
 from bench.data.catalog import card
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import protocol
+from bench.data.split import split
 from bench.evaluation.metrics import per_user
 from bench.plugins import load_model
 from bench.testing import LocalContext

@@ -34,8 +34,9 @@ from tabulate import tabulate
 
 from bench.data.catalog import card
 from bench.data.hidden import Split
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import protocol
+from bench.data.split import split
 from bench.evaluation.metrics import per_user
 from bench.messages.cell import Stopping
 from bench.testing import LocalContext
