@@ -1,34 +1,35 @@
 """Tiny networks, and slow transcriptions of what they should compute: one sample, no padding, loops over codes."""
 
 import math
-import os
 from types import FunctionType
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import pytest
 import torch
 from bench_colarec.config import ColaRecConfig
-from bench_colarec.network import Network, make
-from bench_colarec.parts import Parts
-from bench_colarec.tokens import EOS, TokenTable
-from bench_colarec.tree import tree
+from bench_colarec.items.tokens import EOS, TokenTable
+from bench_colarec.items.tree import tree
+from bench_colarec.model import ColaRec
+from bench_colarec.network.backbone import make
+from bench_colarec.network.network import Network
+from bench_colarec.network.parts import Parts
+from bench_torchkit.testing import offline, rows_of  # noqa: F401 (a fixture for all tests)
 
-from bench.contract import Interactions
-from bench.testing import interactions_from
+from bench.testing import LocalContext, block_interactions, interactions_from
 
-torch.set_num_threads(1)  # the tensors of tests are tiny, and on a busy machine threads wait for each other
-
+DATA = block_interactions()
+SMALL = {
+    "embedding_size": 16, "layers": 1, "heads": 2, "feed_forward": 16, "epochs": 1, "batch_size": 32, "item_tokens": 4,
+}  # fmt: skip
 TINY = {
-    "width": 16,
+    "embedding_size": 16,
     "layers": 2,
     "heads": 2,
     "feed_forward": 20,
-    "start": "random",
+    "init": "random",
     "gid_source": "random",
     "lengths": "tiny",
-    "batch": 16,
+    "batch_size": 16,
 }
 
 # Leaves of one to three items, nodes with a single child, codes that no item has, items in no order of their codes.
@@ -55,12 +56,12 @@ def token_table(n_items, vocabulary=30, most=5, seed=0):
     return TokenTable(indptr, rng.integers(3, vocabulary, indptr[-1]).astype(np.int32), vocabulary)
 
 
-def parts(codes, width=8, n_users=9, item_users=2, atoms=True, seed=0):
+def parts(codes, width=8, n_users=9, item_users=2, item_ids=True, seed=0):
     """Random texts, and random users that items show when recommending."""
     codes = np.array(codes, np.int32)
     rng = np.random.default_rng([seed, 6])
     shown = [rng.permutation(n_users)[: rng.integers(0, item_users + 1)].tolist() for _ in codes]
-    return Parts(tree(codes, width), token_table(len(codes), seed=seed), interactions_from(shown, n_users), atoms)
+    return Parts(tree(codes, width), token_table(len(codes), seed=seed), interactions_from(shown, n_users), item_ids)
 
 
 def network(settings, of, seed=0):
@@ -88,12 +89,12 @@ def histories(n, n_items, most, seed=0):
     return interactions_from(found, n_items)
 
 
-def user_slots(of, history, most=10**6):
-    """X_u of a list of items, in words: slots and places."""
+def user_ids(of, history, most=10**6):
+    """X_u of a list of items: ids and positions."""
     return _framed(of, [_item(of, item) for item in history], 0, most, keep_first=False)
 
 
-def item_slots(of, item, users, most=10**6):
+def item_input_ids(of, item, users, most=10**6):
     """X_i of an item and a list of users."""
     n_items = len(of.tokens.lengths)
     blocks = [_item(of, item), *([(of.tokens.size + n_items + user, 2)] for user in users)]
@@ -102,8 +103,8 @@ def item_slots(of, item, users, most=10**6):
 
 def _item(of, item):
     ids = of.tokens.ids[of.tokens.indptr[item] : of.tokens.indptr[item + 1]].tolist()
-    atom = [(of.tokens.size + item, 1)] if of.atoms else []
-    return atom + [(token, 3 + at) for at, token in enumerate(ids)]
+    own = [(of.tokens.size + item, 1)] if of.item_ids else []
+    return own + [(token, 3 + at) for at, token in enumerate(ids)]
 
 
 def _framed(of, blocks, task, most, keep_first):
@@ -112,15 +113,15 @@ def _framed(of, blocks, task, most, keep_first):
     while sum(map(len, blocks)) > room:
         blocks.pop(-1 if keep_first else 0)
     first_task = of.tokens.size + len(of.tokens.lengths) + of.item_users.n_items
-    framed = [(first_task + task, 0), *(slot for block in blocks for slot in block), (EOS, 0)]
-    return [slot for slot, _ in framed], [place for _, place in framed]
+    framed = [(first_task + task, 0), *(one for block in blocks for one in block), (EOS, 0)]
+    return [one for one, _ in framed], [position for _, position in framed]
 
 
-def states_of(net: Network, slots, places):
+def states_of(net: Network, ids, positions):
     """Encoder states (1, L, d) of one input that is not padded, by T5's own forward; h(X) is the last of them."""
-    embeddings = net.table.weight[torch.tensor(slots)]
-    if net.places is not None:
-        embeddings = embeddings + net.places.weight[torch.tensor(places)]
+    embeddings = net.table.weight[torch.tensor(ids)]
+    if net.positions is not None:
+        embeddings = embeddings + net.positions.weight[torch.tensor(positions)]
     return net.encoder(inputs_embeds=embeddings[None]).last_hidden_state
 
 
@@ -140,7 +141,7 @@ def plain_log_probs(net: Network, of: Parts, settings, states, gid):
     given = [net.begin] + [books.inputs[t].weight[row(t, gid[: t + 1])] for t in range(len(gid) - 1)]
     stack = net.decoder.stack
     hidden = stack(inputs_embeds=torch.stack(given)[None], encoder_hidden_states=states).last_hidden_state[0]
-    scale = net.width**-0.5 if settings.tied else 1.0
+    scale = net.hidden_size**-0.5 if settings.tied else 1.0
     found = []
     for t, code in enumerate(gid):
         if prefix:
@@ -154,22 +155,21 @@ def plain_log_probs(net: Network, of: Parts, settings, states, gid):
     return found
 
 
+def fit(folder, data=DATA, seed=1, **options):
+    """A fitted model, and its context."""
+    kept = options.pop("kept", None)
+    model = ColaRec(ColaRec.Config(**{**SMALL, **options}))
+    context = LocalContext(model, data, folder, seed, kept=kept)
+    model.fit(data.train, data.valid, context)
+    return model, context
+
+
+def lists(model, data=DATA, k=10):
+    return model.recommend(np.arange(data.train.n_users), data.train, data.train, k)
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The functions of this file."""
     functions = {name: staticmethod(value) for name, value in globals().items() if isinstance(value, FunctionType)}
-    return type("tiny", (), {**functions, "UNEVEN": UNEVEN})
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _alone(tmp_path_factory):
-    """What is kept on disk does not go to the user's cache, nor come from there; nothing is asked of a model hub."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        yield
-
-
-def rows_of(matrix: Interactions):
-    """Lists of items, row by row."""
-    return [matrix.items[a:b].tolist() for a, b in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)]
+    return type("tiny", (), {**functions, "UNEVEN": UNEVEN, "SMALL": SMALL})

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from bench_colarec.decoder import ShortDecoder, choose
-from bench_colarec.search import beam_search, exact
+from bench_colarec.network.decoder import ShortDecoder, reorder_cache
+from bench_colarec.network.search import beam_search, exact
 from transformers import T5Config
 from transformers.models.t5.modeling_t5 import T5Stack
 
@@ -46,9 +46,9 @@ def test_steps_are_the_forward_pass_with_teacher_forcing(stack):
     direction = torch.randn(n, candidates, steps, 16)
 
     decoder = ShortDecoder(stack)
-    memory, past, found = decoder.memory(states, mask), None, []
+    cross, past, found = decoder.cross(states, mask), None, []
     for step in range(steps):
-        out, past = decoder.step(embeddings[:, :, step], past, memory)
+        out, past = decoder.step(embeddings[:, :, step], past, cross)
         found.append(out)
     found = torch.stack(found, 2)
     leaves = [embeddings, states, *(weight for name, weight in stack.named_parameters() if "embed_tokens" not in name)]
@@ -73,12 +73,12 @@ def test_candidates_go_on_from_their_parents(stack):
     states, mask = encoder_states(2, 5)
     first, second, third = (torch.randn(2, 3, 16) for _ in range(3))
     decoder = ShortDecoder(stack)
-    memory = decoder.memory(states, mask)
-    _, past = decoder.step(first, None, memory)
-    _, past = decoder.step(second, past, memory)
+    cross = decoder.cross(states, mask)
+    _, past = decoder.step(first, None, cross)
+    _, past = decoder.step(second, past, cross)
     parents = torch.tensor([[2, 2, 0], [1, 0, 2]])
-    found, _ = decoder.step(third, choose(past, parents), memory)
-    shared, _ = decoder.step(third, choose(past, parents[0]), memory)
+    found, _ = decoder.step(third, reorder_cache(past, parents), cross)
+    shared, _ = decoder.step(third, reorder_cache(past, parents[0]), cross)
     for row in range(2):
         for at, parent in enumerate(parents[row]):
             path = torch.stack([first[row, parent], second[row, parent], third[row, at]])
@@ -96,13 +96,13 @@ def test_dropout_happens_in_training_alone(stack):
     token = torch.randn(2, 1, 16)
 
     def run():
-        return decoder.step(token, None, decoder.memory(states, mask))[0]
+        return decoder.step(token, None, decoder.cross(states, mask))[0]
 
     decoder.train()
     assert not torch.equal(run(), run())
     decoder.eval()
     plain = ShortDecoder(stack)
-    assert torch.equal(run(), plain.step(token, None, plain.memory(states, mask))[0])
+    assert torch.equal(run(), plain.step(token, None, plain.cross(states, mask))[0])
 
 
 @pytest.mark.parametrize("codebook", ["position", "prefix"])
@@ -117,9 +117,9 @@ def test_padding_changes_nothing(tiny, codebook, positions):
 
     def run(rows):
         chosen = history.select(np.array(rows))
-        encoded = net.encode(of.slots.users(chosen.indptr, chosen.items, 96))
+        encoded = net.encode(of.inputs.users(chosen.indptr, chosen.items, 96))
         found, scores = beam_search(net, encoded, of.tree, 5)
-        return encoded, net.write(encoded, nodes[rows]), exact(net, encoded, of.tree), found, scores
+        return encoded, net.log_likelihood(encoded, nodes[rows]), exact(net, encoded, of.tree), found, scores
 
     with torch.no_grad():
         together = run(list(range(7)))
@@ -127,7 +127,7 @@ def test_padding_changes_nothing(tiny, codebook, positions):
         for row in range(7):
             alone = run([row])
             assert alone[0].mask.all()
-            torch.testing.assert_close(together[0].summary[row], alone[0].summary[0], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(together[0].pooled[row], alone[0].pooled[0], atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(
                 together[0].states[row][together[0].mask[row]], alone[0].states[0], atol=1e-5, rtol=1e-5
             )
@@ -136,19 +136,19 @@ def test_padding_changes_nothing(tiny, codebook, positions):
 
 
 @pytest.mark.parametrize("positions", [False, True])
-@pytest.mark.parametrize("atoms", [False, True])
-def test_encode_is_the_forward_pass_over_the_words_of_an_input(tiny, positions, atoms):
+@pytest.mark.parametrize("item_ids", [False, True])
+def test_encode_is_the_forward_pass_over_the_words_of_an_input(tiny, positions, item_ids):
     settings = tiny.config(positions=positions)
-    of = tiny.parts(tiny.UNEVEN[3], atoms=atoms)
+    of = tiny.parts(tiny.UNEVEN[3], item_ids=item_ids)
     net = tiny.network(settings, of)
     history = tiny.histories(6, len(of.tree.codes), 6)
     shown = tiny.histories(14, of.item_users.n_items, 4, seed=1)
     with torch.no_grad():
-        users = net.encode(of.slots.users(history.indptr, history.items, 20))
-        items = net.encode(of.slots.items(np.arange(14), shown.indptr, shown.items, 20))
+        users = net.encode(of.inputs.users(history.indptr, history.items, 20))
+        items = net.encode(of.inputs.items(np.arange(14), shown.indptr, shown.items, 20))
         for row, known in enumerate(tiny.rows_of(history)):
-            expected = tiny.states_of(net, *tiny.user_slots(of, known, 20))[0, -1]
-            torch.testing.assert_close(users.summary[row], expected, atol=1e-5, rtol=1e-5)
+            expected = tiny.states_of(net, *tiny.user_ids(of, known, 20))[0, -1]
+            torch.testing.assert_close(users.pooled[row], expected, atol=1e-5, rtol=1e-5)
         for item, known in enumerate(tiny.rows_of(shown)):
-            expected = tiny.states_of(net, *tiny.item_slots(of, item, known, 20))[0, -1]
-            torch.testing.assert_close(items.summary[item], expected, atol=1e-5, rtol=1e-5)
+            expected = tiny.states_of(net, *tiny.item_input_ids(of, item, known, 20))[0, -1]
+            torch.testing.assert_close(items.pooled[item], expected, atol=1e-5, rtol=1e-5)

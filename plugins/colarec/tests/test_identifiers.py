@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_colarec import identifiers
-from bench_colarec.identifiers import check_capacity, hierarchical, published, random_codes, smallest_width
+from bench_colarec.items import identifiers
+from bench_colarec.items.identifiers import check_capacity, hierarchical, published, random_codes, smallest_width
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,15 +168,15 @@ def test_a_tree_that_is_too_small_is_refused_before_any_work():
     with pytest.raises(BenchError) as caught:
         check_capacity(41_000, 3, 32)
     assert str(caught.value) == (
-        "a tree of K=32 and length 3 holds 32,768 items, the catalogue has 41,000: raise gid_width to at least 35 "
-        "or gid_length to 4, or leave gid_width out"
+        "a tree of K=32 and length 3 holds 32,768 items, the catalogue has 41,000: raise codebook_size to at least 35 "
+        "or codes to 4, or leave codebook_size out"
     )
     for call in (lambda: hierarchical(np.ones((9, 2)), 3, 2, 0), lambda: random_codes(9, 3, 2, 0)):
         with pytest.raises(BenchError, match="holds 8 items, the catalogue has 9"):
             call()
-    with pytest.raises(BenchError, match="gid_width is 1"):
+    with pytest.raises(BenchError, match="codebook_size is 1"):
         check_capacity(1, 3, 1)
-    with pytest.raises(BenchError, match="gid_length is 0"):
+    with pytest.raises(BenchError, match="codes is 0"):
         check_capacity(1, 0, 4)
 
 
@@ -222,7 +222,6 @@ def test_wrong_codes_are_found(codes, message):
 
 
 @pytest.mark.raw
-@pytest.mark.skipif("BENCH_RAW_DIR" not in os.environ, reason="needs the real raw files")
 def test_identifiers_of_the_release_are_a_tree_of_three_times_32():
     from bench.data.catalog import card
     from bench.data.prepare import prepare

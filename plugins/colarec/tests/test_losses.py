@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from bench_colarec import losses
-from bench_colarec.sampling import Sampler
-from bench_colarec.step import Step
+from bench_colarec.training import losses
+from bench_colarec.training.sampling import Sampler
+from bench_colarec.training.step import Step
 
 from bench.testing import interactions_from
 
@@ -23,63 +23,16 @@ def dot(a, b):
     return sum(x * y for x, y in zip(a.tolist(), b.tolist(), strict=True))
 
 
-def test_writing_is_the_mean_of_sums():
+def test_generation_loss_is_the_mean_of_sums():
     log_probs = [[math.log(0.5), math.log(0.25)], [math.log(0.1), math.log(1.0)], [math.log(0.2), math.log(0.3)]]
     expected = -(math.log(0.5 * 0.25) + math.log(0.1) + math.log(0.2 * 0.3)) / 3
-    assert losses.writing(torch.tensor(log_probs)).item() == pytest.approx(expected, rel=1e-6)
+    assert losses.generation_loss(torch.tensor(log_probs)).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_ranking_is_bpr():
+def test_bpr_loss_is_its_formula():
     anchor, near, far = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
     terms = [-math.log(sigmoid(dot(a, p) - dot(a, n))) for a, p, n in zip(anchor, near, far, strict=True)]
-    assert losses.ranking(anchor, near, far).item() == pytest.approx(sum(terms) / 5, rel=1e-5)
-
-
-# Four samples and five items; the first sample has two targets, and the last knows everything.
-ROWS, COLUMNS = [0, 0, 1, 2, 3], [0, 3, 1, 4, 2]
-KNOWN = [
-    [True, False, False, True, False],
-    [False, True, True, False, False],
-    [False, False, False, False, True],
-    [True, True, True, True, True],
-]
-COUNTS = [3, 1, 20, 7, 2]
-
-
-@pytest.fixture
-def compared():
-    generator = torch.Generator().manual_seed(1)
-    users, items = torch.randn(4, 3, generator=generator), torch.randn(5, 3, generator=generator)
-    return users, items, torch.tensor(ROWS), torch.tensor(COLUMNS), torch.tensor(KNOWN)
-
-
-def test_bpr_with_negatives_of_the_batch(compared):
-    users, items, *_ = compared
-    terms = []
-    for row, column in zip(ROWS, COLUMNS, strict=True):
-        own = [
-            -math.log(sigmoid(dot(users[row], items[column]) - dot(users[row], items[other])))
-            for other in range(5)
-            if not KNOWN[row][other]
-        ]
-        terms.append(sum(own) / len(own) if own else 0.0)
-    assert losses.ranking_in_batch(*compared).item() == pytest.approx(sum(terms) / 5, rel=1e-5)
-
-
-def test_softmax_with_negatives_of_the_batch_and_its_correction(compared):
-    users, items, *_ = compared
-
-    def score(row, column):
-        return dot(users[row], items[column]) - math.log(COUNTS[column])
-
-    terms = []
-    for row, column in zip(ROWS, COLUMNS, strict=True):
-        others = sum(math.exp(score(row, other)) for other in range(5) if not KNOWN[row][other])
-        own = math.exp(score(row, column))
-        terms.append(-math.log(own / (own + others)))
-    assert terms[-1] == 0
-    found = losses.softmax_in_batch(*compared, torch.tensor(COUNTS)).item()
-    assert found == pytest.approx(sum(terms) / 5, rel=1e-5)
+    assert losses.bpr_loss(anchor, near, far).item() == pytest.approx(sum(terms) / 5, rel=1e-5)
 
 
 class Slowly:
@@ -93,23 +46,21 @@ class Slowly:
         indptr, users = step.sampler.users_of(rng, items.distinct, step.lengths.users, batch.users)
         distinct = items.distinct.tolist()
         self.negative = [distinct[at] for at in items.negative]
-        self.relative = [
-            distinct[at] if has else None for at, has in zip(items.relative, items.has_relative, strict=True)
-        ]
+        self.sibling = [distinct[at] if has else None for at, has in zip(items.sibling, items.has_sibling, strict=True)]
         self.shown = {item: users[indptr[at] : indptr[at + 1]].tolist() for at, item in enumerate(distinct)}
         if self.settings.index_inputs == "release":
-            self.shown = {item: users if item in self.relative else [] for item, users in self.shown.items()}
+            self.shown = {item: users if item in self.sibling else [] for item, users in self.shown.items()}
         self.samples = [
             (int(batch.users[row]), batch.history[batch.indptr[row] : batch.indptr[row + 1]].tolist(), int(target))
             for row, target in zip(batch.rows, batch.targets, strict=True)
         ]
 
     def user_states(self, history):
-        words = self.tiny.user_slots(self.of, history, self.settings.input_lengths.tokens)
+        words = self.tiny.user_ids(self.of, history, self.settings.input_lengths.tokens)
         return self.tiny.states_of(self.net, *words)
 
     def item_states(self, item):
-        words = self.tiny.item_slots(self.of, item, self.shown[item], self.settings.input_lengths.tokens)
+        words = self.tiny.item_input_ids(self.of, item, self.shown[item], self.settings.input_lengths.tokens)
         return self.tiny.states_of(self.net, *words)
 
     def minus_log_prob(self, states, item):
@@ -135,7 +86,7 @@ class Slowly:
 
     def contrastive(self):
         terms = []
-        for (_, _, item), near, far in zip(self.samples, self.relative, self.negative, strict=True):
+        for (_, _, item), near, far in zip(self.samples, self.sibling, self.negative, strict=True):
             if near is not None:
                 h, h_near, h_far = (self.item_states(i)[0, -1] for i in (item, near, far))
                 terms.append(-math.log(sigmoid(dot(h, h_near) - dot(h, h_far))))
@@ -165,7 +116,7 @@ def step_of(tiny, **changes):
     settings = tiny.config(**changes)
     net = tiny.network(settings, of)
     train = interactions_from(TRAIN, len(of.tree.codes))
-    return Step(settings, net, of.slots, of.tree, Sampler(train, of.tree, 1)), of
+    return Step(settings, net, of, Sampler(train, of.tree, 1)), of
 
 
 @pytest.mark.parametrize(("codebook", "tied"), WAYS)
@@ -176,36 +127,36 @@ def test_a_step_is_the_formula_of_the_paper(tiny, codebook, tied, samples):
         codebook=codebook,
         tied=tied,
         samples=samples,
-        negatives="uniform",
-        match_loss="bpr",
+        negative_sampling="uniform",
+        loss="bpr",
         rec_weight=0.08,
         index_weight=0.08,
         bpr_weight=1.0,
         contrastive_weight=0.1,
-        batch=7,
+        batch_size=7,
     )
     batch = next(iter(step.batches(1)))
     with torch.no_grad():
         found = step.loss(batch, np.random.default_rng(5))
         slowly = Slowly(tiny, step, of, batch, 5)
-        assert None in slowly.relative  # an item alone in its prefix, which L_c leaves out
-        assert any(slowly.relative)
+        assert None in slowly.sibling  # an item alone in its prefix, which L_c leaves out
+        assert any(slowly.sibling)
         expected = {name: getattr(slowly, name)() for name in ("rec", "index", "bpr", "contrastive")}
     assert {name: value.item() for name, value in found.items()} == pytest.approx(expected, rel=1e-4)
     total = 0.08 * (expected["rec"] + expected["index"]) + expected["bpr"] + 0.1 * expected["contrastive"]
     assert step.total(found).item() == pytest.approx(total, rel=1e-4)
 
 
-@pytest.mark.parametrize("match_loss", ["bpr", "softmax"])
+@pytest.mark.parametrize("loss", ["bpr", "sampled_softmax"])
 @pytest.mark.parametrize("positions", [False, True])
-def test_a_step_with_negatives_of_the_batch(tiny, match_loss, positions):
-    step, of = step_of(tiny, match_loss=match_loss, negatives="batch", batch=5, positions=positions, targets=3)
+def test_a_step_with_negatives_of_the_batch(tiny, loss, positions):
+    step, of = step_of(tiny, loss=loss, negative_sampling="batch", batch_size=5, positions=positions, targets=3)
     counts = [sum(item in row for row in TRAIN) for item in range(14)]
     for batch in step.batches(2):
         with torch.no_grad():
             found = step.loss(batch, np.random.default_rng(5))
             slowly = Slowly(tiny, step, of, batch, 5)
-            expected = slowly.in_batch(TRAIN, match_loss == "softmax", counts)
+            expected = slowly.in_batch(TRAIN, loss == "sampled_softmax", counts)
             assert found["rec"].item() == pytest.approx(slowly.rec(), rel=1e-4)
             assert found["index"].item() == pytest.approx(slowly.index(), rel=1e-4)
         assert found["bpr"].item() == pytest.approx(expected, rel=1e-4)
@@ -213,7 +164,7 @@ def test_a_step_with_negatives_of_the_batch(tiny, match_loss, positions):
 
 def test_a_step_with_the_inputs_of_the_release(tiny):
     # Only the contrastive item is shown with users. An item may be that for one sample and the positive of another.
-    step, of = step_of(tiny, index_inputs="release", negatives="uniform", item_users=2, batch=4)
+    step, of = step_of(tiny, index_inputs="release", negative_sampling="uniform", item_users=2, batch_size=4)
     shown_users = 0
     for batch in step.batches(1):
         with torch.no_grad():
@@ -243,7 +194,7 @@ def test_items_alone_in_their_prefix_have_no_contrastive_loss(tiny):
     of = tiny.parts([[item, item % 3] for item in range(8)])
     settings = tiny.config()
     train = interactions_from([[0, 1, 2], [3, 4, 5], [6, 7]], 8)
-    step = Step(settings, tiny.network(settings, of), of.slots, of.tree, Sampler(train, of.tree, 1))
+    step = Step(settings, tiny.network(settings, of), of, Sampler(train, of.tree, 1))
     found = step.loss(next(iter(step.batches(1))), np.random.default_rng(0))
     assert set(found) == {"rec", "index", "bpr"}
     step.total(found).backward()
@@ -264,32 +215,32 @@ def test_all_weights_learn(tiny):
 
 @pytest.mark.parametrize("samples", ["user", "interaction"])
 def test_the_target_of_a_sample_reaches_no_input_of_its_user(tiny, samples):
-    """Another catalogue entry in place of the target leaves the user input as it is, slot by slot."""
+    """Another catalogue entry in place of the target leaves the user input as it is, id by id."""
     step, of = step_of(tiny, samples=samples)
     sampler, lengths = step.sampler, step.lengths
     for batch in step.batches(3):
-        inputs = of.slots.users(batch.indptr, batch.history, lengths.tokens)
+        inputs = of.inputs.users(batch.indptr, batch.history, lengths.tokens)
         for row, user in enumerate(batch.users):
             targets = batch.targets[batch.rows == row]
-            words = set(inputs.slots[row].tolist())
-            assert not words & set(of.slots.atom(targets).tolist())
-            assert {slot - of.tokens.size for slot in words & set(range(of.tokens.size, of.tokens.size + 14))} <= set(
+            words = set(inputs.ids[row].tolist())
+            assert not words & set(of.inputs.item_ids(targets).tolist())
+            assert {one - of.tokens.size for one in words & set(range(of.tokens.size, of.tokens.size + 14))} <= set(
                 TRAIN[user]
             ) - set(targets.tolist())
         # And no item is shown with a user of the batch, whose target it may be.
         rng = np.random.default_rng(1)
         items = step._items(batch, rng)
-        shown = step._item_inputs(items, batch, rng).slots
+        shown = step._item_inputs(items, batch, rng).ids
         first = of.tokens.size + 14
-        assert not {slot - first for slot in shown.ravel() if first <= slot < first + len(TRAIN)} & set(
+        assert not {one - first for one in shown.ravel() if first <= one < first + len(TRAIN)} & set(
             batch.users.tolist()
         )
-    # End to end: the target's atom moves, the encoded user does not.
+    # End to end: the embedding of the target's id moves, the encoded user does not.
     batch = next(iter(step.batches(1)))
     only = batch.split(len(batch.users))[0]
     with torch.no_grad():
-        inputs = of.slots.users(only.indptr, only.history, lengths.tokens)
-        before = step.network.encode(inputs).summary.clone()
-        step.network.table.weight[of.slots.atom(only.targets)] += 10
-        assert torch.equal(step.network.encode(inputs).summary, before)
-    assert sampler.is_known(only.users[only.rows], only.targets).all()
+        inputs = of.inputs.users(only.indptr, only.history, lengths.tokens)
+        before = step.network.encode(inputs).pooled.clone()
+        step.network.table.weight[of.inputs.item_ids(only.targets)] += 10
+        assert torch.equal(step.network.encode(inputs).pooled, before)
+    assert sampler.train.contains(only.users[only.rows], only.targets).all()

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from bench_colarec.identifiers import random_codes
-from bench_colarec.prefixes import as_table, describe
+from bench_colarec.items.identifiers import random_codes
+from bench_colarec.items.prefixes import as_table, describe
 
 CODES = np.array([[0, 0], [0, 1], [0, 2], [2, 0], [2, 1], [2, 2]], np.int32)
 TEXTS = pd.DataFrame(

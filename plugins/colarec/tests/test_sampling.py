@@ -5,8 +5,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bench_colarec.sampling import Sampler
-from bench_colarec.tree import tree
+from bench_colarec.items.tree import tree
+from bench_colarec.training.sampling import Sampler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
@@ -37,7 +37,7 @@ def samples_of(batches):
         for row, user in enumerate(batch.users.tolist()):
             history = batch.history[batch.indptr[row] : batch.indptr[row + 1]].tolist()
             mine = batch.rows == row
-            assert batch.slots[mine].tolist() == list(range(mine.sum()))
+            assert batch.places[mine].tolist() == list(range(mine.sum()))
             found.append((user, history, batch.targets[mine].tolist()))
         assert (np.diff(batch.rows) >= 0).all()
         assert len(batch.indptr) == len(batch.users) + 1
@@ -183,24 +183,24 @@ def test_negatives_are_uniform_and_come_from_the_batch_where_they_can():
 
 
 @given(samplers(), st.integers(0, 99))
-def test_relatives_share_all_but_the_last_code(case, seed):
+def test_siblings_share_all_but_the_last_code(case, seed):
     sampler, _ = case
     codes = [tuple(code) for code in sampler.tree.codes.tolist()]
-    found = sampler.relatives(np.random.default_rng(seed), np.arange(N_ITEMS))
-    for item, relative in enumerate(found):
-        family = [other for other in range(N_ITEMS) if codes[other][:-1] == codes[item][:-1] and other != item]
-        assert (relative in family) if family else relative == -1
+    found = sampler.siblings(np.random.default_rng(seed), np.arange(N_ITEMS))
+    for item, sibling in enumerate(found):
+        group = [other for other in range(N_ITEMS) if codes[other][:-1] == codes[item][:-1] and other != item]
+        assert (sibling in group) if group else sibling == -1
 
 
-def test_relatives_are_uniform():
+def test_siblings_are_uniform():
     codes = np.array([[0, 3], [1, 0], [0, 0], [0, 2], [0, 1]], np.int32)
     sampler = Sampler(interactions_from([[0]], 5), tree(codes, 4), 1)
     for item in (0, 2, 3, 4):
-        found = sampler.relatives(np.random.default_rng(7), np.full(3000, item))
+        found = sampler.siblings(np.random.default_rng(7), np.full(3000, item))
         counts = np.bincount(found, minlength=5)
-        family = [other for other in (0, 2, 3, 4) if other != item]
-        assert counts[family].sum() == 3000
-        assert chisquare(counts[family]).pvalue > 0.01
+        group = [other for other in (0, 2, 3, 4) if other != item]
+        assert counts[group].sum() == 3000
+        assert chisquare(counts[group]).pvalue > 0.01
 
 
 @given(samplers(), st.integers(0, 4), st.integers(0, 99), st.data())
@@ -219,14 +219,6 @@ def test_users_of_an_item(case, most, seed, data):
         assert set(shown) <= allowed
 
 
-@given(samplers(), st.lists(st.tuples(st.integers(0, 8), st.integers(0, N_ITEMS - 1)), max_size=20))
-def test_what_is_known(case, pairs):
-    sampler, rows = case
-    pairs = [(user % len(rows), item) for user, item in pairs]
-    users, items = np.array(pairs, np.int64).reshape(-1, 2).T
-    assert sampler.is_known(users, items).tolist() == [item in rows[user] for user, item in pairs]
-
-
 @given(samplers(), st.integers(1, 9), st.integers(1, 12))
 def test_parts_of_a_batch_are_the_batch(case, size, n_parts):
     sampler, _ = case
@@ -239,7 +231,7 @@ def test_parts_of_a_batch_are_the_batch(case, size, n_parts):
         assert max(sizes) - min(sizes) <= 1
         for piece in pieces:
             lengths = {field.name: len(getattr(piece, field.name)) for field in dataclasses.fields(piece)}
-            assert lengths["rows"] == lengths["targets"] == lengths["slots"]
+            assert lengths["rows"] == lengths["targets"] == lengths["places"]
             assert piece.indptr[0] == 0
             assert piece.indptr[-1] == lengths["history"]
 

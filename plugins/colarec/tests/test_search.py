@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from bench_colarec.network import Network
-from bench_colarec.parts import Parts
-from bench_colarec.search import beam_search, exact
+from bench_colarec.network.network import Network
+from bench_colarec.network.parts import Parts
+from bench_colarec.network.search import beam_search, exact
 from transformers import T5Config, T5ForConditionalGeneration
 
 KINDS = [("position", True), ("position", False), ("prefix", True), ("prefix", False)]
@@ -21,8 +21,8 @@ def kind(request, tiny):
 
 def encoded_users(tiny, net, of, n=3):
     history = tiny.histories(n, len(of.tree.codes), 5)
-    slots = [tiny.user_slots(of, row) for row in tiny.rows_of(history)]
-    return net.encode(of.slots.users(history.indptr, history.items, 96)), slots
+    ids = [tiny.user_ids(of, row) for row in tiny.rows_of(history)]
+    return net.encode(of.inputs.users(history.indptr, history.items, 96)), ids
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
@@ -30,9 +30,9 @@ def test_exact_is_the_enumeration_of_all_identifiers(tiny, kind, length):
     of = tiny.parts(tiny.UNEVEN[length])
     net = tiny.network(kind, of)
     with torch.no_grad():
-        encoded, slots = encoded_users(tiny, net, of)
+        encoded, ids = encoded_users(tiny, net, of)
         found = exact(net, encoded, of.tree)
-        for row, words in enumerate(slots):
+        for row, words in enumerate(ids):
             states = tiny.states_of(net, *words)
             for item, gid in enumerate(of.tree.codes.tolist()):
                 expected = sum(tiny.plain_log_probs(net, of, kind, states, gid))
@@ -84,12 +84,12 @@ def test_write_is_exact_token_by_token(tiny, kind, length):
     net = tiny.network(kind, of)
     n_items = len(of.tree.codes)
     with torch.no_grad():
-        encoded, slots = encoded_users(tiny, net, of)
+        encoded, ids = encoded_users(tiny, net, of)
         nodes = torch.from_numpy(of.tree.nodes).expand(3, -1, -1)
-        found = net.write(encoded, nodes)
+        found = net.log_likelihood(encoded, nodes)
         assert found.shape == (3, n_items, length)
         torch.testing.assert_close(found.sum(-1), exact(net, encoded, of.tree), atol=1e-4, rtol=1e-5)
-        states = tiny.states_of(net, *slots[2])
+        states = tiny.states_of(net, *ids[2])
         for item in (0, n_items - 1):
             expected = tiny.plain_log_probs(net, of, kind, states, of.tree.codes[item].tolist())
             assert found[2, item].tolist() == pytest.approx(expected, abs=1e-4)
@@ -101,9 +101,9 @@ def test_few_beams_are_the_textbook_search(tiny, kind, beams):
     net = tiny.network(kind, of, seed=4)
     gids = [tuple(gid) for gid in of.tree.codes.tolist()]
     with torch.no_grad():
-        encoded, slots = encoded_users(tiny, net, of)
+        encoded, ids = encoded_users(tiny, net, of)
         items, scores = beam_search(net, encoded, of.tree, beams)
-        for row, words in enumerate(slots):
+        for row, words in enumerate(ids):
             states = tiny.states_of(net, *words)
             kept = [((), 0.0)]
             for level in range(3):
@@ -169,17 +169,17 @@ def test_beams_are_those_of_generate(tiny, tied, n_items):
         for book in net.codebooks.outputs:
             book.weight.copy_(model.lm_head.weight)
         history = tiny.histories(3, n_items, 5)
-        inputs = of.slots.users(history.indptr, history.items, 96)
+        inputs = of.inputs.users(history.indptr, history.items, 96)
         items, scores = beam_search(net, net.encode(inputs), of.tree, beams)
         below: dict[tuple[int, ...], list[int]] = {}
         for gid in codes.tolist():
             for level in range(length):
                 below.setdefault(tuple(gid[:level]), []).append(gid[level])
         everything = list(range(width))
-        slots = torch.from_numpy(inputs.slots)
+        ids = torch.from_numpy(inputs.ids)
         expected = model.generate(
-            inputs_embeds=net.table(slots),
-            attention_mask=(slots != 0).long(),
+            inputs_embeds=net.table(ids),
+            attention_mask=(ids != 0).long(),
             num_beams=beams,
             num_return_sequences=beams,
             length_penalty=0.0,

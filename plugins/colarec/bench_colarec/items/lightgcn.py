@@ -99,7 +99,7 @@ def lightgcn(
 
 
 def normalized_adjacency(train: Interactions) -> Any:
-    """D^-½ A D^-½ of eq. 8: sparse (n_users + n_items, same) float32, users first; nobody is left out."""
+    """D^-½ A D^-½ of eq. 8, sparse float32 (n, n) with n = n_users + n_items, users first."""
     ones = np.ones(len(train), np.float32)
     matrix = sp.csr_array((ones, train.items, train.indptr), shape=train.shape)
     both: Any = sp.block_array([[None, matrix], [matrix.T, None]], format="csr")

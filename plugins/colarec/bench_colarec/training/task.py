@@ -95,8 +95,16 @@ class Generator(Task[Batch]):
 
 def train_generator(task: Generator, context: Context) -> None:
     """Train until the harness stops it, and leave the best weights in place, with the embeddings for recommending."""
+    trainer = trainer_of(task, context)
+    trainer.train()
+    if trainer.best is None and task.swap is not None:
+        task.swap.to_recommending()
+
+
+def trainer_of(task: Generator, context: Context) -> Trainer[Batch]:
+    """The loop as the config of ``task`` wants it."""
     config = task.config
-    trainer = Trainer(
+    return Trainer(
         task,
         context,
         Settings(
@@ -107,6 +115,3 @@ def train_generator(task: Generator, context: Context) -> None:
             bfloat16=bfloat16(config.precision, context.device),
         ),
     )
-    trainer.train()
-    if trainer.best is None and task.swap is not None:
-        task.swap.to_recommending()

@@ -1,18 +1,18 @@
-"""Targets that the start values have not seen."""
+"""Targets that the initial embeddings have not seen."""
 
 import numpy as np
 import pytest
 import torch
-from bench_colarec import start
 from bench_colarec.config import ColaRecConfig
+from bench_colarec.items.tree import tree
+from bench_colarec.items.vectors import Vectors
 from bench_colarec.model import ColaRec
+from bench_colarec.network import initialization
 from bench_colarec.prepare import collaborative
-from bench_colarec.sampling import Sampler
-from bench_colarec.tree import tree
-from bench_colarec.unseen import Exchange, aligned, embeddings, hold_out
-from bench_colarec.vectors import Vectors
+from bench_colarec.training.holdout import EmbeddingSwap, aligned, embeddings, hold_out
+from bench_colarec.training.sampling import Sampler
 
-from bench.testing import FakeContext, block_interactions, interactions_from
+from bench.testing import LocalContext, block_interactions, interactions_from
 
 TRAIN = block_interactions().train
 
@@ -54,27 +54,28 @@ def test_only_held_out_interactions_are_targets(samples):
     assert {user for user, _ in pairs} == {user for user, _ in possible}
 
 
-def model(folder, monkeypatch, **options):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    quick = {"width": 16, "heads": 2, "feed_forward": 16, "vectors_width": 8, "vocabulary": 300, "epochs": 2}
+def model(folder, **options):
+    quick = {"embedding_size": 16, "heads": 2, "feed_forward": 16, "vectors_size": 8, "vocab_size": 300, "epochs": 2}
     made = ColaRec(ColaRecConfig(**{**ColaRec.presets["quick"], **quick, **options}))
-    (folder / "work").mkdir()
+    folder.mkdir(exist_ok=True)
     data = block_interactions()
-    context = FakeContext(made, data, folder / "work")
+    context = LocalContext(made, data, folder)
     made.fit(data.train, data.valid, context)
     return made, context
 
 
 def test_training_never_shows_the_network_vectors_that_know_its_targets(tmp_path, monkeypatch):
     seen = []
-    original = start.set_embeddings
-    monkeypatch.setattr(start, "set_embeddings", lambda *args: (seen.append((args[3], args[4])), original(*args))[1])
+    original = initialization.set_embeddings
+    monkeypatch.setattr(
+        initialization, "set_embeddings", lambda *args: (seen.append((args[3], args[4])), original(*args))[1]
+    )
     given = []
     monkeypatch.setattr(
         "bench_colarec.model.collaborative",
         lambda config, train, *rest, **stage: (given.append(train), collaborative(config, train, *rest, **stage))[1],
     )
-    model(tmp_path, monkeypatch)
+    model(tmp_path)
     mask = hold_out(TRAIN, ColaRecConfig().held_out, 1)
     assert [len(train) for train in given] == [len(TRAIN), int((~mask).sum())]
     np.testing.assert_array_equal(given[1].items, TRAIN.items[~mask])
@@ -83,38 +84,22 @@ def test_training_never_shows_the_network_vectors_that_know_its_targets(tmp_path
     assert last is not first
 
 
-def test_recommending_uses_the_vectors_that_know_everything(tmp_path, monkeypatch):
-    held, _ = model(tmp_path, monkeypatch, learning_rate=1e-12, held_out=0.3)
-    (tmp_path / "all").mkdir()
-    known, _ = model(tmp_path / "all", monkeypatch, learning_rate=1e-12, held_out=0.0)
-    # Without learning, what recommends is the start that knows all of train, held out or not.
-    for one, other in zip(embeddings(held._recommender.network), embeddings(known._recommender.network), strict=True):
+def test_recommending_uses_the_vectors_that_know_everything(tmp_path):
+    held, _ = model(tmp_path, learning_rate=1e-12, held_out=0.3)
+    known, _ = model(tmp_path / "all", learning_rate=1e-12, held_out=0.0)
+    # Without learning, what recommends are the initial embeddings that know all of train, held out or not.
+    for one, other in zip(embeddings(held._ranker.network), embeddings(known._ranker.network), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
-def test_exchange_keeps_what_training_changed(tmp_path, monkeypatch):
-    made, _ = model(tmp_path, monkeypatch)
-    network = made._recommender.network
+def test_a_swap_keeps_what_training_changed(tmp_path):
+    made, _ = model(tmp_path)
+    network = made._ranker.network
     training = [e.detach().clone() for e in embeddings(network)]
-    exchange = Exchange(network, training, [e + 1 for e in training])
+    swap = EmbeddingSwap(network, training, [e + 1 for e in training])
     with torch.no_grad():
         network.table.weight[5] += 0.25
-    with exchange.recommending():
+    with swap.recommending():
         torch.testing.assert_close(network.table.weight[5], training[0][5] + 1.25)
         torch.testing.assert_close(network.table.weight[6], training[0][6] + 1)
     torch.testing.assert_close(network.table.weight[5], training[0][5] + 0.25)
-
-
-def test_vectors_from_the_cache_were_stopped_by_the_same_rule(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    config, data = ColaRecConfig(vectors_width=4), block_interactions()
-    hits = []
-    for rule in ("one", "another", "one"):
-        folder = tmp_path / f"{len(hits)}"
-        folder.mkdir()
-        made = ColaRec(config)
-        context = FakeContext(made, data, folder)
-        context.validation_rule = rule
-        collaborative(config, data.train, data.valid, context, made._publish)
-        hits.append(context.notes.get("vectors_from_cache", False))
-    assert hits == [False, False, True]
