@@ -57,7 +57,7 @@ def lightgcn(
         Of Adam; pairs per step; weight of the penalty; pairs made of each interaction and epoch. A step propagates
         over the whole graph, so that large batches make an epoch cheap.
     init
-        ``random`` is the paper's. ``svd`` begins near the end: with the leading singular vectors of the normalised
+        ``random`` is the paper's. ``svd`` begins near the end: with the leading singular vectors of the normalized
         interactions, each times the root of its singular value, and rows of equal length as in spectral clustering.
 
     Returns
