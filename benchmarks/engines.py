@@ -41,7 +41,7 @@ def arrow(path: str) -> tuple[int, int]:
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    from bench.data.splits import within_users
+    from bench.data.splits import by_user
 
     text = pa.dictionary(pa.int32(), pa.string())
     convert = pc.ConvertOptions(
@@ -54,7 +54,7 @@ def arrow(path: str) -> tuple[int, int]:
         rank = np.empty(len(ids), np.int64)
         rank[np.argsort(ids.to_numpy(object))] = np.arange(len(ids))
         numbers.append(rank[codes])
-    order = within_users(numbers[0], table["timestamp"].to_numpy())
+    order = by_user(numbers[0], table["timestamp"].to_numpy())
     return len(order), int(numbers[1][order[0]])
 
 

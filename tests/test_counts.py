@@ -6,8 +6,8 @@ import pytest
 from bench.data.catalog import card
 from bench.data.groups import find_groups
 from bench.data.prepare import prepare
-from bench.data.split import split
 from bench.data.protocol import PROTOCOLS, protocol
+from bench.data.split import split
 
 pytestmark = pytest.mark.raw
 
@@ -33,7 +33,7 @@ def test_sizes(raw_dir, name, users, items, interactions):
 
 def test_recipe_slice_was_larger_before_its_core(raw_dir):
     steps = dict(prepare(card("recipe-slice"), raw_dir).facts["steps"])
-    assert steps["raw rows"] == 10_077
+    assert steps["usable rows"] == 10_077
     assert steps["5-core"] == 10_020
 
 

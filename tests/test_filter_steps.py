@@ -46,7 +46,7 @@ def test_window_begins_with_its_first_day_and_ends_before_its_last(own_card):
     data = prepare(own_card(rows, filters=window))
     assert [item for _, item, _ in kept(data)] == [2, 3]
     assert steps(data) == {
-        "raw rows": 4, "since 1970-01-11": 3, "before 1970-01-13": 2, "one per user and item, the first": 2,
+        "usable rows": 4, "since 1970-01-11": 3, "before 1970-01-13": 2, "one per user and item, the first": 2,
     }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_steps_are_recorded_in_their_fixed_order(own_card):
     }  # fmt: skip
     data = prepare(own_card([(1, 1, 0, 1.0)], {1: "x"}, filters=every))
     assert [name for name, _ in data.facts["steps"]] == [
-        "raw rows", "rating 0.5 or more", "since 1970-01-01", "before 2001-01-01", "one per user and item, the last",
+        "usable rows", "rating 0.5 or more", "since 1970-01-01", "before 2001-01-01", "one per user and item, the last",
         "items with 1 characters of text", "1-core",
     ]  # fmt: skip
 

@@ -66,13 +66,20 @@ def test_missing_fields_are_empty(read):
 
 
 @pytest.mark.parametrize(
-    "row", ["1,2,2003-02-17", ",2,2003-02-17,4,x", "1,,2003-02-17,4,x", "1,2,,4,x", "1,2,soon,4,x", "1,2,2003-02-17,,x",
-            "1,2,2003-02-17,four,x", "1,2,1950-01-01,4,x", "1,2,2003-02-17,4,x,y"],
+    "row", ["1,2,2003-02-17", ",2,2003-02-17,4,x", "1,,2003-02-17,4,x", "1,2,,4,x", "1,2,soon,4,x", "1,2,1950-01-01,4,x",
+            "1,2,2003-02-17,4,x,y"],
 )  # fmt: skip
 def test_bad_row_is_counted(read, row):
     found = read(f"{INTERACTIONS}{row}\n")
     assert len(found.interactions) == 2
     assert list(found.problems.values()) == [1]
+
+
+@pytest.mark.parametrize(("rating", "problems"), [("", {}), ("four", {"ratings that are no number": 1})])
+def test_row_without_a_rating_is_an_interaction(read, rating, problems):
+    found = read(f"{INTERACTIONS}1,2,2003-02-17,{rating},x\n")
+    assert found.interactions["rating"].isna().tolist() == [False, False, True]
+    assert found.problems == problems
 
 
 def test_row_that_is_no_utf8_is_counted(read):

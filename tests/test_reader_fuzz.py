@@ -99,6 +99,8 @@ def table(ending):
         "csv.gz": gzip.compress(csv("user,item,time", ROWS), mtime=0),
         "csv.zip": zipped(i_csv=csv("user,item,time", ROWS)),
         "parquet": parquet(user=users, item=items, time=times),
+        "jsonl": "".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) + "\n" for row in ROWS).encode(),
+        "tsv": csv("user,item,time", ROWS).replace(b",", b"\t"),
     }[ending]
     return {"interactions": (f"i.{ending}", content), "items": ("t.csv", csv("id,title", [(1, "x"), (2, "y")]))}
 
@@ -111,7 +113,7 @@ FORMATS = {
     "movielens-100k": (movielens_100k(), {}),
     "movielens-1m": (movielens_1m(), {}),
     "recbole-100k": (atomic(), {}),
-    **{f"table {ending}": (table(ending), TABLE) for ending in ("csv", "csv.gz", "csv.zip", "parquet")},
+    **{f"table {ending}": (table(ending), TABLE) for ending in ("csv", "csv.gz", "csv.zip", "parquet", "jsonl", "tsv")},
 }
 PLACES = [(name, role) for name, (files, _) in FORMATS.items() for role in files]
 
@@ -146,7 +148,11 @@ def check(found):
         assert all(isinstance(value, str) for column in texts for value in texts[column])
         "".join(value for column in texts for value in texts[column]).encode()
     if "rating" in interactions:
-        assert interactions["rating"].notna().all()
+        assert interactions["rating"].dtype == "float64"
+        assert interactions["rating"].notna().any()
+    if "nanosecond" in interactions:
+        assert interactions["nanosecond"].dtype == "int64"
+        assert interactions["nanosecond"].between(0, 10**9 - 1).all()
     assert all(number > 0 for number in found.problems.values())
 
 

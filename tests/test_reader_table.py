@@ -131,10 +131,10 @@ def test_without_times_all_are_the_same(read):
 
 
 @pytest.mark.parametrize(
-    "when", ["", "-1", "nan", "inf", "noon", "now", "today", "1e300", "9999-12-31", "1960-01-01", "12.09.2021"]
+    "when", ["", "-1", "nan", "inf", "noon", "now", "today", "1e300", "9999-12-31", "1960-01-01", "31/31/2021"]
 )
 def test_row_without_a_sound_time_is_counted(read, when):
-    good = "2014-05-13" if "-" in when[1:] or "." in when else "5"
+    good = "2014-05-13" if set("-/") & set(when[1:]) else "5"
     found = read(f"{HEAD}a,b,{when}\nc,d,{good}\n")
     assert found.interactions["user"].tolist() == ["c"]
     assert found.problems == {"rows whose time is missing, negative or no time": 1}
@@ -158,11 +158,18 @@ def test_sound_rows_beside_bad_ones_keep_their_letters(read):
     assert list(found.problems.values()) == [1]
 
 
-def test_ratings_that_are_no_numbers_are_counted(read):
+def test_ratings_that_are_no_numbers_are_counted_and_their_rows_stay(read):
     columns = {"user": "who", "item": "what", "rating": "when"}
     found = read(HEAD + "a,b,4.5\nc,d,good\ne,f,\n", columns=columns)
-    assert found.interactions["rating"].tolist() == [4.5]
-    assert found.problems == {"rows whose rating is no number": 2}
+    assert found.interactions["user"].tolist() == ["a", "c", "e"]
+    assert found.interactions["rating"].fillna(-1).tolist() == [4.5, -1, -1]
+    assert found.problems == {"ratings that are no number": 1}
+
+
+def test_column_without_any_rating_is_no_column_of_ratings(read):
+    found = read(HEAD + "a,b,\nc,d,\n", columns={"user": "who", "item": "what", "rating": "when"})
+    assert "rating" not in found.interactions
+    assert len(found.interactions) == 2
 
 
 @pytest.mark.parametrize("content", ["", "\n", "who,what\na,b\n", "\x00", "when,who\n"])

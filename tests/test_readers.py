@@ -98,7 +98,7 @@ def test_half_of_a_gzip_file_is_an_error(tmp_path, role):
 def test_file_that_is_no_gzip_is_an_error(tmp_path):
     files = amazon(tmp_path)
     files["reviews"].write_text("<html>not found</html>")
-    with pytest.raises(BenchError, match="cut off or damaged"):
+    with pytest.raises(BenchError, match="holds no review: fetch it again"):
         reader("amazon-2014")(files)
 
 
@@ -169,7 +169,7 @@ def test_atomic_file_that_is_empty_or_lacks_a_column_is_an_error(tmp_path, inter
         reader("recbole-100k")(atomic(tmp_path, inter))
 
 
-@pytest.mark.parametrize("row", ["1\t10\t5", "1\t10\t5\tnoon", "1\t10\t\t5", "\t10\t5\t5", "1\t10\t5\t5\t5"])
+@pytest.mark.parametrize("row", ["1\t10\t5", "1\t10\t5\tnoon", "\t10\t5\t5", "1\t10\t5\t5\t5"])
 def test_bad_row_of_an_atomic_file_is_counted(tmp_path, row):
     text = f"user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t9\t5\t5\n{row}\n"
     found = reader("recbole-100k")(atomic(tmp_path, text))
@@ -237,12 +237,13 @@ def test_review_without_a_sound_time_is_counted(tmp_path, time):
     assert list(found.problems.values()) == [1]
 
 
-@pytest.mark.parametrize("rating", ["NaN", "null", "[4]", "{}", '"good"', "1" + "0" * 400])
-def test_review_without_a_sound_rating_is_counted_where_others_have_one(tmp_path, rating):
+@pytest.mark.parametrize("rating", ["[4]", "{}", '"good"', "1" + "0" * 400, "NaN", "null"])
+def test_review_without_a_sound_rating_stays_and_is_counted_unless_it_has_none(tmp_path, rating):
     bad = f'{{"reviewerID": "A", "asin": "B2", "unixReviewTime": 5, "overall": {rating}}}'
     found = reader("amazon-2014")(amazon(tmp_path, [GOOD, bad]))
-    assert found.interactions["item"].tolist() == ["B1"]
-    assert found.problems == {"rows whose rating is no number": 1}
+    assert found.interactions["item"].tolist() == ["B1", "B2"]
+    assert found.interactions["rating"].isna().tolist() == [False, True]
+    assert found.problems == ({} if rating in ("NaN", "null") else {"ratings that are no number": 1})
 
 
 def test_reviews_need_no_ratings(tmp_path):
@@ -257,6 +258,16 @@ def test_half_a_character_is_no_id_and_no_part_of_a_text(tmp_path):
     found = reader("amazon-2014")(amazon(tmp_path, [GOOD, bad], ["{'asin': 'B1', 'title': 'a\\ud800b'}"]))
     assert list(found.problems.values()) == [1]
     assert found.items["title"].tolist() == ["a?b"]
+
+
+def test_metadata_may_be_strict_json(tmp_path):
+    odd = '{"asin": "B2", "title": "it\'s \\u00e9", "brand": null, "category": ["X", "Y &amp; Z"], "tech": true}'
+    found = reader("amazon-2014")(amazon(tmp_path, [GOOD, {**GOOD, "asin": "B2"}], [META, odd]))
+    assert found.items.to_dict("records") == [
+        {"id": "B1", "title": "Two & words", "brand": "Me", "categories": "Y W"},
+        {"id": "B2", "title": "it's é", "brand": "", "categories": "Y & Z"},
+    ]
+    assert found.problems == {}
 
 
 def test_metadata_of_other_items_is_an_error(tmp_path):

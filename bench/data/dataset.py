@@ -79,6 +79,23 @@ class Dataset(Texts):
     def interactions(self) -> Interactions:
         return self.load("all")
 
+    @cached_property
+    def moments(self) -> NDArray[np.int64]:
+        """(n_interactions,) times as exactly as the raw files tell them: nanoseconds since 1970, or seconds where
+        these tell all.
+        """
+        exact: NDArray[np.int64] = np.load(self._moments) if self.is_finer else self.interactions.times
+        return exact
+
+    @property
+    def is_finer(self) -> bool:
+        """Whether whole seconds do not tell all of the times."""
+        return self._moments.is_file()
+
+    @property
+    def _moments(self) -> Path:
+        return self.path / "moments.npy"
+
     @property
     def published_parts(self) -> NDArray[np.int8]:
         """(n_interactions,) the part of each interaction, as the raw files give it.

@@ -24,6 +24,8 @@ class Rows:
     items: Ids
     times: NDArray[np.int64]
     """Seconds since 1970."""
+    moments: NDArray[np.int64]
+    """The same as exactly as the raw file tells it, in any one unit: what orders the rows."""
     ratings: NDArray[np.float64] | None
     """Not a number where a row has none; None if no row has one."""
     text_lengths: NDArray[np.int64] | None = None
@@ -33,7 +35,7 @@ class Rows:
         """Only the rows that the mask (n,) names."""
         ratings = None if self.ratings is None else self.ratings[kept]
         lengths = None if self.text_lengths is None else self.text_lengths[kept]
-        return Rows(self.users[kept], self.items[kept], self.times[kept], ratings, lengths)
+        return Rows(self.users[kept], self.items[kept], self.times[kept], self.moments[kept], ratings, lengths)
 
 
 class Filter(NamedTuple):
@@ -58,7 +60,8 @@ def filters_of(rules: Filters) -> list[Filter]:
     which = rules.duplicates
     steps.append(
         Filter(
-            f"one per user and item, the {which}", lambda rows: unique_pairs(rows.users, rows.items, rows.times, which)
+            f"one per user and item, the {which}",
+            lambda rows: unique_pairs(rows.users, rows.items, rows.moments, which),
         )
     )
     if rules.min_text:

@@ -146,7 +146,16 @@ FAMILIES: dict[str, Callable[[Interactions], list[Group]]] = {
 
 
 def groups_of_file(path: Path, user_ids: Sequence[str]) -> list[Group]:
-    """The groups of a user's own CSV file; users that it does not name are in none."""
+    """The groups of a user's own CSV file; users that it does not name are in none.
+
+    Its columns are ``user`` (original id) and ``group``, a row per membership: a user may be in several groups. The
+    rule of a group says how many of its names are no users of the data set.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing or names no user of the data set.
+    """
     from bench.data.sources.csv import read_csv
 
     if not path.is_file():
@@ -156,12 +165,15 @@ def groups_of_file(path: Path, user_ids: Sequence[str]) -> list[Group]:
     strangers = [user for user in table["user"] if user not in number]
     if len(strangers) == len(table):
         raise ConfigError(f"{path} names no user of the data set, for instance '{strangers[0] if strangers else ''}'")
-    groups: dict[str, NDArray[np.bool_]] = {}
-    for user, name in zip(table["user"], table["group"], strict=True):
-        members = groups.setdefault(str(name), np.zeros(len(user_ids), bool))
-        if user in number:
-            members[number[user]] = True
-    return [Group(name, f"'{name}' of {path.name}", members) for name, members in sorted(groups.items())]
+    groups = []
+    for name, users in table.drop_duplicates().groupby("group")["user"]:
+        known = [number[user] for user in users if user in number]
+        members = np.zeros(len(user_ids), bool)
+        members[known] = True
+        lost = len(users) - len(known)
+        unknown = f", {lost:,} of its {len(users):,} users are not in the data set" if lost else ""
+        groups.append(Group(str(name), f"'{name}' of {path.name}{unknown}", members))
+    return groups
 
 
 def _quantile(lengths: NDArray[Any], share: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +18,9 @@ from bench.data.catalog import Card, Filters, Template
 from bench.data.dataset import Dataset
 from bench.data.filters import Rows, filters_of
 from bench.data.sources import reader, reader_code
-from bench.data.sources.rows import add_problem
-from bench.data.splits import within_users
+from bench.data.sources.rows import add_problem, first_of_each
+from bench.data.sources.times import SECOND
+from bench.data.splits import by_user
 from bench.data.texts import fill
 from bench.errors import DataError
 from bench.files import cache_folder, content_hash, new_folder, write_json
@@ -44,9 +46,16 @@ def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Da
     key = content_hash({**source, **rules, "options": options, "paths": paths, "code": _code(files.source.reader)})
     folder = cache_folder() / "datasets" / f"{card.name}-{key[:16]}"
     if not folder.is_dir():
-        data = reader(files.source.reader)(files.paths, **options)
-        with new_folder(folder) as draft:
-            _write_dataset(draft, card, data, source)
+        try:
+            data = reader(files.source.reader)(files.paths, **options)
+            with new_folder(folder) as draft:
+                _write_dataset(draft, card, data, source)
+        except MemoryError as error:
+            raise DataError(f"'{card.name}' does not fit into memory: {', '.join(paths.values())}") from error
+        except OSError as error:
+            raise DataError(
+                f"'{card.name}' cannot be prepared in {folder.parent}: {error.strerror or error}"
+            ) from error
     dataset = Dataset(folder)
     if strict and (problems := {**dataset.facts["problems"], **dataset.facts["warnings"]}):
         listed = ", ".join(f"{number:,} {what}" for what, number in problems.items())
@@ -70,6 +79,8 @@ class _Canonical(NamedTuple):
     """(n_items,): original ids."""
     parts: NDArray[np.int8] | None
     """(n_interactions,): published parts."""
+    moments: NDArray[np.int64] | None
+    """(n_interactions,): nanoseconds since 1970, where whole seconds do not tell all."""
     steps: list[tuple[str, int]]
     """Name of each step, and how many rows it left."""
 
@@ -78,7 +89,9 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     if data.interactions.empty:
         listed = ", ".join(f"{number:,} {what}" for what, number in data.problems.items()) or "no row at all"
         raise DataError(f"'{card.name}': the raw files hold no usable interaction ({listed})")
-    item_texts, user_texts = _texts(data.items, card.texts.item), _texts(data.users, card.texts.user)
+    items = first_of_each(data.items, "items", data.problems)
+    users = first_of_each(data.users, "users", data.problems)
+    item_texts, user_texts = _texts(items, card.texts.item), _texts(users, card.texts.user)
     found = _canonical(card, data.interactions, item_texts)
     counts = {
         "users": len(found.user_ids), "items": len(found.item_ids), "interactions": len(found.interactions)
@@ -87,11 +100,13 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     save_interactions(folder, "all", found.interactions)
     if found.parts is not None:
         save_array(folder / "parts.npy", found.parts)
+    if found.moments is not None:
+        save_array(folder / "moments.npy", found.moments)
     aligned = {"item": _aligned(item_texts, found.item_ids), "user": _aligned(user_texts, found.user_ids)}
     for what, frame in aligned.items():
         frame.to_parquet(folder / f"{what}_texts.parquet")
-    if len(data.items):
-        described = set(data.items["id"])
+    if len(items):
+        described = set(items["id"])
         add_problem(data.problems, "items without metadata", sum(name not in described for name in found.item_ids))
     facts = {
         "dataset": card.name,
@@ -110,21 +125,24 @@ def _canonical(card: Card, table: pd.DataFrame, item_texts: pd.DataFrame) -> _Ca
     """Filter the raw rows, and put what is left in canonical order: by user, time, and row of the raw file."""
     user_codes, user_names = pd.factorize(table["user"])
     item_codes, item_names = pd.factorize(table["item"])
+    times = table["time"].to_numpy(np.int64)
+    exact = times * SECOND + table["nanosecond"].to_numpy(np.int64) if "nanosecond" in table else times
     rows = Rows(
         user_codes.astype(np.int64),
         item_codes.astype(np.int64),
-        table["time"].to_numpy(),
-        table["rating"].to_numpy() if "rating" in table else None,
+        times,
+        exact,
+        table["rating"].to_numpy(np.float64) if "rating" in table else None,
     )
     kept, steps = _filtered(card, rows, item_names.to_numpy(object), item_texts)
     users, user_ids = _renumber(rows.users[kept], user_names.to_numpy(object))
     items, item_ids = _renumber(rows.items[kept], item_names.to_numpy(object))
-    times = rows.times[kept]
-    order = within_users(users, times)
+    times, exact = times[kept], exact[kept]
+    order = by_user(users, exact)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
     interactions = Interactions(bounds, items[order].astype(np.int32), times[order], len(item_ids))
     parts = table["part"].to_numpy(np.int8)[kept][order] if "part" in table else None
-    return _Canonical(interactions, user_ids, item_ids, parts, steps)
+    return _Canonical(interactions, user_ids, item_ids, parts, exact[order] if "nanosecond" in table else None, steps)
 
 
 def _filtered(
@@ -136,9 +154,9 @@ def _filtered(
         raise DataError(f"'{card.name}' asks for ratings of {rules.min_rating:g} and more, but has no ratings")
     if rules.min_text:
         lengths = _aligned(item_texts, item_ids).drop(columns="id").map(len).max(axis=1).to_numpy()
-        rows = Rows(rows.users, rows.items, rows.times, rows.ratings, lengths[rows.items])
+        rows = dataclasses.replace(rows, text_lengths=lengths[rows.items])
     kept = np.arange(len(rows.users))
-    steps = [("raw rows", len(kept))]
+    steps = [("usable rows", len(kept))]
     for step in filters_of(rules):
         mask = step.keep(rows)
         rows, kept = rows.where(mask), kept[mask]

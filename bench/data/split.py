@@ -24,7 +24,7 @@ from bench.data.splits import KNOWN, TEST, TRAIN, VALID, Parts
 from bench.data.visible import VisibleSplit
 from bench.errors import DataError
 from bench.files import array_hash, cache_folder, content_hash, new_folder, write_json
-from bench.interactions import ARRAYS, Interactions, save_interactions
+from bench.interactions import ARRAYS, Interactions, save_array, save_interactions
 
 _NOWHERE = -1
 """The part of a test interaction that the protocol does not count."""
@@ -76,26 +76,25 @@ def _write(dataset: Dataset, protocol: Protocol, parts: Parts, fingerprint: str,
     common = {key: facts[key] for key in ("dataset", "users", "items")}
     with new_folder(hidden) as draft:
         _write_folder(draft, {"test": whole.where(parts == TEST)}, common)
-    named = {"train": whole.where(parts == TRAIN), "valid": whole.where(parts == VALID)}
-    if (parts == KNOWN).any():
-        named["known"] = whole.where(parts == KNOWN)
+    numbers = {"train": TRAIN, "valid": VALID} | ({"known": KNOWN} if (parts == KNOWN).any() else {})
+    named = {name: whole.where(parts == part) for name, part in numbers.items()}
+    moments = {name: dataset.moments[parts == part] for name, part in numbers.items()} if dataset.is_finer else {}
+    arrays = {f"{name}.{array}": getattr(part, array) for name, part in named.items() for array in ARRAYS}
+    arrays |= {f"{name}.moments": array for name, array in moments.items()}
+    seen = {"arrays": {name: array_hash(array) for name, array in arrays.items()}, "texts": facts["texts_hash"]}
     told = {
         **common,
         "fingerprint": fingerprint,
         "parts": list(named),
         "candidates": protocol.candidates,
-        "content": _content(named, protocol.candidates, facts["texts_hash"]),
+        "content": content_hash({**seen, "candidates": protocol.candidates}),
     }
     with new_folder(visible) as draft:
+        for name, array in moments.items():
+            save_array(draft / f"{name}.moments.npy", array)
         for texts in ("item_texts.parquet", "user_texts.parquet"):
             shutil.copyfile(dataset.path / texts, draft / texts)
         _write_folder(draft, named, told)
-
-
-def _content(parts: Mapping[str, Interactions], candidates: str, texts_hash: str) -> str:
-    """Identity of all that a worker sees: the key of what is computed from it and kept."""
-    arrays = {f"{name}.{array}": array_hash(getattr(part, array)) for name, part in parts.items() for array in ARRAYS}
-    return content_hash({"arrays": arrays, "candidates": candidates, "texts": texts_hash})
 
 
 def _write_folder(folder: Path, parts: Mapping[str, Interactions], facts: Mapping[str, Any]) -> None:

@@ -38,6 +38,11 @@ class SplitRule(Strict, ABC):
         """What the fingerprint is made of, (n_interactions,) int8: ``parts``, where one fold is all."""
         return parts
 
+    @property
+    def by_time(self) -> bool:
+        """Whether the time of a user's interactions decides which part they belong to."""
+        return False
+
 
 class RatioSplit(SplitRule):
     """Per user, a share of the interactions for train, validation and test."""
@@ -51,10 +56,14 @@ class RatioSplit(SplitRule):
         seed = f" (split seed {self.seed})" if self.order == "random" else ""
         return f"per-user {self.order} {_colons(self.ratios)}{seed}"
 
+    @property
+    def by_time(self) -> bool:
+        return self.order == "time"
+
     def assign(self, dataset: Dataset, fold: int | None) -> splits.Parts:
         bounds = dataset.interactions.indptr
         counts = splits.ratio_counts(dataset.interactions.lengths, self.ratios)
-        return splits.by_time(bounds, counts) if self.order == "time" else splits.at_random(bounds, counts, self.seed)
+        return splits.by_time(bounds, counts) if self.by_time else splits.at_random(bounds, counts, self.seed)
 
 
 class LeaveOutSplit(SplitRule):
@@ -65,6 +74,10 @@ class LeaveOutSplit(SplitRule):
 
     def describe(self) -> str:
         return f"last {self.k} of each user for test, {self.k} before for validation"
+
+    @property
+    def by_time(self) -> bool:
+        return True
 
     def assign(self, dataset: Dataset, fold: int | None) -> splits.Parts:
         whole = dataset.interactions
@@ -81,7 +94,7 @@ class TemporalSplit(SplitRule):
         return f"global cuts in time at {_colons(self.ratios)}"
 
     def assign(self, dataset: Dataset, fold: int | None) -> splits.Parts:
-        times = dataset.interactions.times
+        times = dataset.moments
         if times.min() == times.max():
             name = dataset.facts["dataset"]
             raise DataError(f"'{name}' has no times: choose a --protocol that does not cut in time")

@@ -117,20 +117,22 @@ def held_out_users(bounds: Bounds, user_ratios: Sequence[float], fold_in_ratio: 
     return np.where(own == TRAIN, TRAIN, np.where(hidden == 0, KNOWN, own)).astype(np.int8)
 
 
-def within_users(users: NDArray[np.integer[Any]], values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Indices (n,) that stably sort by user, then by value.
+def by_user(users: NDArray[np.integer[Any]], values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Indices (n,) that stably sort by user, then by value; neither is negative, and ``users`` are below 2³¹.
 
-    ``users`` are below 2³¹ and ``values`` from 0 to below 2³², so that both fit into one integer: sorting that takes
-    half the time of sorting by two keys.
+    Values below 2³², such as seconds since 1970, are put into one integer with the user: sorting that takes half the
+    time of sorting by two keys.
     """
-    return np.argsort((users.astype(np.int64) << 32) | values, kind="stable")
+    if values.max(initial=0) < 2**32:
+        return np.argsort((users.astype(np.int64) << 32) | values, kind="stable")
+    return np.lexsort((values, users))
 
 
 def _shuffled(bounds: Bounds, seed: int) -> NDArray[np.int64]:
     """Interactions in canonical order of users and random order within each."""
     lengths = np.diff(bounds)
     users = np.repeat(np.arange(len(lengths)), lengths)
-    return within_users(users, np.random.default_rng(seed).integers(0, 2**32, len(users)))
+    return by_user(users, np.random.default_rng(seed).integers(0, 2**32, len(users)))
 
 
 def _deal(order: NDArray[Any], counts: NDArray[np.int64]) -> Parts:

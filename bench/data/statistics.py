@@ -28,6 +28,8 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
     for what, texts in (("item texts", dataset.item_texts()), ("user texts", dataset.user_texts())):
         share = (texts.drop(columns="id") != "").mean()
         found[what] = ", ".join(f"{name} {part:.1%}" for name, part in share.items()) or "none"
+    if protocol.split.by_time:
+        found["ties"] = _ties(dataset, protocol)
     parts = split(dataset, protocol, protocol.folds[0])
     train, valid, test = parts.visible.train, parts.visible.valid, parts.hidden.test
     sizes = f"{len(train):,} train, {len(valid):,} validation, {len(test):,} test"
@@ -41,6 +43,15 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
         found[f"  {group.name}"] = f"{int(group.members.sum()):,} users: {group.rule}"
     found["fingerprint"] = parts.fingerprint[:12]
     return found
+
+
+def _ties(dataset: Dataset, protocol: Protocol) -> str:
+    """How many users have equal times on both sides of a cut, so that the order of the raw file decides."""
+    whole, moments = dataset.interactions, dataset.moments
+    parts = protocol.split.assign(dataset, protocol.folds[0])
+    tied = (np.diff(whole.users) == 0) & (np.diff(moments) == 0) & (np.diff(parts) != 0)
+    number = len(np.unique(whole.users[1:][tied]))
+    return f"{number:,} users ({number / whole.n_users:.1%}) whose split the order of the raw file decides"
 
 
 def _quantiles(lengths: np.ndarray) -> str:

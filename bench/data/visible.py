@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.data.dataset import Texts
 from bench.data.protocol import Protocol
-from bench.data.splits import within_users
+from bench.data.splits import by_user
 from bench.interactions import Interactions
 
 if TYPE_CHECKING:
@@ -69,9 +69,13 @@ class Visible(ABC):
     def union(self, names: str) -> Interactions:
         """The union of the parts that ``names`` lists, such as ``train+valid``, and of what is known."""
         if names not in self._unions:
-            known = ["known"] if "known" in self.part_names else []
-            self._unions[names] = union([self.load(name) for name in [*known, *names.split("+")]])
+            parts = [*(["known"] if "known" in self.part_names else []), *names.split("+")]
+            self._unions[names] = union([self.load(name) for name in parts], [self.moments(name) for name in parts])
         return self._unions[names]
+
+    def moments(self, name: str) -> NDArray[np.int64]:
+        """(n_interactions,) times of one part, as exactly as they are known, in any one unit."""
+        return self.load(name).times
 
     @cached_property
     def _unions(self) -> dict[str, Interactions]:
@@ -113,19 +117,26 @@ class VisibleSplit(Texts, Visible):
     def candidates(self) -> str:
         return str(self.facts["candidates"])
 
+    def moments(self, name: str) -> NDArray[np.int64]:
+        path = self.path / f"{name}.moments.npy"
+        exact: NDArray[np.int64] = np.load(path) if path.is_file() else self.load(name).times
+        return exact
+
     @property
     def content(self) -> str:
         """SHA-256 in hex of all that is visible: the parts, the texts and which items are candidates."""
         return str(self.facts["content"])
 
 
-def union(parts: list[Interactions]) -> Interactions:
-    """The union of disjoint parts over the same users, each row in time order, ties in the order of the parts."""
+def union(parts: list[Interactions], moments: list[NDArray[np.int64]] | None = None) -> Interactions:
+    """The union of disjoint parts over the same users, each row in time order, ties in the order of the parts.
+
+    ``moments``, for each part (n_interactions,), orders them where given, else the times in seconds do.
+    """
     if len(parts) == 1:
         return parts[0]
     users = np.concatenate([part.users for part in parts])
-    times = np.concatenate([part.times for part in parts])
-    order = within_users(users, times)
+    order = by_user(users, np.concatenate(moments or [part.times for part in parts]))
     indptr = np.sum([part.indptr for part in parts], axis=0)
-    items = np.concatenate([part.items for part in parts])
+    items, times = (np.concatenate([getattr(part, array) for part in parts]) for array in ("items", "times"))
     return Interactions(indptr, items[order], times[order], parts[0].n_items)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from bench.contract import RawData
 from bench.data.sources.csv import read_csv
-from bench.data.sources.files import open_raw
+from bench.data.sources.files import open_text
 from bench.data.sources.rows import no_users, validate_interactions
+from bench.data.sources.times import SECOND
 from bench.data.splits import TEST, TRAIN, VALID
 from bench.errors import DataError
 
@@ -23,14 +24,18 @@ def read(files: Mapping[str, Path]) -> RawData:
     validation, then test, follow at the newest time of all.
     """
     problems: dict[str, int] = {}
-    train = read_csv(files["train"], ["user_id", "item_id", "time"], problems, numbers=["time"])
-    newest = pd.to_numeric(train["time"], errors="coerce").max()
-    tables = [train.assign(part=TRAIN)]
+    timed = read_csv(files["train"], ["user_id", "item_id", "time"], problems, numbers=["time"])
+    train = validate_interactions(_named(timed, TRAIN), problems)
+    newest = int(train["time"].max()) if len(train) else 0
+    tables = [train]
     for role, part in (("valid", VALID), ("test", TEST)):
-        tables.append(read_csv(files[role], ["user_id", "item_id"], problems).assign(time=newest, part=part))
-    interactions = pd.concat(tables, ignore_index=True).rename(columns={"user_id": "user", "item_id": "item"})
+        table = _named(read_csv(files[role], ["user_id", "item_id"], problems), part)
+        tables.append(validate_interactions(table.assign(time=newest), problems))
+    interactions = pd.concat(tables, ignore_index=True)
+    if "nanosecond" in interactions:
+        interactions = interactions.fillna({"nanosecond": SECOND - 1}).astype({"nanosecond": "int64"})
     try:
-        with open_raw(files["corpus"]) as file:
+        with open_text(files["corpus"]) as file:
             corpus = json.load(file)
         items = pd.DataFrame(
             {
@@ -41,4 +46,8 @@ def read(files: Mapping[str, Path]) -> RawData:
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{files['corpus']} is not the released corpus ({error}): fetch it again") from error
-    return RawData(validate_interactions(interactions, problems), items, no_users(), problems)
+    return RawData(interactions, items, no_users(), problems)
+
+
+def _named(table: pd.DataFrame, part: int) -> pd.DataFrame:
+    return table.rename(columns={"user_id": "user", "item_id": "item"}).assign(part=part)

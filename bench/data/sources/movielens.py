@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from bench.contract import RawData
-from bench.data.sources.files import ZIP_ERRORS, damaged_file
+from bench.data.sources.files import read_members
 from bench.data.sources.rows import add_problem, validate_interactions
-from bench.errors import DataError
 
 _GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -31,9 +28,6 @@ _OCCUPATIONS = (
     "unemployed", "writer",
 )  # fmt: skip
 
-_LARGEST = 2**30
-"""Bytes of a member, unpacked."""
-
 _GENDERS = {"M": "male", "F": "female"}
 
 
@@ -41,7 +35,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     """Read role ``archive``. Item fields: title, year, genres. User fields: gender, age, age_group,
     occupation.
     """
-    data, item, user = _members(files["archive"], ("u.data", "u.item", "u.user"))
+    data, item, user = read_members(files["archive"], ("u.data", "u.item", "u.user"))
     problems: dict[str, int] = {}
     interactions = _table(data, "\t", ["user", "item", "rating", "time"], problems)
     items = _table(item, "|", ["id", "title", "released", "video", "url", *_GENRES], problems)
@@ -58,7 +52,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
 
 def read_1m(files: Mapping[str, Path]) -> RawData:
     """Read role ``archive``. Item fields: title, year, genres. User fields: gender, age_group, occupation."""
-    data, item, user = _members(files["archive"], ("ratings.dat", "movies.dat", "users.dat"))
+    data, item, user = read_members(files["archive"], ("ratings.dat", "movies.dat", "users.dat"))
     problems: dict[str, int] = {}
     interactions = _table(data, "::", ["user", "item", "rating", "time"], problems)
     items = _table(item, "::", ["id", "title", "genres"], problems)
@@ -96,21 +90,6 @@ def _age_groups(ages: pd.Series) -> pd.Series:
 def _films(items: pd.DataFrame, genres: list[str]) -> pd.DataFrame:
     titles = items["title"].str.extract(r"^(?P<title>.*?)(?: \((?P<year>\d{4})\))?\s*$").fillna("")
     return pd.DataFrame({"id": items["id"], "title": titles["title"], "year": titles["year"], "genres": genres})
-
-
-def _members(path: Path, names: tuple[str, ...]) -> list[bytes]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {Path(name).name: name for name in archive.namelist()}
-            missing = set(names) - set(members)
-            if missing:
-                raise DataError(f"{path} has no member {', '.join(sorted(missing))}: is it another archive?")
-            large = [name for name in names if archive.getinfo(members[name]).file_size > _LARGEST]
-            if large:
-                raise DataError(f"{path}: {large[0]} is larger than any MovieLens table: is it another archive?")
-            return [archive.read(members[name]) for name in names]
-    except (EOFError, zlib.error, *ZIP_ERRORS) as error:
-        raise damaged_file(path, error) from error
 
 
 def _table(content: bytes, separator: str, columns: list[str], problems: dict[str, int]) -> pd.DataFrame:

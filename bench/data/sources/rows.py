@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from bench.data.sources.times import AMBIGUOUS, SECOND, UNKNOWN, parse_times
 
 
 def no_users() -> pd.DataFrame:
@@ -26,35 +30,50 @@ def normalize_text(text: str) -> str:
 def validate_interactions(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
     """The interactions with a user, an item and a time; others are counted.
 
-    ``time`` may be of any kind: numbers are seconds since 1970, or milliseconds if they are that large, texts are
-    ISO 8601 dates, in UTC unless they say otherwise (others would be guesses: 12.09. may be in December). Afterwards it
-    is int64.
+    ``time`` may be of any kind that :func:`bench.data.sources.times.parse_times` knows. Afterwards it is int64 seconds,
+    beside it the column ``nanosecond`` (int64, the part of the second) if any time has one. ``rating`` becomes float; a
+    row without a rating stays, with not-a-number, since only a filter by rating makes it useless.
     """
-    named = (table["user"] != "") & (table["item"] != "") & table["user"].notna() & table["item"].notna()
+    given = (table["user"] != "") & (table["item"] != "") & table["user"].notna() & table["item"].notna()
+    named = given.to_numpy(bool)
     add_problem(problems, "rows without a user or item", int((~named).sum()))
-    times = _seconds(table["time"])
-    timed = times.notna() & (times >= 0) & (times < _LATEST)
-    add_problem(problems, "rows whose time is missing, negative or no time", int((named & ~timed).sum()))
-    kept = named & timed
-    result = table[kept].assign(time=times[kept].astype("int64"))
+    times = parse_times(table["time"])
+    for code, reason in ((1, UNKNOWN), (2, AMBIGUOUS)):
+        add_problem(problems, reason, int((named & (times.reasons == code)).sum()))
+    kept = named & (times.reasons == 0)
+    seconds, rest = np.divmod(times.nanoseconds[kept], SECOND)
+    result: pd.DataFrame = table[kept].assign(time=seconds)
+    if rest.any():
+        result = result.assign(nanosecond=rest)
     if "rating" in result:
-        rating = pd.to_numeric(result["rating"], errors="coerce")
-        add_problem(problems, "rows whose rating is no number", int(rating.isna().sum()))
-        result = result.assign(rating=rating)[rating.notna()]
+        result = _rated(result, problems)
     return result.reset_index(drop=True)
 
 
-_LATEST = 4e9
-"""Seconds since 1970, in the year 2096; what is later must be milliseconds."""
+def _rated(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
+    given = table["rating"]
+    rating = pd.to_numeric(given, errors="coerce").astype("float64")
+    lost = rating.isna() & given.notna() & (given.astype("str").str.strip() != "")
+    add_problem(problems, "ratings that are no number", int(lost.sum()))
+    return table.drop(columns="rating") if rating.isna().all() else table.assign(rating=rating)
 
 
-def _seconds(times: pd.Series) -> pd.Series:
-    dates = times
-    if not pd.api.types.is_datetime64_any_dtype(times):
-        numbers = pd.to_numeric(times, errors="coerce")
-        if not len(times) or numbers.notna().any():
-            return numbers.where(numbers < _LATEST, numbers / 1000)
-        numbered = times.astype("str").str.contains(r"\d")  # "now" and "today" are no times
-        dates = times.where(numbered)
-    stamps = pd.to_datetime(dates, errors="coerce", utc=True, format="ISO8601").dt.tz_convert(None)
-    return stamps.astype("datetime64[s]").astype("int64").where(stamps.notna())
+def first_of_each(texts: pd.DataFrame, what: str, problems: dict[str, int]) -> pd.DataFrame:
+    """The first row of each ``id``; ids that other rows describe differently are counted."""
+    if not texts["id"].duplicated().any():
+        return texts
+    distinct = texts.drop_duplicates()
+    differing = distinct["id"][distinct["id"].duplicated()].nunique()
+    add_problem(problems, f"{what} that are described in different ways (the first one counts)", int(differing))
+    return texts.drop_duplicates("id").reset_index(drop=True)
+
+
+def written_id(value: Any) -> str:
+    """An id as text: 7.0 is "7", however large; missing is "". Texts stay as they are written."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)

@@ -1,7 +1,11 @@
-"""A user's own tables: CSV (any of the usual separators) or Parquet, with column names given by the card."""
+"""A user's own tables: CSV in its usual dialects, JSON lines or Parquet, with column names given by the card."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import itertools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.contract import RawData
-from bench.data.sources.csv import read_csv
-from bench.data.sources.rows import no_users, normalize_text, validate_interactions
+from bench.data.sources.csv import NO_UTF8, find_layout, read_csv, to_frame
+from bench.data.sources.files import limit, open_raw, open_text, too_large
+from bench.data.sources.rows import add_problem, no_users, normalize_text, validate_interactions, written_id
+from bench.data.splits import TEST, TRAIN, VALID
 from bench.errors import DataError
+
+_SCALARS = frozenset({"user", "item", "id", "time", "rating"})
+_PARTS = {"interactions": None, "train": TRAIN, "valid": VALID, "test": TEST}
 
 
 def read(
@@ -22,64 +31,189 @@ def read(
     columns: Mapping[str, str],
     items: Mapping[str, str] | None = None,
     users: Mapping[str, str] | None = None,
+    encoding: str | None = None,
 ) -> RawData:
-    """Read roles ``interactions`` and, if they are there, ``items`` and ``users``.
+    """Read the interactions and, if they are there, roles ``items`` and ``users``.
 
-    ``columns`` maps ``user``, ``item`` and perhaps ``time`` and ``rating`` to columns of the interactions; ``items``
-    and ``users`` map ``id`` and text fields to columns of theirs. Without ``time`` the order of the rows counts.
+    Interactions are all of role ``interactions`` and of ``interactions-2``, ``interactions-3``, …, one behind the
+    other; or, of a published split, ``train``, ``valid`` and ``test``. ``columns`` maps ``user``, ``item`` and perhaps
+    ``time`` and ``rating`` to their columns; ``items`` and ``users`` map ``id`` and text fields to columns of theirs.
+    Without ``time`` the order of the rows counts. ``encoding`` is that of text files, UTF-8 or, by its first bytes,
+    UTF-16 if left out.
     """
     problems: dict[str, int] = {}
-    missing = {"user", "item"} - set(columns)
-    if missing:
-        raise DataError(f"the card names no column for {' and '.join(sorted(missing))}: add it to options.columns")
-    interactions = _table(files["interactions"], columns, problems, ("time", "rating"))
-    if "time" not in columns:
-        interactions["time"] = 0
+    if missing := sorted({"user", "item"} - set(columns)):
+        raise DataError(f"the card names no column for {' and '.join(missing)}: add it to options.columns")
     return RawData(
-        interactions=validate_interactions(interactions, problems),
-        items=_texts(files.get("items"), items, problems),
-        users=_texts(files.get("users"), users, problems),
+        interactions=_interactions(files, columns, encoding, problems),
+        items=_texts(files.get("items"), items, encoding, problems),
+        users=_texts(files.get("users"), users, encoding, problems),
         problems=problems,
     )
 
 
-def _texts(path: Path | None, columns: Mapping[str, str] | None, problems: dict[str, int]) -> pd.DataFrame:
+def _interactions(
+    files: Mapping[str, Path], columns: Mapping[str, str], encoding: str | None, problems: dict[str, int]
+) -> pd.DataFrame:
+    tables = []
+    for role, path in files.items():
+        kind = role.partition("-")[0]
+        if kind not in _PARTS:
+            continue
+        table = _table(path, columns, encoding, problems, ("time", "rating"))
+        if "time" not in columns:
+            table["time"] = 0
+        if (part := _PARTS[kind]) is not None:
+            table["part"] = part
+        tables.append(validate_interactions(table, problems))
+    if not tables:
+        raise DataError("the card names no file of interactions")
+    whole = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+    return whole.fillna({"nanosecond": 0}).astype({"nanosecond": "int64"}) if "nanosecond" in whole else whole
+
+
+def column_names(path: Path, encoding: str | None = None) -> list[str]:
+    """The columns of a table of any of these forms; of JSON lines, the fields of the first thousand.
+
+    Raises
+    ------
+    DataError
+        If it is no such table.
+    """
+    kind = _kind(path)
+    if kind == "parquet":
+        try:
+            return [str(name) for name in pq.read_schema(path).names]
+        except (OSError, pa.ArrowException) as error:
+            raise _no_parquet(path, error) from error
+    if kind == "csv":
+        names = find_layout(path, encoding).names
+        if not any(names):
+            raise DataError(f"{path} is empty, or its first line names no columns")
+        return names
+    names = []
+    with open_text(path, encoding) as file:
+        for line in itertools.islice(file, 1000):
+            with contextlib.suppress(ValueError, RecursionError):
+                row = json.loads(line)
+                names += row if isinstance(row, dict) else []
+    return list(dict.fromkeys(names))
+
+
+def _kind(path: Path) -> str:
+    """``parquet``, ``json`` or ``csv``, by the first bytes."""
+    with open_raw(path) as file:
+        start = file.read(64)
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    return "json" if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else "csv"
+
+
+def _texts(
+    path: Path | None, columns: Mapping[str, str] | None, encoding: str | None, problems: dict[str, int]
+) -> pd.DataFrame:
     if path is None or columns is None:
         return no_users()
-    table = _table(path, columns, problems)
+    table = _table(path, columns, encoding, problems)
     fields = [name for name in table.columns if name != "id"]
     return table.assign(**{name: table[name].map(_text) for name in fields})
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, (list, np.ndarray)):
-        return normalize_text(", ".join(str(part) for part in value))
-    return normalize_text(value) if isinstance(value, str) else ""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return normalize_text(", ".join(written_id(part) for part in value))
+    return normalize_text(written_id(value)) if np.isscalar(value) or value is None else ""
 
 
 def _table(
-    path: Path, columns: Mapping[str, str], problems: dict[str, int], numbers: Sequence[str] = ()
+    path: Path,
+    columns: Mapping[str, str],
+    encoding: str | None,
+    problems: dict[str, int],
+    numbers: Sequence[str] = (),
 ) -> pd.DataFrame:
-    wanted = list(columns.values())
+    wanted = list(dict.fromkeys(columns.values()))
     named = [columns[key] for key in numbers if key in columns]
-    table = _parquet(path, wanted, named) if path.suffix == ".parquet" else read_csv(path, wanted, problems, named)
-    table = table.rename(columns={name: key for key, name in columns.items()})
-    ids = [key for key in ("user", "item", "id") if key in columns]
-    return table.assign(**{key: table[key].fillna("").astype("str") for key in ids})
+    kind = _kind(path)
+    if kind == "parquet" or path.suffix.lower() == ".parquet":
+        table = _parquet(path, wanted, named)
+    elif kind == "json":
+        table = _json_lines(path, wanted, encoding, problems)
+    else:
+        table = _csv(path, wanted, encoding, problems, named)
+    table = pd.DataFrame({key: table[name] for key, name in columns.items()})
+    table = table.assign(
+        **{key: table[key].map(_scalar) for key in _SCALARS & set(columns) if table[key].dtype == object}
+    )
+    return table.assign(**{key: _ids(table[key]) for key in ("user", "item", "id") if key in columns})
 
 
-def _parquet(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFrame:
-    """The columns, those that are neither numbers nor nested as text: 7 is "7", beside a missing value too."""
+def _scalar(value: Any) -> Any:
+    """The value, if it can be an id, a time or a rating."""
+    return value if isinstance(value, (str, int, float, datetime.date)) and not isinstance(value, bool) else None
+
+
+def _csv(
+    path: Path, columns: list[str], encoding: str | None, problems: dict[str, int], numbers: Sequence[str]
+) -> pd.DataFrame:
+    own: dict[str, int] = {}
+    table = read_csv(path, columns, own, numbers, encoding)
+    for reason, number in own.items():
+        hint = f"{NO_UTF8} (if they are Latin-1, set options.encoding to latin-1)" if reason == NO_UTF8 else reason
+        add_problem(problems, hint, number)
+    return table
+
+
+def _ids(column: pd.Series) -> pd.Series:
+    """Ids as text, missing ones as ``""``. Where all are written as 7.0, which pandas does, they are 7."""
+    if pd.api.types.is_float_dtype(column) or not pd.api.types.is_string_dtype(column):
+        codes, unique = pd.factorize(column)
+        texts = np.array([*(written_id(value) for value in unique), ""], dtype=object)
+        column = pd.Series(texts[codes])  # -1, missing, is the last
+    column = column.fillna("").astype("str")
+    pointed = column.str.fullmatch(r"\d+\.0") | (column == "")
+    return column.str.removesuffix(".0") if pointed.all() else column
+
+
+def _parquet(path: Path, columns: list[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """The columns; those that are neither numbers nor nested as text, floats left to :func:`written_id`."""
     try:
-        lost = [name for name in columns if name not in pq.read_schema(path).names]
-        if lost:
-            raise DataError(f"{path} has no column {', '.join(lost)}: fix the options in the card")
-        table = pq.read_table(path, columns=columns)
-        kept = [field.name in numbers or pa.types.is_nested(field.type) for field in table.schema]
-        kinds = [
-            field if keep else pa.field(field.name, pa.string()) for field, keep in zip(table.schema, kept, strict=True)
-        ]
-        frame: pd.DataFrame = table.cast(pa.schema(kinds)).to_pandas()
-        return frame
+        with pq.ParquetFile(path) as file:
+            if lost := [name for name in columns if name not in file.schema_arrow.names]:
+                raise DataError(f"{path} has no column {', '.join(lost)}: fix the options in the card")
+            if 8 * file.metadata.num_rows * len(columns) > limit():
+                raise too_large(path)
+            table = file.read(columns=columns)
+        for at, field in enumerate(table.schema):
+            kept = pa.types.is_nested(field.type) or pa.types.is_floating(field.type) or field.name in numbers
+            if not kept:
+                table = table.set_column(at, field.name, table.column(at).cast(pa.string()))
+            elif pa.types.is_decimal(field.type):
+                table = table.set_column(at, field.name, table.column(at).cast(pa.float64()))
+        return to_frame(table)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}") from error
+        raise _no_parquet(path, error) from error
+
+
+def _no_parquet(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}")
+
+
+def _json_lines(path: Path, columns: list[str], encoding: str | None, problems: dict[str, int]) -> pd.DataFrame:
+    rows, bad, seen = [], 0, set[str]()
+    with open_text(path, encoding) as file:
+        for line in file:
+            if line.isspace():
+                continue
+            try:
+                row = json.loads(line)
+                rows.append([row.get(name) for name in columns])
+                json.dumps(rows[-1], ensure_ascii=False).encode()  # JSON can hold halves of characters
+            except (ValueError, AttributeError, RecursionError):
+                bad += 1
+                continue
+            seen.update(row)
+    if lost := [name for name in columns if name not in seen]:
+        raise DataError(f"{path} has no field {', '.join(lost)}: fix the options in the card")
+    add_problem(problems, f"lines of {path.name} that are no JSON object", bad)
+    return pd.DataFrame({name: pd.Series([row[i] for row in rows], dtype="object") for i, name in enumerate(columns)})
