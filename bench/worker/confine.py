@@ -8,6 +8,9 @@ Held, by version of the kernel's interface (ABI): reading, writing and making fi
 environment of processes outside are closed with the first. Not held: UDP, Unix sockets by path, chmod, utime, and stat,
 so a worker can learn that a file is there, and what root may do apart from files.
 
+A process that the worker starts may not read its own folder in ``/proc``, which is none of the worker's: psutil fails in
+it, and with it joblib's pool of processes. Threads and multiprocessing work.
+
 Sources: https://docs.kernel.org/userspace-api/landlock.html and ``include/uapi/linux/landlock.h``.
 """
 
@@ -42,7 +45,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH, _NO_NEW_PRIVS = 1, 1, 38
 
 _SYSTEM = {
-    "": "bin sbin lib lib32 lib64 nix/store opt/rocm",
+    "": "bin sbin lib lib32 lib64 opt/rocm nix/store gnu/store home/linuxbrew/.linuxbrew",
     "/usr": "bin sbin lib lib32 lib64 libexec include share",
     "/usr/local": "bin lib lib64 share cuda",
     "/etc": "ld.so.cache ld.so.conf ld.so.conf.d localtime timezone locale.alias passwd group nsswitch.conf "
