@@ -93,10 +93,12 @@ def make_spec(**fields: Any) -> RunSpec:
     """
     for name in ("models", "groups", "ablate"):
         if name in fields:
-            fields[name] = words(fields[name])
+            fields[name] = words(given := fields[name])
+            if name == "ablate" and given and not fields[name]:
+                raise ConfigError("no ablation was named: give names, or --ablate alone for all of them")
     for name in ("seeds", "ks"):
         if name in fields:
-            fields[name] = numbers(name, fields[name])
+            fields[name] = numbers({"ks": "--k"}.get(name, f"--{name}"), fields[name])
     try:
         return RunSpec.model_validate(fields)
     except ValidationError as error:

@@ -1,8 +1,8 @@
 """Kill a command at one of its file operations, run it again, and see that nothing was lost.
 
-The command runs in a fork of this process, which has everything imported already; an audit hook counts what it opens for
-writing, renames, removes, makes or links below the folders that are watched, and kills it right before the one that is
-wanted. Shared by ``tests/test_kills.py``, which tries some of the operations, and ``benchmarks/kills.py``, which tries all.
+The command runs in a fork of this process, which has everything imported already; an audit hook counts what it opens
+for writing, renames, removes, makes or links below the folders that are watched, and kills it right before the one
+that is wanted. Shared by ``tests/test_kills.py``, which tries some, and ``benchmarks/kills.py``, which tries all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from bench.cli import main
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.symlink", "os.truncate"}
 
 
-def run(words: Sequence[str], watched: Sequence[Path] = (), kill_at: int = 0, log: Path | None = None) -> tuple[int, int]:
+def run(
+    words: Sequence[str], watched: Sequence[Path] = (), kill_at: int = 0, log: Path | None = None
+) -> tuple[int, int]:
     """Run ``bench WORDS`` in a fork; returns its wait status and the number of file operations that it got to."""
     read, write = os.pipe()
     pid = os.fork()

@@ -8,9 +8,9 @@ import pytest
 
 import bench as api
 from bench.errors import BenchError
+from bench.messages.cell import Cell
 from bench.report import ablations, leaderboard
 from bench.report.table import tables
-from bench.runs.cell import Cell
 from bench.runs.store import Store
 
 RUN = ("run", "--dataset", "tiny")
@@ -164,7 +164,7 @@ def test_named_ablations_alone_are_run_and_win_over_options(start_bench, rough_s
     [
         (["--models", "rough-parts", "--ablate", "no_strenght"], "did you mean 'no_strength'"),
         (["--models", "rough-parts", "--ablate", "no_strength,x"], "unknown ablation of rough-parts 'x'"),
-        (["--models", "rough-parts", "--ablate", ","], "no ablation was named: --ablate takes no_blocks, no_str"),
+        (["--models", "rough-parts", "--ablate", ","], "no ablation was named: give names, or --ablate alone"),
         (["--models", "rough-healthy,pop", "--ablate"], "no model of --models has ablations: rough-healthy, pop"),
     ],
 )
@@ -206,9 +206,8 @@ def test_whole_model_of_an_ablation_is_the_one_it_was_made_from(make_result, tmp
 
 
 def test_ablation_of_other_code_than_the_whole_model_is_left_out(make_result, tmp_path):
-    other = {"distribution": "d", "version": "2", "source_hash": "other"}
     [table] = tables(
-        [make_result("a", config={"l2": 1}), ablated(make_result, "no", {"l2": 0}, {"l2": 1}, plugin=other)]
+        [make_result("a", config={"l2": 1}), ablated(make_result, "no", {"l2": 0}, {"l2": 1}, code="other")]
     )
     assert len(table.rows) == 2
     assert ablations.ablations(table, Store(tmp_path)) == []

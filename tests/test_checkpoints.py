@@ -38,7 +38,7 @@ def lists_of(folder):
 
 
 def checkpoints(folder):
-    return list(folder.glob("cells/.*/**/checkpoint.json"))
+    return list(folder.glob("cells/*/work/checkpoints/checkpoint.json"))
 
 
 def reached(folder, die):
@@ -70,17 +70,17 @@ def test_next_attempt_goes_on(attempt, uninterrupted, tmp_path, how, die):
     again = attempt(tmp_path)
     _, err = again.communicate(timeout=60)
     assert again.returncode == 0
-    told = [line for line in err.splitlines() if "left working files" in line]
+    told = [line for line in err.splitlines() if "left checkpoints" in line]
     assert len(told) == 1
     found, whole = only(tmp_path), only(uninterrupted)
     assert found.facts["trained"] == ALL[ALL.index(die) + 1 :]
     assert lists_of(tmp_path) == lists_of(uninterrupted)
     assert found.validations == whole.validations
-    assert [validation["epoch"] for validation in whole.validations] == [1, 2, 3, 4] * 2
+    assert [validation.epoch for validation in whole.validations] == [1, 2, 3, 4] * 2
     done = ALL.index(die) + 1
     assert found.phases["fit"].seconds > found.resumed_seconds > 0.02 * done
     assert whole.resumed_seconds == 0
-    assert list(tmp_path.glob("cells/.*/*")) == []
+    assert list(tmp_path.glob("cells/*/work")) == list(tmp_path.glob("cells/*/job")) == []
 
 
 def test_failing_once_more_replaces_what_was_kept(attempt, tmp_path, bench, monkeypatch):
@@ -90,8 +90,8 @@ def test_failing_once_more_replaces_what_was_kept(attempt, tmp_path, bench, monk
         [path] = checkpoints(tmp_path)
         assert json.loads(path.read_text())[0] == [die.split()[0], int(die.split()[1])]
     [line] = [line for line in bench("doctor", "--results", tmp_path).out.splitlines() if line.split()[1] == "work"]
-    assert "1 interrupted or failed cells" in line
-    assert str(tmp_path / "cells" / ".work") in line
+    assert "1 unfinished cells" in line
+    assert str(tmp_path / "cells") in line
 
 
 def test_doctor_says_nothing_where_nothing_is_kept(uninterrupted, bench, monkeypatch):

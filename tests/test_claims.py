@@ -52,7 +52,7 @@ def test_claim_of_another_machine_lives_as_long_as_it_is_touched(folder):
     first = claim(folder)
     change(first, host="another", pid=1, boot="b")
     assert isinstance(claim(folder), Held)
-    os.utime(first.path, (0, os.stat(first.path).st_mtime - claims.STALE - 1))
+    os.utime(first.path, (0, first.path.stat().st_mtime - claims.STALE - 1))
     assert isinstance(claim(folder), Claim)
 
 
@@ -60,7 +60,7 @@ def test_half_written_claim_is_waited_for_and_then_taken_over(folder):
     first = claim(folder)
     first.path.write_text('{"host": "x"')
     assert isinstance(claim(folder), Held)
-    os.utime(first.path, (0, os.stat(first.path).st_mtime - 10))
+    os.utime(first.path, (0, first.path.stat().st_mtime - 10))
     assert isinstance(claim(folder), Claim)
 
 

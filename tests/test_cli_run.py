@@ -8,8 +8,9 @@ import pytest
 
 import bench as api
 from bench.data.catalog import card
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS
+from bench.data.split import split
 
 RUN = ("run", "--dataset", "tiny", "--models")
 
@@ -66,7 +67,7 @@ def test_other_cut_offs_are_measured_without_training(bench, tmp_path, monkeypat
     def never(*arguments):
         raise AssertionError("a cell was run again")
 
-    monkeypatch.setattr("bench.runs.run.execute", never)
+    monkeypatch.setattr("bench.runs.execute._Executor.run", never)
     done = bench(*RUN, "pop", "--results", tmp_path, "--k", "1,20")
     assert done.status == 0
     [path] = result_files(tmp_path).values()

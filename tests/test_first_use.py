@@ -1,18 +1,17 @@
 """What a first-time user does in an order that nobody planned."""
 
-import importlib
 import sys
 import textwrap
 
 import pandas as pd
-import pluggy
 import pytest
 
 import bench
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import protocol
-from bench.errors import BenchError
-from bench.plugins import check, life_cycle
+from bench.data.split import split
+from bench.errors import BenchError, PluginError
+from bench.plugins import check_module, installed, life_cycle
 from bench.runs.store import Store
 
 
@@ -50,7 +49,7 @@ def test_groups_and_their_users_survive_another_request(tiny_cards, tmp_path):
     ],
 )
 def test_tracker_that_does_not_fit_the_hooks_is_told_and_left_out(tmp_path, monkeypatch, source):
-    (tmp_path / "misfit.py").write_text(f"from bench.contract import hookimpl\n{source}\n")
+    (tmp_path / "misfit.py").write_text(f"from bench import hookimpl\n{source}\n")
     info = tmp_path / "misfit-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misfit\nVersion: 1.0\n")
@@ -66,8 +65,9 @@ def test_tracker_that_does_not_fit_the_hooks_is_told_and_left_out(tmp_path, monk
     manager, [broken] = life_cycle()
     assert "misfit" in str(broken)
     assert not manager.get_plugins()
-    with pytest.raises(pluggy.PluginValidationError):
-        check(importlib.import_module("misfit"))
+    [plugin] = installed("bench.plugins")
+    with pytest.raises(PluginError, match="misfit"):
+        check_module(plugin)
 
 
 @pytest.mark.parametrize(("one", "other"), [("kfold", "kfold:5"), ("loo", "loo:1")])

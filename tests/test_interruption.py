@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.messages.spec import RunSpec
 from bench.runs import execute
-from bench.runs.run import plan
+from bench.runs.claims import claim
+from bench.runs.plan import make_plan
 from bench.runs.store import Store
 
 RUN = ("run", "--dataset", "tiny", "--jobs", "2", "--models")
@@ -35,8 +37,9 @@ def wait_for(condition, seconds=60):
     return found
 
 
-def drafts(folder):
-    return [path.name for path in (folder / "cells").glob(".*")]
+def unfinished(folder):
+    """Cells that a run works at, or worked at when it was killed."""
+    return [path.parent.name for path in folder.glob("cells/*/claim.*")]
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def busy(start_bench, rough_site, tmp_path):
         process = start_bench(*words, environment={"PYTHONPATH": str(rough_site)})
         wait_for(lambda: list(tmp_path.glob("cells/*/result.json")))
         wait_for(lambda: any("grandchild" in words for words in processes(tmp_path).values()))
-        wait_for(lambda: len(drafts(tmp_path)) == 2)
+        wait_for(lambda: len(unfinished(tmp_path)) == 2)
         return process
 
     return start
@@ -63,26 +66,26 @@ def test_interrupted_run_leaves_nothing_behind_but_finished_cells(busy, tmp_path
     assert "interrupted: finished cells are kept" in err.splitlines()[-1]
     assert "Traceback" not in err
     assert processes(tmp_path) == {}
-    assert drafts(tmp_path) == []
+    assert unfinished(tmp_path) == []
     assert [result.cell.model for result in Store(tmp_path).results()] == ["rough-healthy"]
 
 
 def test_cell_that_is_about_to_start_when_the_run_is_interrupted_does_not(tiny_cards, tmp_path, monkeypatch):
-    planned = plan("pop", "tiny")
+    planned = make_plan(RunSpec(models=["pop"], dataset="tiny"))
     store = Store(tmp_path)
     store.open_for_writing()
-    runner = execute._Runner(planned.task, store)
+    executor = execute._Executor(planned, store, lambda cell, event: None)
     find_model = execute.find_model
 
     def interrupted_meanwhile(name):
-        runner.stop()
+        executor.stopped = True
         return find_model(name)
 
     monkeypatch.setattr(execute, "find_model", interrupted_meanwhile)
     monkeypatch.setattr(execute.Job, "run", lambda *arguments: pytest.fail("a worker was started"))
     with pytest.raises(InterruptedError):
-        runner.work(planned.cells[0])
-    assert drafts(tmp_path) == []
+        executor.work(planned.cells[0], claim(store.path(planned.cells[0].id)))
+    assert unfinished(tmp_path) == []
 
 
 def test_killed_parent_takes_its_workers_along(busy, tmp_path, start_bench):
@@ -90,10 +93,10 @@ def test_killed_parent_takes_its_workers_along(busy, tmp_path, start_bench):
     process.kill()
     process.wait()
     wait_for(lambda: not processes(tmp_path), 20)
-    assert len(drafts(tmp_path)) == 2
+    assert len(unfinished(tmp_path)) == 2
     assert [result.status for result in Store(tmp_path).results()] == ["finished"]
     assert start_bench("run", "--dataset", "tiny", "--models", "pop", "--results", tmp_path).wait(60) == 0
-    assert drafts(tmp_path) == []
+    assert unfinished(tmp_path) == []
 
 
 def test_time_limit_ends_a_cell_and_its_children_alone(start_bench, rough_site, tmp_path):
@@ -113,10 +116,15 @@ def test_child_that_a_finished_worker_left_is_ended(start_bench, rough_site, tmp
 
 
 def test_two_runs_at_once_share_a_results_folder(start_bench, rough_site, tmp_path):
-    """Both may work on the same cells; each cell is there once, whole."""
-    words = (*RUN, "pop,random,rough-healthy", "--results", tmp_path)
-    running = [start_bench(*words, environment={"PYTHONPATH": str(rough_site)}) for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], said
-    assert len(Store(tmp_path).results()) == 3
-    assert drafts(tmp_path) == []
+    """They share the work: each cell is trained by one of them, and all print the same table."""
+    words = (*RUN, "pop,random,rough-healthy,rough-learner", "--seeds", "1-4", "--results", tmp_path)
+    running = [start_bench(*words, environment={"PYTHONPATH": str(rough_site)}) for _ in range(3)]
+    said = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    results = Store(tmp_path).results()
+    assert len(results) == 10
+    kept = sum(err.count("(already there)") for _, err in said)
+    assert kept == 2 * len(results)  # of three times ten cells ten were run
+    tables = [out[: out.index("leaderboard: ")] for out, _ in said]
+    assert tables[0] == tables[1] == tables[2]
+    assert unfinished(tmp_path) == []

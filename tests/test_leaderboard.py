@@ -12,8 +12,6 @@ import pytest
 from bench.report import leaderboard
 from bench.report.table import tables
 
-PLUGIN = {"distribution": "d", "version": "2", "source_hash": "other"}
-
 
 def only(results):
     [table] = tables(results)
@@ -77,7 +75,7 @@ def test_presets_have_rows_of_their_own(make_result):
 
 def test_newest_code_of_a_model_counts(make_result):
     old = [make_result("a", 0.9, seed=seed, created="2025-01-01T00:00:00+00:00") for seed in (1, 2)]
-    new = make_result("a", 0.1, seed=1, plugin=PLUGIN)
+    new = make_result("a", 0.1, seed=1, code="other")
     [row] = only([new, *old]).rows
     assert row.results == [new]
 

@@ -12,8 +12,9 @@ import pytest
 
 import bench as api
 from bench.data.catalog import LongTail
-from bench.data.dataset import HiddenTest, save_interactions
 from bench.data.groups import find_groups
+from bench.data.hidden import HiddenTest
+from bench.interactions import save_interactions
 from bench.runs.evaluate import measure
 from bench.testing import interactions_from
 
@@ -149,7 +150,7 @@ def test_groups_are_asked_for_by_name_or_file_and_need_no_new_training(tiny_card
     def never(*arguments):
         raise AssertionError("a cell was run again")
 
-    monkeypatch.setattr("bench.runs.run.execute", never)
+    monkeypatch.setattr("bench.runs.execute._Executor.run", never)
     frame = api.run("pop", "tiny", results=tmp_path / "results", groups=["popularity", "deciles", "mine.csv"])
     for group in ("all", "long tail", "popular items", "niche items", "D1", "early"):
         assert f"{group}/ndcg@10" in frame

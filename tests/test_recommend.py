@@ -8,9 +8,12 @@ import pytest
 import yaml
 
 from bench.data.catalog import card
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS
+from bench.data.split import split
+from bench.messages.job import Outcome
 from bench.runs import recommend
+from bench.runs.job import Ended
 from bench.runs.store import Store
 
 ASK = ("recommend", "--dataset", "tiny", "--model")
@@ -27,7 +30,7 @@ def never(monkeypatch):
     """From now on training is an error."""
 
     def call():
-        monkeypatch.setattr("bench.runs.recommend.execute", lambda *arguments: pytest.fail("a model was trained"))
+        monkeypatch.setattr("bench.runs.recommend.train", lambda *arguments: pytest.fail("a model was trained"))
 
     return call
 
@@ -74,12 +77,14 @@ def test_model_that_is_not_there_is_trained_and_kept(bench, tmp_path, never):
     assert bench(*RUN[:-2], "--models", "ease", "--results", tmp_path).err.count("already there") == 1
 
 
-def test_finished_cell_without_its_model_is_trained_again(bench, tmp_path):
+def test_finished_cell_without_its_model_is_trained_again_and_keeps_its_result(bench, tmp_path):
     bench("run", "--dataset", "tiny", "--models", "ease", "--results", tmp_path)
+    [before] = Store(tmp_path).results()
     done = bench(*ASK, "ease", "--user", "u003", "--results", tmp_path)
     assert "ease was run without keeping the model: it is trained again" in done.err
-    assert len(Store(tmp_path).results()) == 1
+    assert Store(tmp_path).results() == [before]
     assert len(list(tmp_path.glob("cells/*/model"))) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells", "leaderboards"]
 
 
 def test_model_of_a_run_with_longer_lists_will_do_and_one_of_another_seed_or_config_not(bench, tmp_path):
@@ -175,7 +180,7 @@ def test_offences_are_left_out_with_a_warning(rough):
 
 def test_failed_attempt_does_not_take_the_place_of_a_finished_cell(bench, tmp_path, monkeypatch):
     bench("run", "--dataset", "tiny", "--models", "ease", "--results", tmp_path)
-    monkeypatch.setattr("bench.runs.execute.Job.run", lambda *arguments: "it broke")
+    monkeypatch.setattr("bench.runs.job.Job.run", lambda *arguments: Ended("it broke", Outcome(status="failed"), ""))
     done = bench(*ASK, "ease", "--user", "u003", "--results", tmp_path)
     assert "ease failed: it broke" in done.err
     [result] = Store(tmp_path).results()

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bench.contract import Recommendations
+from bench.interactions import Recommendations
 from bench.errors import BenchError
 from bench.evaluation.metrics import per_user
-from bench.evaluation.violations import count, repaired
+from bench.evaluation.violations import count, sanitized
 from bench.testing import interactions_from
 
 EXCLUDE = interactions_from([[4], [0, 1, 2]], 6)
@@ -79,9 +79,9 @@ def test_wrong_arrays_are_an_error_in_one_line(items, scores, said):
     assert "\n" not in str(caught.value)
 
 
-def test_repaired_lists_keep_sound_slots_and_their_ranks():
+def test_sanitized_lists_keep_sound_slots_and_their_ranks():
     found = lists([[4, 0, 0], [99, 3, 5]], [[3, 2, 1], [3, 2, 1]])
-    mended = repaired(found, EXCLUDE)
+    mended = sanitized(found, EXCLUDE)
     assert mended.items.tolist() == [[-1, 0, -1], [-1, 3, 5]]
     assert mended.scores.tolist() == [[-INF, 2, -INF], [-INF, 2, 1]]
     assert (mended.items.dtype, mended.scores.dtype) == (np.int32, np.float32)
@@ -93,13 +93,13 @@ def test_repaired_lists_keep_sound_slots_and_their_ranks():
 def test_offence_earns_nothing(cheat):
     """Even if what must not be recommended were the right answer."""
     relevant = interactions_from([[4], [0, 1, 2]], 6)
-    mended = repaired(lists(cheat, [[3, 2, 1], [3, 2, 1]]), EXCLUDE)
+    mended = sanitized(lists(cheat, [[3, 2, 1], [3, 2, 1]]), EXCLUDE)
     assert all((values == 0).all() for values in per_user(mended.items, relevant, [3]).values())
 
 
 def test_repeating_a_hit_earns_it_once():
     relevant = interactions_from([[1], [5]], 6)
-    mended = repaired(lists([[1, 1, 1], [5, 5, 5]], np.ones((2, 3))), EXCLUDE)
+    mended = sanitized(lists([[1, 1, 1], [5, 5, 5]], np.ones((2, 3))), EXCLUDE)
     scores = per_user(mended.items, relevant, [3])
     assert scores["recall@3"].tolist() == [1, 1]
     assert scores["ndcg@3"].tolist() == [1, 1]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import jsonschema
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from bench.data.catalog import card
-from bench.data.dataset import VisibleSplit
-from bench.data.prepare import prepare, split
+from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS
+from bench.data.split import split
+from bench.messages.spec import RunSpec
 from bench.runs.store import Store
 
 SCHEMA = Path(__file__).parent.parent / "docs" / "result.schema.json"
@@ -43,18 +45,18 @@ def parts(tiny_cards):
 
 def test_worker_is_given_nothing_that_leads_to_the_test_set(seen, parts, tiny):
     told = json.dumps([seen["environment"], seen["arguments"], seen["folder"], seen["job"]])
+    assert str(parts.visible.path) not in told
     assert str(parts.hidden.path) not in told
     assert str(parts.hidden.path.parent) not in told
     assert str(tiny.raw) not in told
     assert not {"BENCH_RAW_DIR", "BENCH_CACHE_DIR"} & set(seen["environment"])
-    assert str(parts.visible.path) in seen["job"]
 
 
 def test_folder_of_the_worker_holds_train_and_validation_only(seen, parts):
-    assert Path(seen["split"]) == parts.visible.path
+    assert Path(seen["split"]).parts[-3:] == ("job", "in", "split")
     arrays = [f"{part}.{array}.npy" for part in ("train", "valid") for array in ("indptr", "items", "times")]
     assert sorted(seen["files"]) == sorted([*arrays, "facts.json", "item_texts.parquet", "user_texts.parquet"])
-    visible = VisibleSplit(Path(seen["split"]))
+    visible = parts.visible
     keys = {
         name: set((part.users * 10_000 + part.items).tolist())
         for name, part in (("train", visible.train), ("valid", visible.valid), ("test", parts.hidden.test))
@@ -65,8 +67,9 @@ def test_folder_of_the_worker_holds_train_and_validation_only(seen, parts):
 
 
 def test_worker_works_in_a_folder_of_its_own(seen):
-    assert Path(seen["folder"]).name == "work"
-    assert Path(seen["folder"]).parent == Path(seen["arguments"][1])
+    assert Path(seen["folder"]).parent == Path(tempfile.gettempdir())
+    assert seen["environment"]["HOME"].startswith(seen["folder"])
+    assert not Path(seen["folder"]).exists()
 
 
 def test_numerical_libraries_get_the_cores_of_the_job(seen):
@@ -88,7 +91,7 @@ def test_hooks_and_result_tell_the_same_validations(run):
     told = [hook for hook in run.hooks if hook["hook"] == "validation"]
     learner = next(result for result in run.results if result.cell.model == "rough-learner")
     kept = [{key: hook[key] for key in ("stage", "epoch", "score", "improved")} for hook in told[:4]]
-    assert kept == learner.validations
+    assert kept == [validation.model_dump() for validation in learner.validations]
     assert [validation["improved"] for validation in kept] == [True, False, False, False]
     assert {hook["metric"] for hook in told} == {"ndcg@10"}
 
@@ -96,6 +99,13 @@ def test_hooks_and_result_tell_the_same_validations(run):
 def test_broken_life_cycle_plugin_is_a_warning(run):
     [line] = [line for line in run.err.splitlines() if "rough-broken-hooks" in line]
     assert "cannot be imported: ImportError: this plugin needs a library" in line
+
+
+def test_spec_of_the_run_stands_in_its_results(run):
+    [spec] = {result.spec.model_dump_json() for result in run.results}
+    spec = RunSpec.model_validate_json(spec)
+    assert spec.models == ["rough-spies", "rough-learner"]
+    assert (spec.dataset, spec.seeds, spec.options) == ("tiny", [1, 2], {"rough-learner": {"epochs": 4}})
 
 
 def test_result_tells_where_and_how_it_was_made(run, tiny):

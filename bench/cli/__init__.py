@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import signal
 import sys
 from typing import Any, NoReturn
@@ -58,9 +59,18 @@ def cli(debug: bool) -> None:
     """
 
 
+class _Lines(logging.Handler):
+    """Warnings as lines on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Entry point of ``bench``: errors become one line and an exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    log = logging.getLogger("bench")
+    log.handlers = [_Lines()]
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = cli.main(arguments, prog_name="bench", standalone_mode=False)
@@ -104,6 +114,6 @@ def _one_line(error: Exception) -> str:
         return f"the disk is full{where}: free some space and run the same command again; finished cells are kept"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}: check the path and its permissions"
-    from bench.plugins import one_line
+    from bench.errors import one_line
 
     return f"{one_line(error)}: this should not happen; run again as 'bench --debug …' and report what it prints"

@@ -42,12 +42,12 @@ def info(name: str, raw_dir: Path | None, as_json: bool) -> None:
     from bench.data.catalog import card as find_card
     from bench.data.prepare import prepare
     from bench.data.protocol import protocol
-    from bench.data.raw import find_local
+    from bench.data.raw import locate_local
     from bench.data.statistics import statistics
 
     card = find_card(name)
     found, missing = {}, None
-    if find_local(card, raw_dir) is None:
+    if locate_local(card, raw_dir) is None:
         missing = f"the raw files are not here; 'bench datasets prepare {name}' fetches them or says how to get them"
     else:
         found = statistics(prepare(card, raw_dir), card, protocol(card.protocol))
@@ -94,7 +94,8 @@ def prepare_dataset(
 ) -> None:
     """Read, filter and split a data set now, and say what came of it."""
     from bench.data.catalog import card as find_card
-    from bench.data.prepare import prepare, split
+    from bench.data.prepare import prepare
+    from bench.data.split import split
     from bench.data.protocol import protocol as find_protocol
     from bench.data.statistics import statistics
 
@@ -124,7 +125,7 @@ def prepare_dataset(
 @click.option("--output", type=click.Path(path_type=Path), help="The card to write.  [NAME.yaml]")
 def add(name: str, interactions: Path, items: Path | None, users: Path | None, output: Path | None) -> None:
     """Make a card for tables of your own (CSV or Parquet): guess their columns, show the guess, write NAME.yaml."""
-    from bench.data.own import make_card
+    from bench.data.infer_card import make_card
 
     path = output or Path(f"{name}.yaml")
     text = make_card(name, interactions, items, users)

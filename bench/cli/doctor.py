@@ -78,7 +78,7 @@ def _health(results: Path) -> list[tuple[str, str, str]]:
     for health in check_plugins():
         lines.append(("bad" if health.error else "ok", f"plugin {health.name}", health.error or health.distribution))
     for card in cards().values():
-        local = raw.find_local(card, None)
+        local = raw.locate_local(card, None)
         if local is None:
             lines.append(("--", f"data {card.name}", f"not here, see 'bench datasets info {card.name}'"))
         else:

@@ -71,7 +71,8 @@ class Cell(Strict):
         """The same cell of the whole model."""
         if self.ablation is None:
             return self
-        return self.model_copy(update={"config": self.ablation.unablated, "ablation": None})
+        # Not model_copy, which would keep the cached id.
+        return Cell.model_validate({**self.model_dump(), "config": self.ablation.unablated, "ablation": None})
 
     @property
     def name(self) -> str:

@@ -48,7 +48,11 @@ def answers(requests: Sequence[ModelRequest]) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     open_ones: dict[tuple[str, str], list[int]] = {}
     for i, (plugin, request) in enumerate(zip(plugins, requests, strict=True)):
-        path = _path(plugin, request)
+        try:
+            path = _path(plugin, request)
+        except PluginError as error:  # its package is not there
+            found[i] = {"error": str(error), "kind": "PluginError"}
+            continue
         if path.is_file():
             found[i] = json.loads(path.read_text(encoding="utf-8"))
         else:

@@ -83,7 +83,8 @@ class _Executor:
             try:
                 while self.waiting or self.running:
                     self._begin(pool)
-                    self._next_message()
+                    if self.waiting or self.running:
+                        self._next_message()
             except BaseException:
                 self.stopped = True
                 for job in list(self.jobs):

@@ -67,6 +67,8 @@ class Job:
     work: Path
     split: VisibleSplit
     limits: Limits
+    model: Path | None = None
+    """Folder of a saved model that it may read."""
     validations: list[ValidationRecord] = field(default_factory=list)
     held: str = ""
     said: str = ""
@@ -85,6 +87,7 @@ class Job:
         self.folders = JobFolders(*(path.absolute() for path in self.folders))
         own = [self.folders.output, self.folders.work]
         reads = [self.folders.input, self.folders.split_arrays, self.folders.text_arrays]
+        reads += [self.model.absolute()] if self.model else []
         rights = Rights([*reads, *self._named_paths()], own, _closed(), confine=self.limits.confine)
         self.child = Child(self.interpreter, "bench.worker.run", rights, self.limits.threads)
 

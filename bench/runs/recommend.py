@@ -57,7 +57,7 @@ def find_users(dataset: Dataset, card: Card, names: Sequence[str], raw_dir: Path
         if name in number:
             continue
         what, like = card.name, ", ".join(f"'{user}'" for user in ids[:: max(1, len(ids) // 3)][:3])
-        files = raw.find(card, raw_dir)
+        files = raw.locate(card, raw_dir)
         table = reader(files.source.reader)(files.paths, **files.source.options).interactions
         count = int((table["user"] == name).sum())
         if count:
@@ -112,7 +112,7 @@ def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:
     cell = plan.cells[0]
     folder = store.path(cell.id)
     with tempfile.TemporaryDirectory(prefix="model-", dir=store.root) as name:
-        job = _job(plan, Path(name) / "job", Path(name) / "work")
+        job = _job(plan, Path(name))
         request = Request(cell=cell, k=1, save_model=True, measure=False, memory_limit=plan.limits.memory)
         watch(cell, Started(resumed=False))
         try:
@@ -125,10 +125,10 @@ def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:
     return folder / "model"
 
 
-def _job(plan: Plan, root: Path, work: Path) -> Job:
+def _job(plan: Plan, folder: Path, model: Path | None = None) -> Job:
     cell = plan.cells[0]
     visible = plan.folds[cell.fold].split.visible
-    return Job(cell, find_model(cell.model).interpreter, root, work, visible, plan.limits)
+    return Job(cell, find_model(cell.model).interpreter, folder / "job", folder / "work", visible, plan.limits, model)
 
 
 def ask(
@@ -145,7 +145,7 @@ def ask(
     """
     cell = plan.cells[0]
     with tempfile.TemporaryDirectory(prefix="bench-recommend-") as name:
-        job = _job(plan, Path(name) / "job", Path(name) / "work")
+        job = _job(plan, Path(name), model)
         request = Request(cell=cell, k=k, model=str(model.absolute()), explain=explain)
         try:
             ended = job.run(request, users, lambda event: None)

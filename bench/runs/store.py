@@ -50,30 +50,26 @@ class Store:
 
     def _tidy(self, folder: Path) -> None:
         sweep_drafts(folder)
-        if self._status(folder.name) == "finished":
+        result = self.result(folder.name)
+        if result is not None and result.status == "finished":
             leave_finished(folder)
         claims.clear(folder)
         with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
-
-    def _status(self, cell_id: str) -> str | None:
-        with contextlib.suppress(ResultsError, OSError):
-            result = self.result(cell_id)
-            return result and result.status
-        return None
 
     def path(self, cell_id: str) -> Path:
         """Folder of a cell."""
         return self.cells / cell_id
 
     def result(self, cell_id: str) -> Result | None:
-        """The result of a cell, or None if it has none.
+        """The result of a cell; None if it has none, or a damaged one, which is told in a warning."""
+        try:
+            return self._read(cell_id)
+        except (ResultsError, OSError) as error:
+            _log.warning("warning: left out: %s", error)
+            return None
 
-        Raises
-        ------
-        ResultsError
-            If the file cannot be read, is no result, or is that of another cell.
-        """
+    def _read(self, cell_id: str) -> Result | None:
         path = self.path(cell_id) / "result.json"
         try:
             found = Result.model_validate_json(path.read_bytes())
@@ -82,26 +78,18 @@ class Store:
         except ValidationError as error:
             lines = str(error).splitlines()
             raise ResultsError(
-                f"{path} is not a valid result ({' '.join(lines[1:3] or lines)}): move the folder {path.parent} away "
-                "and run the cell again"
+                f"{path} is not a valid result ({' '.join(lines[1:3] or lines)}): run the cell again or remove it"
             ) from error
         if not cell_id == found.cell_id == found.cell.id:
-            raise ResultsError(f"{path} is the result of another cell: move the folder {path.parent} away")
+            raise ResultsError(f"{path} is the result of another cell: remove {path.parent}")
         return found
 
     def results(self) -> list[Result]:
         """All results, oldest first; a damaged one is left out with a warning."""
         if not self.cells.is_dir():
             return []
-        found = []
-        for name in sorted(path.name for path in self.cells.iterdir() if path.is_dir() and path.name[0] != "."):
-            try:
-                result = self.result(name)
-            except (ResultsError, OSError) as error:
-                _log.warning("warning: left out: %s", error)
-                continue
-            if result is not None:
-                found.append(result)
+        names = sorted(path.name for path in self.cells.iterdir() if path.is_dir() and path.name[0] != ".")
+        found = [result for name in names if (result := self.result(name)) is not None]
         return sorted(found, key=lambda result: (result.created, result.cell_id))
 
     def commit(self, result: Result) -> None:

@@ -51,13 +51,14 @@ def main(folders: JobFolders, events: int) -> int:
         job = _Job(folders, request, emit)
         job.run()
     except MemoryError as error:
+        traceback.print_exc()
         reason = f"out of memory: {' '.join(str(error).split()) or 'no more address space'}"
     except Exception as error:  # noqa: BLE001 (whatever a model raises ends this cell only)
+        traceback.print_exc()
         reason = one_line(error)
     else:
         _leave(folders, job.outcome("done"))
         return 0
-    traceback.print_exc()
     emit(Failed(reason=_plain(reason)))
     _leave(folders, job.outcome("failed", reason) if job else Outcome(status="failed", reason=_plain(reason)))
     return 1
