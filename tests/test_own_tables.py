@@ -9,7 +9,9 @@ import yaml
 from bench.data.catalog import card
 from bench.data.infer_card import make_card
 from bench.data.prepare import prepare
-from bench.errors import BenchError
+from bench.data.protocol import protocol
+from bench.data.split import split
+from bench.errors import BenchError, ConfigError, DataError
 
 
 @pytest.fixture
@@ -112,33 +114,43 @@ def test_card_is_never_overwritten(bench, tables):
         ("visitorid;itemid;event", {"user": "visitorid", "item": "itemid"}),
         ("Item\tUser\tDate", {"user": "User", "item": "Item", "time": "Date"}),
         ("user_id,parent_asin,rating", {"user": "user_id", "item": "parent_asin", "rating": "rating"}),
+        ("customer_number,sku,order_date", {"user": "customer_number", "item": "sku", "time": "order_date"}),
+        ("Customer ID;Article;Stars", {"user": "Customer ID", "item": "Article", "rating": "Stars"}),
+        ("customer_id,article_id,t_dat", {"user": "customer_id", "item": "article_id", "time": "t_dat"}),
+        ("user_id:token\titem_id:token\ttimestamp:float", {"user": "user_id:token", "item": "item_id:token",
+                                                          "time": "timestamp:float"}),
+        ('"user","movieId","rating"', {"user": "user", "item": "movieId", "rating": "rating"}),
+        ("id,user,item", {"user": "user", "item": "item"}),
     ],
 )  # fmt: skip
 def test_usual_names_of_columns(tmp_path, head, columns):
     (tmp_path / "rows.csv").write_text(f"{head}\n")
-    [found] = yaml.safe_load(make_card("x", tmp_path / "rows.csv", None, None)).values()
+    [found] = yaml.safe_load(make_card("x", [tmp_path / "rows.csv"])).values()
     assert found["sources"][0]["options"]["columns"] == columns
 
 
 def test_id_column_is_found_beside_another_called_id(tmp_path):
     (tmp_path / "rows.csv").write_text("user,asin\na,B1\n")
     (tmp_path / "items.csv").write_text("id,asin,title\n1,B1,x\n")
-    [found] = yaml.safe_load(make_card("x", tmp_path / "rows.csv", tmp_path / "items.csv", None)).values()
+    [found] = yaml.safe_load(make_card("x", [tmp_path / "rows.csv"], items=tmp_path / "items.csv")).values()
     assert found["sources"][0]["options"]["items"]["id"] == "asin"
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("who,what\na,b\n", "no column of .*rows.csv looks like the user or the item .there are who, what.: rename"),
-        ("user,what\na,b\n", "looks like the item"),
-        ("", "cannot be read as a table"),
+        (
+            "who,what\na,b\n",
+            "looks like the user or the item .there are who, what.: name it with --user-column and --item-column",
+        ),
+        ("user,what\na,b\n", "looks like the item .*: name it with --item-column"),
+        ("", "rows.csv is empty, or its first line names no columns"),
     ],
 )
 def test_table_that_cannot_be_guessed_is_an_error(tmp_path, content, said):
     (tmp_path / "rows.csv").write_text(content)
     with pytest.raises(BenchError, match=said):
-        make_card("x", tmp_path / "rows.csv", None, None)
+        make_card("x", [tmp_path / "rows.csv"])
 
 
 def test_file_that_is_no_parquet_is_one_line(bench, tmp_path):
@@ -148,3 +160,67 @@ def test_file_that_is_no_parquet_is_one_line(bench, tmp_path):
     assert len(done.err.splitlines()) == 1
     assert "rows.parquet cannot be read as a table" in done.err
     assert not (tmp_path / "x.yaml").exists()
+
+
+def test_what_is_known_of_the_columns_is_given(tmp_path):
+    (tmp_path / "rows.csv").write_text("who,what,user,score\n")
+    known = {"user": "who", "item": "what", "rating": "user"}
+    [found] = yaml.safe_load(make_card("x", [tmp_path / "rows.csv"], columns=known)).values()
+    assert found["sources"][0]["options"]["columns"] == known
+    with pytest.raises(DataError, match=r"has no column 'when' .--time-column.: there are who, what, user, score"):
+        make_card("x", [tmp_path / "rows.csv"], columns={**known, "time": "when"})
+
+
+def test_filters_and_encoding_stand_in_the_card(tmp_path):
+    (tmp_path / "rows.csv").write_bytes("user,item,rating\né,1,5\nü,1,2\n".encode("latin-1"))
+    text = make_card("x", [tmp_path / "rows.csv"], filters={"k_core": 1, "min_rating": 4.0}, encoding="latin-1")
+    (tmp_path / "x.yaml").write_text(text)
+    data = prepare(card(str(tmp_path / "x.yaml")))
+    assert data.user_texts()["id"].tolist() == ["é"]
+    with pytest.raises(ConfigError, match=r"filters.k_core = 'few': Input should be"):
+        make_card("x", [tmp_path / "rows.csv"], filters={"k_core": "few"}, encoding="latin-1")
+
+
+@pytest.mark.parametrize("name", ["../../up", "a/b", "a,b", "a@b", "a:b", "a b", ""])
+def test_name_that_is_no_file_name_is_refused(tmp_path, name):
+    (tmp_path / "rows.csv").write_text("user,item\n")
+    with pytest.raises(ConfigError, match="name = "):
+        make_card(name, [tmp_path / "rows.csv"])
+
+
+def test_several_files_are_one_table(tmp_path):
+    for part, rows in (("one", "a,1\na,2\nb,1\n"), ("two", "a,3\nc,2\n")):
+        (tmp_path / f"{part}.csv").write_text(f"user,item\n{rows}")
+    (tmp_path / "x.yaml").write_text(make_card("x", [tmp_path / "one.csv", tmp_path / "two.csv"]))
+    data = prepare(card(str(tmp_path / "x.yaml")))
+    items = data.item_texts()["id"].to_numpy()[data.interactions.items].tolist()
+    assert (data.user_texts()["id"].tolist(), items) == (["a", "b", "c"], ["1", "2", "3", "1", "2"])
+
+
+def test_ready_split_is_the_published_protocol(tmp_path):
+    for part, rows in (("train", "a,1,1\na,2,2\nb,1,3\n"), ("valid", "a,3,4\n"), ("test", "a,4,5\nb,3,6\n")):
+        (tmp_path / f"{part}.csv").write_text(f"user,item,time\n{rows}")
+    files = {part: tmp_path / f"{part}.csv" for part in ("train", "valid", "test")}
+    (tmp_path / "x.yaml").write_text(make_card("x", split=files))
+    found = card(str(tmp_path / "x.yaml"))
+    assert found.protocol == "published"
+    parts = split(prepare(found), protocol(found.protocol))
+    assert [len(part) for part in (parts.visible.train, parts.visible.valid, parts.hidden.test)] == [3, 1, 2]
+
+
+@pytest.mark.parametrize("roles", [(), ("train",), ("valid", "test"), ("interactions", "train", "test")])
+def test_either_interactions_or_a_split(tmp_path, roles):
+    files = dict.fromkeys(roles, tmp_path / "rows.csv")
+    with pytest.raises(ConfigError, match="give the interactions with --interactions, or a split with --train"):
+        make_card("x", [files.pop("interactions")] if "interactions" in files else [], split=files)
+
+
+def test_json_lines_and_parquet_without_their_names(tmp_path):
+    (tmp_path / "rows.txt").write_text(
+        '{"user": "a", "item": 7, "more": {"x": 1}}\n{"item": 8, "user": "b", "ts": 5}\n'
+    )
+    pd.DataFrame({"sku": [7, None], "title": ["x", "y"]}).to_parquet(tmp_path / "items.PQ")
+    text = make_card("x", [tmp_path / "rows.txt"], items=tmp_path / "items.PQ")
+    [found] = yaml.safe_load(text).values()
+    assert found["sources"][0]["options"]["columns"] == {"user": "user", "item": "item", "time": "ts"}
+    assert found["sources"][0]["options"]["items"] == {"id": "sku", "title": "title"}

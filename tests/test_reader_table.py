@@ -234,3 +234,82 @@ def test_field_called_rating_or_time_is_a_text_of_an_item(tmp_path):
     files = {"interactions": tmp_path / "rows.csv", "items": tmp_path / "items.csv"}
     found = reader("table")(files, COLUMNS, items=fields)
     assert found.items.to_dict("records") == [{"id": "1", "rating": "4.50", "time": "2 h"}]
+
+
+def test_floats_are_ids_of_any_size_and_missing_ones_are_none(read):
+    ids = [9_780_000_000_005.0, None, float("nan"), 7.0, 1e22, 1.5, -3.0]
+    found = read(pa.table({"who": pa.array(ids), "what": ["x"] * 7, "when": [1] * 7}), name="rows.parquet")
+    assert found.interactions["user"].tolist() == ["9780000000005", "7", str(10**22), "1.5", "-3"]
+    assert found.problems == {"rows without a user or item": 2}
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.int8(), pa.uint64(), pa.float32(), pa.decimal128(20, 0), pa.dictionary(pa.int8(), pa.string())], ids=str
+)
+def test_ids_of_any_type_in_parquet(read, kind):
+    values = pa.array(["7", "8"]).dictionary_encode() if pa.types.is_dictionary(kind) else pa.array([7, 8]).cast(kind)
+    found = read(pa.table({"who": values, "what": ["x", "y"], "when": [1, 2]}), name="rows.parquet")
+    assert found.interactions["user"].tolist() == ["7", "8"]
+
+
+def test_ids_that_a_missing_one_made_floats_are_whole_again(read):
+    """As pandas writes a column of numbers with a gap."""
+    found = read(HEAD + "7.0,x,1\n9780000000005.0,y,2\n,z,3\n")
+    assert found.interactions["user"].tolist() == ["7", "9780000000005"]
+    assert read(HEAD + "7.0,x,1\n7.5,y,2\n").interactions["user"].tolist() == ["7.0", "7.5"]
+
+
+LINES = """{"who": "a", "what": 7, "when": 1600000000500, "more": [1]}
+
+{"who": "b", "what": 9780000000005.0, "when": 1600000000400}
+{"who": 5, "what": "x"}
+{"who": [5], "what": "x", "when": 1}
+{"who": true, "what": "x", "when": 1}
+["no", "object"]
+{"who": "\\ud800", "what": "x", "when": 1}
+{"who": "c", "what":
+"""
+
+
+def test_json_lines(read):
+    found = read(LINES, name="rows.json")
+    assert rows(found) == [("a", "7", 1_600_000_000), ("b", "9780000000005", 1_600_000_000)]
+    assert found.interactions["nanosecond"].tolist() == [500_000_000, 400_000_000]
+    assert found.problems == {
+        "lines of rows.json that are no JSON object": 3,
+        "rows without a user or item": 2,
+        "rows whose time is missing, negative or no time": 1,
+    }
+    with pytest.raises(BenchError, match=r"rows.json has no field what, when: fix the options"):
+        read('{"who": 1}\n', name="rows.json")
+
+
+def test_rows_that_are_no_utf8_say_what_to_do(read):
+    found = read(HEAD.encode() + b"\xe9,b,1\nc,d,2\n")
+    assert found.problems == {"rows that are no UTF-8 (if they are Latin-1, set options.encoding to latin-1)": 1}
+
+
+HALF, TENTH = (datetime.datetime(2020, 9, 13, 12, 26, 40, us) for us in (500_000, 100_000))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1_600_000_000_500, 1_600_000_000_100, None], pa.int64()),
+        ([1_600_000_000.5, 1_600_000_000.1, None], pa.float64()),
+        *(([HALF, TENTH, None], pa.timestamp(unit, zone)) for unit in ("ms", "us", "ns") for zone in (None, "UTC")),
+    ],
+    ids=str,
+)
+def test_times_below_a_second_keep_their_order_in_parquet(read, values, kind):
+    table = pa.table({"who": ["a"] * 3, "what": ["x", "y", "z"], "when": pa.array(values, kind)})
+    found = read(table, name="rows.parquet")
+    assert found.interactions["time"].tolist() == [1_600_000_000] * 2
+    assert found.interactions["nanosecond"].sub([500_000_000, 100_000_000]).abs().max() < 500
+
+
+def test_files_with_and_without_fractions_are_one_table(tmp_path):
+    (tmp_path / "one.csv").write_text(HEAD + "a,x,1600000000\n")
+    (tmp_path / "two.csv").write_text(HEAD + "a,y,1600000000.25\n")
+    files = {"interactions": tmp_path / "one.csv", "interactions-2": tmp_path / "two.csv"}
+    assert reader("table")(files, COLUMNS).interactions["nanosecond"].tolist() == [0, 250_000_000]

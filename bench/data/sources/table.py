@@ -207,11 +207,12 @@ def _json_lines(path: Path, columns: list[str], encoding: str | None, problems: 
                 continue
             try:
                 row = json.loads(line)
-                rows.append([row.get(name) for name in columns])
-                json.dumps(rows[-1], ensure_ascii=False).encode()  # JSON can hold halves of characters
+                wanted = [row.get(name) for name in columns]
+                json.dumps(wanted, ensure_ascii=False).encode()  # JSON can hold halves of characters
             except (ValueError, AttributeError, RecursionError):
                 bad += 1
                 continue
+            rows.append(wanted)
             seen.update(row)
     if lost := [name for name in columns if name not in seen]:
         raise DataError(f"{path} has no field {', '.join(lost)}: fix the options in the card")

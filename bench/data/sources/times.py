@@ -60,13 +60,7 @@ def parse_times(column: pd.Series) -> Times:
         return _numbered(column.fillna(0).to_numpy(np.int64), np.zeros(len(column), np.int64), known)
     if pd.api.types.is_float_dtype(column):
         return _numbered(*_split(column.to_numpy(np.float64, na_value=np.nan)))
-    codes, unique = pd.factorize(column, use_na_sentinel=True)
-    found = _written(pd.Series(unique, dtype="object").astype("str").str.strip())
-    absent = codes < 0
-    if not len(unique):
-        return _outcome(np.zeros(len(column), np.int64), np.zeros(len(column), bool))
-    reasons = np.where(absent, 1, found.reasons[codes]).astype(np.int8)
-    return Times(np.where(absent, 0, found.nanoseconds[codes]), reasons)
+    return _written(column.astype("str").fillna("").str.strip().reset_index(drop=True))
 
 
 def _outcome(nanoseconds: Numbers, known: Mask, ambiguous: Mask | None = None) -> Times:
