@@ -63,11 +63,11 @@ def pandas(raw_dir: str) -> None:
 
 def recbole(raw_dir: str) -> None:
     """RecBole reads its own atomic files, so the conversion is not counted; it does not write the split either."""
-    from bench_recbole.compat import mend
+    from bench_recbole.compat import patch
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
 
-    mend()
+    patch()
     sys.argv = sys.argv[:1]
     config = Config(
         model="BPR",

@@ -154,11 +154,11 @@ def test_table_that_cannot_be_guessed_is_an_error(tmp_path, content, said):
 
 
 def test_file_that_is_no_parquet_is_one_line(bench, tmp_path):
-    (tmp_path / "rows.parquet").write_text("user,item\n")
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1 user,item")
     done = bench("datasets", "add", "x", "--interactions", "rows.parquet")
     assert done.status == 1
     assert len(done.err.splitlines()) == 1
-    assert "rows.parquet cannot be read as a table" in done.err
+    assert "rows.parquet is no readable Parquet file" in done.err
     assert not (tmp_path / "x.yaml").exists()
 
 

@@ -5,8 +5,8 @@ import pytest
 from bench.data import raw
 from bench.data.catalog import card, cards
 from bench.data.prepare import prepare
-from bench.data.split import split
 from bench.data.protocol import PROTOCOLS
+from bench.data.split import split
 from bench.errors import BenchError
 
 NAMES = ("reviews_Beauty_5.json.gz", "meta_Beauty.json.gz")
@@ -83,3 +83,6 @@ def test_movielens_from_zip_and_from_recbole_are_the_same(raw_dir):
     assert len({d.facts["interactions_hash"] for d in data}) == 1
     assert len({split(d, PROTOCOLS["random"]).fingerprint for d in data}) == 1
     assert data[0].user_texts().equals(data[1].user_texts())
+    assert data[0].item_texts().equals(data[1].item_texts())
+    assert len({d.facts["texts_hash"] for d in data}) == 1
+    assert len({split(d, PROTOCOLS["random"]).visible.content for d in data}) == 1

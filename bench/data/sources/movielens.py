@@ -44,7 +44,7 @@ def read_100k(files: Mapping[str, Path]) -> RawData:
     genres = [", ".join(genre for genre, on in zip(_GENRES, row, strict=True) if on) for row in flags]
     return RawData(
         interactions=validate_interactions(interactions, problems),
-        items=_films(items, genres),
+        items=films(items, genres),
         users=profiles_100k(users),
         problems=problems,
     )
@@ -60,7 +60,7 @@ def read_1m(files: Mapping[str, Path]) -> RawData:
     occupations = {str(number): name for number, name in enumerate(_OCCUPATIONS)}
     return RawData(
         interactions=validate_interactions(interactions, problems),
-        items=_films(items, [", ".join(genres.split("|")) for genres in items["genres"]]),
+        items=films(items, [", ".join(genres.split("|")) for genres in items["genres"]]),
         users=pd.DataFrame(
             {
                 "id": users["id"],
@@ -87,7 +87,8 @@ def _age_groups(ages: pd.Series) -> pd.Series:
     return groups.astype(object).fillna("").astype("str")
 
 
-def _films(items: pd.DataFrame, genres: list[str]) -> pd.DataFrame:
+def films(items: pd.DataFrame, genres: list[str]) -> pd.DataFrame:
+    """The item fields from the columns id and title, such as ``Toy Story (1995)``, and from texts of genres."""
     titles = items["title"].str.extract(r"^(?P<title>.*?)(?: \((?P<year>\d{4})\))?\s*$").fillna("")
     return pd.DataFrame({"id": items["id"], "title": titles["title"], "year": titles["year"], "genres": genres})
 
