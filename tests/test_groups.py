@@ -98,6 +98,8 @@ def test_groups_of_a_file(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("user,group\nb,new\nc,old\na,new\nstranger,old\n")
     assert listed(groups_of_file(path, ["a", "b", "c", "d"])) == {"new": [0, 1], "old": [2]}
+    rules = {group.name: group.rule for group in groups_of_file(path, ["a", "b", "c", "d"])}
+    assert rules == {"new": "'new' of mine.csv", "old": "'old' of mine.csv, 1 of its 2 users are not in the data set"}
     with pytest.raises(BenchError, match="names no user of the data set"):
         groups_of_file(path, ["x"])
     with pytest.raises(BenchError, match="does not exist"):

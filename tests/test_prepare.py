@@ -2,6 +2,7 @@
 
 import random
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from bench.data.catalog import card as find_card
 from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS, protocol
 from bench.data.split import split
-from bench.errors import BenchError
+from bench.errors import BenchError, DataError
 from bench.interactions import save_array
 
 RANDOM = PROTOCOLS["random"]
@@ -186,3 +187,52 @@ def test_damaged_prepared_data_says_what_to_delete(card, file):
     (folder / file).write_bytes((folder / file).read_bytes()[:20])
     with pytest.raises(BenchError, match=r"damaged .*: delete that folder"):
         split(prepare(card), RANDOM)
+
+
+def test_limit_of_file_sizes_is_one_line(own_card, new_cache):
+    card = own_card([(user, item, user * item) for user in range(40) for item in range(40)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(DataError, match=r"'own' cannot be prepared in .*datasets: .*File too large") as caught:
+            prepare(card)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(str(caught.value).splitlines()) == 1
+    assert [path for path in new_cache.rglob("*") if path.is_file()] == []
+    assert len(prepare(card).interactions) == 1600
+
+
+def test_data_that_memory_does_not_hold_is_one_line(own_card, new_cache, monkeypatch):
+    def read(files, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(preparing, "reader", lambda name: read)
+    with pytest.raises(DataError, match=r"'own' does not fit into memory: interactions\.csv"):
+        prepare(own_card([(1, 1, 1)]))
+
+
+def test_first_of_several_descriptions_counts(own_card, new_cache):
+    """Whatever the reader; the same description twice is no problem."""
+    card = own_card([(user, item, item) for user in range(3) for item in range(3)], {0: "zero", 1: "one", 2: "two"})
+    path = Path(card.sources[0].files["items"].name)
+    path.write_text(path.read_text() + "1,other\n0,zero\n1,third\n2,two\n")
+    data = prepare(card)
+    assert data.item_texts()["title"].tolist() == ["zero", "one", "two"]
+    assert data.facts["problems"] == {"items that are described in different ways (the first one counts)": 1}
+
+
+def test_first_of_several_descriptions_counts_in_amazons_files_too(card, write_amazon, tmp_path):
+    write_amazon(tmp_path / "raw", [(1, 1, 1), (1, 2, 2)])
+    metas = ["{'asin': 'i001', 'title': 'A'}", "{'asin': 'i002', 'title': 'B'}", '{"asin": "i001", "title": "C"}']
+    (tmp_path / "raw" / "meta_tiny.json").write_text("\n".join(metas))
+    data = prepare(card, tmp_path / "raw")
+    assert data.item_texts()["title"].tolist() == ["A", "B"]
+    assert sum(data.facts["problems"].values()) == 1
+
+
+def test_row_without_a_rating_is_an_interaction_unless_ratings_are_asked_for(own_card, new_cache):
+    rows = [(1, 1, 0, 5), (1, 2, 1, ""), (2, 1, 2, ""), (2, 2, 3, 2)]
+    assert len(prepare(own_card(rows)).interactions) == 4
+    assert prepare(own_card(rows)).facts["problems"] == {}
+    assert len(prepare(own_card(rows, filters={"min_rating": 3})).interactions) == 1
