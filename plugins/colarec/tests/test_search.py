@@ -133,12 +133,7 @@ def test_few_beams_miss_what_exact_finds(tiny):
     assert missed > 0
 
 
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("n_items", [60, 200])
-def test_beams_are_those_of_generate(tiny, tied, n_items):
-    beams, width, length, start = 100, 9, 3, 0
-    torch.manual_seed(3)
-    rng = np.random.default_rng(3)
+def plain_t5(width, tied):
     model = T5ForConditionalGeneration(
         T5Config(
             vocab_size=width,
@@ -149,14 +144,24 @@ def test_beams_are_those_of_generate(tiny, tied, n_items):
             num_heads=2,
             dropout_rate=0.0,
             tie_word_embeddings=tied,  # T5 takes this as a question about the scale of scores, and ties always
-            decoder_start_token_id=start,
-            pad_token_id=start,
+            decoder_start_token_id=0,
+            pad_token_id=0,
             eos_token_id=None,
         )
     ).eval()
     assert model.config.scale_decoder_outputs is tied
     if not tied:
         model.lm_head = torch.nn.Linear(16, width, bias=False)
+    return model
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("n_items", [60, 200])
+def test_beams_are_those_of_generate(tiny, tied, n_items):
+    beams, width, length, start = 100, 9, 3, 0
+    torch.manual_seed(3)
+    rng = np.random.default_rng(3)
+    model = plain_t5(width, tied)
     tiny.shake(model)
     places = rng.permutation(width**length)[:n_items]
     codes = np.stack([places // width**level % width for level in range(length)], 1)

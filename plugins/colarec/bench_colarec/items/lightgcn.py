@@ -41,14 +41,10 @@ def lightgcn(
     init: Literal["svd", "random"] = "svd",
     stage: str = "vectors",
 ) -> Vectors:
-    """Train a LightGCN by BPR until the core's stopping rule ends it, and return the propagated vectors.
+    """Train a LightGCN on ``train`` by BPR until the core's stopping rule ends it; the epochs are a stage of their own.
 
     Parameters
     ----------
-    train
-        All that it learns from.
-    context
-        Gives the seed, the device and the stopping rule; the epochs are a stage of their own.
     publish
         Called with the vectors of now before each validation, so that ``recommend`` scores with them.
     size, layers
@@ -62,15 +58,12 @@ def lightgcn(
 
     Returns
     -------
-    Those of the best validation, or of the last epoch if nothing was validated.
+    The propagated vectors of the best validation, or of the last epoch if nothing was validated.
     """
     rng = np.random.default_rng(context.seed)
     adjacency = normalized_adjacency(train)
-    values = rng.normal(0, _NOISE, (sum(train.shape), size))
-    if init == "svd":
-        found = singular_vectors(adjacency[: train.n_users, train.n_users :], size, rng)
-        values[:, : found.shape[1]] = _INITIAL_LENGTH * found
-    ego = torch.nn.Parameter(torch.from_numpy(values.astype(np.float32)).to(context.device))
+    values = _initial_values(adjacency, train.n_users, size, init, rng)
+    ego = torch.nn.Parameter(torch.from_numpy(values).to(context.device))
     matrix = as_tensor(adjacency, context.device)
     optimizer = torch.optim.Adam([ego], lr=learning_rate, fused=True)
     pairs = Pairs(train, negatives, rng)
@@ -96,6 +89,16 @@ def lightgcn(
 
     best = train_epochs(context, epochs, train_epoch, lambda: now, stage)
     return now if best is None else best
+
+
+def _initial_values(
+    adjacency: Any, n_users: int, size: int, init: Literal["svd", "random"], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    values = rng.normal(0, _NOISE, (adjacency.shape[0], size))
+    if init == "svd":
+        found = singular_vectors(adjacency[:n_users, n_users:], size, rng)
+        values[:, : found.shape[1]] = _INITIAL_LENGTH * found
+    return values.astype(np.float32)
 
 
 def normalized_adjacency(train: Interactions) -> Any:
