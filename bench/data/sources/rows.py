@@ -51,10 +51,9 @@ def validate_interactions(table: pd.DataFrame, problems: dict[str, int]) -> pd.D
 
 
 def _rated(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
-    given = table["rating"]
-    rating = pd.to_numeric(given, errors="coerce").astype("float64")
-    lost = rating.isna() & given.notna() & (given.astype("str").str.strip() != "")
-    add_problem(problems, "ratings that are no number", int(lost.sum()))
+    rating = pd.to_numeric(table["rating"], errors="coerce").astype("float64")
+    lost = table["rating"][rating.isna()].dropna()
+    add_problem(problems, "ratings that are no number", int((lost.astype("str").str.strip() != "").sum()))
     return table.drop(columns="rating") if rating.isna().all() else table.assign(rating=rating)
 
 
