@@ -4,7 +4,8 @@ Standard library alone, and nothing of bench. Standard input is a pipe that only
 becomes the guardian, small and unconfined, and forks the worker. The worker takes a home of its own, confines itself
 (``confine.py``) and runs a module as ``__main__``. The guardian waits for the worker to end, or for the end of standard
 input: the parent is gone, however it went, or wants no more. Then it kills what is left, also what went into a session
-of its own, removes the scratch folder and ends as the worker ended. If the guardian is killed, the worker dies too.
+of its own, removes the scratch folder and ends as the worker ended. If the guardian is killed, the worker dies too, but
+not what the worker had put into other sessions.
 """
 
 from __future__ import annotations
