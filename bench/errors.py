@@ -61,10 +61,10 @@ class UnknownName(BenchError):
 
 def by_kind(kind: str, message: str) -> BenchError:
     """The error of that class name and message, as another process told it; a ``PluginError`` if there is no such class."""
-    classes = {cls.__name__: cls for cls in (BenchError, *BenchError.__subclasses__())}
-    cls = classes.get(kind, PluginError)
-    error = cls.__new__(cls)
-    Exception.__init__(error, message)
+    kinds: list[type[BenchError]] = [BenchError, *BenchError.__subclasses__()]
+    cls = next((cls for cls in kinds if cls.__name__ == kind), PluginError)
+    error: BenchError = cls.__new__(cls)
+    Exception.__init__(error, message)  # past UnknownName's own, which makes a message of parts
     return error
 
 

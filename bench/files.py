@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -54,7 +55,6 @@ def new_file(target: Path) -> Iterator[Path]:
     A reader sees the old content or the new one, never a part, and after a power cut one of the two. The file gets the
     permissions that the user's umask gives.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft(target)
     try:
         yield draft
@@ -71,7 +71,6 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     If another process has made ``target`` meanwhile, its version stays.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft(target)
     draft.mkdir()
     try:
@@ -100,12 +99,15 @@ _HOST = re.sub(r"\W", "-", socket.gethostname())
 
 
 def _draft(target: Path) -> Path:
+    """A new name beside ``target``, whose folder is made; what killed processes left of earlier ones is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_drafts(target.parent, glob.escape(target.name))
     return target.with_name(f".{target.name}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.draft")
 
 
-def sweep_drafts(folder: Path) -> None:
+def sweep_drafts(folder: Path, name: str = "*") -> None:
     """Remove what killed processes of this machine left of :func:`new_file` and :func:`new_folder` in ``folder``."""
-    for draft in folder.glob(f".*.{_HOST}.*.draft"):
+    for draft in folder.glob(f".{name}.{_HOST}.*.draft"):
         pid = draft.name.rsplit(".", 3)[1]
         if pid.isdigit() and not alive(int(pid)):
             if draft.is_dir():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -151,7 +152,9 @@ def outcome(folder: Path) -> dict[str, str]:
     found = {}
     for top in ("results", "cache"):
         for path in sorted((folder / top).rglob("*")):
-            name = str(path.relative_to(folder))
+            # The name of the hidden part is drawn anew for every cache.
+            name = re.sub(r"cache/tests/[0-9a-f]{32}", "cache/tests/HIDDEN", str(path.relative_to(folder)))
+            name += " twice" if name in found else ""
             if path.is_dir():
                 found[name] = "a folder"
             elif path.name == "lists.parquet":

@@ -31,7 +31,7 @@ def site(blocks, tmp_path, monkeypatch):
     (folder / "toy.py").write_text(blocks["python"])
     (folder / "toy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     group, entry = re.search(r'entry-points\."(.*?)"\]\n(.*)', blocks["toml"]).groups()
-    (folder / "toy-1.0.dist-info" / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), str())}\n")
+    (folder / "toy-1.0.dist-info" / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
     return folder
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from bench.errors import ConfigError
+
 _RAW_DIR = click.option("--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
@@ -62,11 +64,11 @@ def info(name: str, raw_dir: Path | None, as_json: bool) -> None:
             place = f"inside the Python package {source.package}" if source.package else file.url or "by hand"
             details = [place, *([file.size] if file.size else []), *([f"SHA-256 {file.sha256}"] if file.sha256 else [])]
             lines.append(("file", f"{file.name} ({', '.join(details)})"))
-        if source.by_hand:
-            lines.append(("by hand", source.by_hand))
+        if source.instructions:
+            lines.append(("by hand", source.instructions))
     for what, template in (("item text", card.texts.item), ("user text", card.texts.user)):
         if template:
-            lines.append((what, template.before + template.between.join(template.parts) + template.after))
+            lines.append((what, template.prefix + template.separator.join(template.parts) + template.suffix))
     lines += [
         (
             "filters",
@@ -117,26 +119,63 @@ def prepare_dataset(
     click.echo(f"prepared in {data.path}")
 
 
+_TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
 @command.command("add")
 @click.argument("name")
-@click.option("--interactions", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--items", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Item texts, if any.")
-@click.option("--users", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="User texts, if any.")
+@click.option("--interactions", multiple=True, type=_TABLE, help="A table of interactions; repeatable.")
+@click.option("--train", type=_TABLE, help="Instead: the tables of a ready split (protocol 'published').")
+@click.option("--valid", type=_TABLE, help="Its validation part, if it has one.")
+@click.option("--test", type=_TABLE, help="Its test part.")
+@click.option("--items", type=_TABLE, help="Item texts, if any.")
+@click.option("--users", type=_TABLE, help="User texts, if any.")
+@click.option("--user-column", help="Name of the column; guessed if it has a usual name.")
+@click.option("--item-column", help="Name of the column; guessed if it has a usual name.")
+@click.option("--time-column", help="Name of the column; guessed if it has a usual name.")
+@click.option("--rating-column", help="Name of the column; guessed if it has a usual name.")
+@click.option("--k-core", type=click.IntRange(min=0), help="Least interactions of every user and item.  [no filter]")
+@click.option("--min-rating", type=float, help="Lower ratings are no interactions.  [no filter]")
+@click.option("--encoding", help="Of text files, such as latin-1.  [utf-8]")
 @click.option("--output", type=click.Path(path_type=Path), help="The card to write.  [NAME.yaml]")
-def add(name: str, interactions: Path, items: Path | None, users: Path | None, output: Path | None) -> None:
-    """Make a card for tables of your own (CSV or Parquet): guess their columns, show the guess, write NAME.yaml."""
+def add(
+    name: str,
+    interactions: tuple[Path, ...],
+    train: Path | None,
+    valid: Path | None,
+    test: Path | None,
+    items: Path | None,
+    users: Path | None,
+    k_core: int | None,
+    min_rating: float | None,
+    encoding: str | None,
+    output: Path | None,
+    **columns: str | None,
+) -> None:
+    """Make a card for tables of your own (CSV, TSV, JSON lines, Parquet; also packed): guess their columns, show the
+    guess, write NAME.yaml.
+    """
     from bench.data.infer_card import make_card
 
+    parts = {part: path for part, path in (("train", train), ("valid", valid), ("test", test)) if path is not None}
+    filters = {"k_core": k_core, "min_rating": min_rating}
+    text = make_card(
+        name,
+        interactions,
+        split=parts or None,
+        items=items,
+        users=users,
+        columns={key.removesuffix("_column"): column for key, column in columns.items() if column is not None},
+        filters={key: value for key, value in filters.items() if value is not None},
+        encoding=encoding,
+    )
     path = output or Path(f"{name}.yaml")
-    text = make_card(name, interactions, items, users)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        from bench.errors import BenchError
-
-        raise BenchError(f"{path} exists already: remove it or give another --output") from None
-    click.echo(f"{text}\nwritten: {path}. Mend the guess there if it is wrong, then:")
+        raise ConfigError(f"{path} exists already: remove it or give another --output") from None
+    click.echo(f"{text}\nwritten: {path}. Correct it there if the guess is wrong, then:")
     if "time:" not in text:
         click.echo("no column of times was found: the order of the rows counts as time")
     click.echo(f"bench run --models pop,ease --dataset {path}")

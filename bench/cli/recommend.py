@@ -38,6 +38,7 @@ LATEST = 5
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     model: str,
     dataset: str,
     users: tuple[str, ...],
@@ -73,6 +74,8 @@ def command(
     planned = replace(planned, cells=planned.cells[:1])  # the first fold, if there are folds
     [cell], store = planned.cells, Store(results)
     numbers = find_users(planned.dataset, card(dataset), users, planned.spec.raw_dir)
+    if store.cells.is_dir():
+        store.open_for_writing()  # an earlier attempt may have been killed
     folder = trained(planned, store)
     if folder is None:
         before = store.result(cell.id)

@@ -88,7 +88,7 @@ def read_spec(path: Path) -> dict[str, Any]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.pass_context
-def command(context: click.Context, spec: Path | None, results: Path, as_json: bool, **_options: Any) -> None:
+def command(context: click.Context, /, spec: Path | None, results: Path, as_json: bool, **_options: Any) -> None:
     """Run models on a data set and print the leaderboard.
 
     What has been run before is not run again. A model that fails is a row of the table, and the exit status is 1.

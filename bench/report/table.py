@@ -228,7 +228,7 @@ def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]
         if result.metrics_version == metrics.VERSION:
             newest |= result.groups
     lines: dict[str, None] = {}
-    found = []
+    found: list[list[Result]] = []
     for row in rows:
         found.append([])
         for result in row:

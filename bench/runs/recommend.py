@@ -23,11 +23,12 @@ from bench.messages.cell import Cell
 from bench.messages.events import Started
 from bench.messages.job import Request
 from bench.plugins import find_model
+from bench.runs.claims import Held, claim
 from bench.runs.execute import Watch, run_cells
 from bench.runs.job import Job
 from bench.runs.outputs import adopt, read_array, read_output
 from bench.runs.plan import Plan
-from bench.runs.store import Store
+from bench.runs.store import Store, leave_finished
 
 TITLE_LENGTH = 60
 
@@ -111,24 +112,29 @@ def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:
     """Train a finished cell again for its model, and leave everything else of it as it is."""
     cell = plan.cells[0]
     folder = store.path(cell.id)
-    with tempfile.TemporaryDirectory(prefix="model-", dir=store.root) as name:
-        job = _job(plan, Path(name))
-        request = Request(cell=cell, k=1, save_model=True, measure=False, memory_limit=plan.limits.memory)
-        watch(cell, Started(resumed=False))
-        try:
-            ended = job.run(request, np.zeros(0, np.int64), lambda event: watch(cell, event))
-        finally:
-            job.child.end()
+    held = claim(folder)
+    if isinstance(held, Held):
+        raise ResultsError(f"{held.holder} works at {cell.label}: ask again when it is done")
+    job = _job(plan, folder / "job")
+    request = Request(cell=cell, k=1, save_model=True, measure=False, memory_limit=plan.limits.memory)
+    watch(cell, Started(resumed=False))
+    try:
+        ended = job.run(request, np.zeros(0, np.int64), lambda event: watch(cell, event))
         if ended.reason:
             raise ResultsError(f"{cell.label} failed: {ended.reason}")
         adopt(job.folders.output / "model", folder / "model")
+    finally:
+        job.child.end()
+        leave_finished(folder)
+        held.release()
     return folder / "model"
 
 
 def _job(plan: Plan, folder: Path, model: Path | None = None) -> Job:
     cell = plan.cells[0]
     visible = plan.folds[cell.fold].split.visible
-    return Job(cell, find_model(cell.model).interpreter, folder / "job", folder / "work", visible, plan.limits, model)
+    interpreter = find_model(cell.model).interpreter
+    return Job(cell, interpreter, folder / "worker", folder / "work", visible, plan.limits, model)
 
 
 def ask(

@@ -41,9 +41,6 @@ class Store:
     def open_for_writing(self) -> None:
         """Make the folders and remove what killed runs of this machine left behind, but for checkpoints."""
         self.cells.mkdir(parents=True, exist_ok=True)
-        sweep_drafts(self.cells)
-        if self.leaderboards.is_dir():
-            sweep_drafts(self.leaderboards)
         for folder in self.cells.iterdir():
             if folder.is_dir() and not folder.name.startswith(".") and not claims.is_claimed(folder):
                 self._tidy(folder)
