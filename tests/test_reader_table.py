@@ -276,7 +276,7 @@ def test_json_lines(read):
     assert rows(found) == [("a", "7", 1_600_000_000), ("b", "9780000000005", 1_600_000_000)]
     assert found.interactions["nanosecond"].tolist() == [500_000_000, 400_000_000]
     assert found.problems == {
-        "lines of rows.json that are no JSON object": 3,
+        "rows of rows.json that are no JSON object": 3,
         "rows without a user or item": 2,
         "rows whose time is missing, negative or no time": 1,
     }
@@ -313,3 +313,22 @@ def test_files_with_and_without_fractions_are_one_table(tmp_path):
     (tmp_path / "two.csv").write_text(HEAD + "a,y,1600000000.25\n")
     files = {"interactions": tmp_path / "one.csv", "interactions-2": tmp_path / "two.csv"}
     assert reader("table")(files, COLUMNS).interactions["nanosecond"].tolist() == [0, 250_000_000]
+
+
+def test_json_may_be_one_array(read):
+    lines = [line for line in LINES.splitlines()[:4] if line]
+    found = read("[" + ",\n".join(lines) + "]", name="rows.json")
+    assert rows(found) == [("a", "7", 1_600_000_000), ("b", "9780000000005", 1_600_000_000)]
+    assert rows(read(f"{lines[0]}\n{lines[1]}".encode("utf-16"), name="rows.json")) == rows(found)
+    with pytest.raises(BenchError, match=r"rows.json is no JSON"):
+        read("[" + lines[0], name="rows.json")
+
+
+def test_column_that_is_there_twice_is_an_error(read):
+    with pytest.raises(BenchError, match=r"rows.csv has more than one column what: rename one"):
+        read("who,what,what,when\na,b,c,1\n")
+
+
+def test_line_ends_of_old_and_lines_that_are_long(read):
+    assert rows(read(HEAD.replace("\n", "\r") + "a,b,1\rc,d,2\r")) == [("a", "b", 1), ("c", "d", 2)]
+    assert rows(read(HEAD + "x" * 5_000_000 + ",b,1\n"))[0][1:] == ("b", 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -25,6 +26,9 @@ from bench.errors import DataError
 
 _DELIMITERS = (",", "\t", ";", "|")
 _BLOCK = 2**24
+"""Bytes."""
+_LONGEST = 2**20
+"""Bytes of a header."""
 _QUOTE = ord('"')
 
 NO_UTF8 = "rows that are no UTF-8"
@@ -70,6 +74,8 @@ def read_csv(
         If the file is damaged or empty or lacks a column.
     """
     layout = find_layout(path, encoding)
+    if twice := [name for name in columns if layout.names.count(name) > 1]:
+        raise DataError(f"{path} has more than one column {', '.join(twice)}: rename one in its header")
     if layout.quotes == "broken":
         return _line_by_line(path, columns, problems, layout, encoding)
     names = layout.in_file(columns)
@@ -86,14 +92,13 @@ def read_csv(
 def find_layout(path: Path, encoding: str | None = None) -> Layout:
     """The delimiter, the one of comma, tab, semicolon and bar that is most frequent in the header, and the quotes."""
     with open_text(path, encoding) as file:
-        header = file.readline().decode("utf-8", "replace")
-        skip = 0
-        if header.strip().lower().startswith("sep=") and len(header.strip()) == 5:  # a note for spreadsheets
-            header, skip = file.readline().decode("utf-8", "replace"), 1
-        delimiter = max(_DELIMITERS, key=header.count)
-        header = header.rstrip("\r\n")
-        if delimiter in "\t|":
-            return Layout(delimiter, "letters", skip, tuple(header.split(delimiter)))
+        first, second = (*re.split(rb"\r\n|\n|\r", file.read(_LONGEST), maxsplit=2), b"", b"")[:2]
+    header, skip = first.decode("utf-8", "replace"), 0
+    if re.fullmatch(r"(?i)sep=.", header):  # a note for spreadsheets
+        header, skip = second.decode("utf-8", "replace"), 1
+    delimiter = max(_DELIMITERS, key=header.count)
+    if delimiter in "\t|":
+        return Layout(delimiter, "letters", skip, tuple(header.split(delimiter)))
     with open_text(path, encoding) as file:
         quotes = "csv" if _as_in_csv(file, ord(delimiter)) else "broken"
     return Layout(delimiter, quotes, skip, tuple(_fields(header, delimiter)))
@@ -134,7 +139,7 @@ def _parse(
 ) -> pd.DataFrame:
     """The columns ``names``, by their names in the file, under the names wanted."""
     quote = False if layout.quotes == "letters" else '"'
-    read = pc.ReadOptions(encoding=read_as, skip_rows=layout.skip)
+    read = pc.ReadOptions(encoding=read_as, skip_rows=layout.skip, block_size=_BLOCK)
     parse = pc.ParseOptions(
         delimiter=layout.delimiter, quote_char=quote, newlines_in_values=bool(quote), invalid_row_handler=skip
     )

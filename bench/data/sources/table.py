@@ -1,14 +1,15 @@
-"""A user's own tables: CSV in its usual dialects, JSON lines or Parquet, with column names given by the card."""
+"""A user's own tables: CSV in its usual dialects, JSON or Parquet, with column names given by the card."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime
+import io
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def column_names(path: Path, encoding: str | None = None) -> list[str]:
     DataError
         If it is no such table.
     """
-    kind = _kind(path)
+    kind = _kind(path, encoding)
     if kind == "parquet":
         try:
             return [str(name) for name in pq.read_schema(path).names]
@@ -91,22 +92,34 @@ def column_names(path: Path, encoding: str | None = None) -> list[str]:
         if not any(names):
             raise DataError(f"{path} is empty, or its first line names no columns")
         return names
-    names = []
     with open_text(path, encoding) as file:
-        for line in itertools.islice(file, 1000):
-            with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line)
-                names += row if isinstance(row, dict) else []
-    return list(dict.fromkeys(names))
+        objects = itertools.islice(_objects(file, path), 1000)
+        return list(dict.fromkeys(name for row in objects if isinstance(row, dict) for name in row))
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path, encoding: str | None) -> str:
     """``parquet``, ``json`` or ``csv``, by the first bytes."""
     with open_raw(path) as file:
-        start = file.read(64)
-    if start.startswith(b"PAR1"):
-        return "parquet"
-    return "json" if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else "csv"
+        if file.read(4) == b"PAR1":
+            return "parquet"
+    with open_text(path, encoding) as file:
+        return "json" if re.match(rb"\s*(\[\s*)?\{", file.read(64)) else "csv"
+
+
+def _objects(file: IO[bytes], path: Path) -> Iterator[Any]:
+    """What the lines of a file hold, or the elements of the one array that it holds; None for what is no JSON."""
+    if cast(io.BufferedReader, file).peek(1).lstrip()[:1] == b"[":
+        try:
+            yield from json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path} is no JSON: {error}") from error
+        return
+    for line in file:
+        if not line.isspace():
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                yield None
 
 
 def _texts(
@@ -134,11 +147,11 @@ def _table(
 ) -> pd.DataFrame:
     wanted = list(dict.fromkeys(columns.values()))
     named = [columns[key] for key in numbers if key in columns]
-    kind = _kind(path)
+    kind = _kind(path, encoding)
     if kind == "parquet" or path.suffix.lower() == ".parquet":
         table = _parquet(path, wanted, named)
     elif kind == "json":
-        table = _json_lines(path, wanted, encoding, problems)
+        table = _json(path, wanted, encoding, problems)
     else:
         table = _csv(path, wanted, encoding, problems, named)
     table = pd.DataFrame({key: table[name] for key, name in columns.items()})
@@ -199,22 +212,19 @@ def _no_parquet(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}")
 
 
-def _json_lines(path: Path, columns: list[str], encoding: str | None, problems: dict[str, int]) -> pd.DataFrame:
+def _json(path: Path, columns: list[str], encoding: str | None, problems: dict[str, int]) -> pd.DataFrame:
     rows, bad, seen = [], 0, set[str]()
     with open_text(path, encoding) as file:
-        for line in file:
-            if line.isspace():
-                continue
+        for row in _objects(file, path):
             try:
-                row = json.loads(line)
                 wanted = [row.get(name) for name in columns]
                 json.dumps(wanted, ensure_ascii=False).encode()  # JSON can hold halves of characters
-            except (ValueError, AttributeError, RecursionError):
+            except (ValueError, AttributeError):
                 bad += 1
                 continue
             rows.append(wanted)
             seen.update(row)
     if lost := [name for name in columns if name not in seen]:
         raise DataError(f"{path} has no field {', '.join(lost)}: fix the options in the card")
-    add_problem(problems, f"lines of {path.name} that are no JSON object", bad)
+    add_problem(problems, f"rows of {path.name} that are no JSON object", bad)
     return pd.DataFrame({name: pd.Series([row[i] for row in rows], dtype="object") for i, name in enumerate(columns)})
