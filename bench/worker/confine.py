@@ -8,8 +8,8 @@ Held, by version of the kernel's interface (ABI): reading, writing and making fi
 environment of processes outside are closed with the first. Not held: UDP, Unix sockets by path, chmod, utime, and stat,
 so a worker can learn that a file is there, and what root may do apart from files.
 
-A process that the worker starts may not read its own folder in ``/proc``, which is none of the worker's: psutil fails in
-it, and with it joblib's pool of processes. Threads and multiprocessing work.
+A process that the worker starts may not read its own folder in ``/proc``, which is none of the worker's: psutil fails
+in it, and with it joblib's pool of processes. Threads and multiprocessing work.
 
 Sources: https://docs.kernel.org/userspace-api/landlock.html and ``include/uapi/linux/landlock.h``.
 """
