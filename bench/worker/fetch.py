@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench.errors import BenchError
+from bench.errors import one_line
 from bench.messages.description import ModelRequest
 from bench.worker.describe import configured
 
@@ -14,8 +14,8 @@ def main(request: ModelRequest) -> int:
     try:
         model, _, config = configured(request)
         model.fetch(config)
-    except BenchError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except Exception as error:  # noqa: BLE001 (a stranger's code may raise anything; the parent shows one line)
+        sys.stderr.write(f"error: {one_line(error)}\n")
         return 1
     return 0
 

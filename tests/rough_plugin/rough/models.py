@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import ClassVar
 
@@ -259,6 +260,35 @@ class Nothing(Healthy):
 class Objects(Healthy):
     def spoilt(self, found, exclude):
         return Recommendations(found.items.astype(object), found.scores)
+
+
+class FetchConfig(ModelConfig):
+    url: str = ""
+    """Of a file that the model needs."""
+
+
+class Fetches(Healthy):
+    """Needs a file of the net, and looks whether there is a net when it is run."""
+
+    Config = FetchConfig
+
+    @classmethod
+    def fetch(cls, config):
+        Path(os.environ["HF_HUB_CACHE"], "weights").write_bytes(urllib.request.urlopen(config.url, timeout=10).read())
+
+    def rough(self, context):
+        context.note("weights", Path(os.environ["HF_HUB_CACHE"], "weights").read_text())
+        context.note("offline", os.environ.get("HF_HUB_OFFLINE"))
+        try:
+            urllib.request.urlopen(self.config.url, timeout=10)
+            context.note("net", "open")
+        except OSError as error:
+            context.note("net", str(error))
+        try:
+            Path(os.environ["HF_HUB_CACHE"], "weights").write_text("changed")
+            context.note("cache", "can be changed")
+        except OSError as error:
+            context.note("cache", str(error))
 
 
 def family(name):
