@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from bench.data.prepare import prepare
-from bench.data.split import split
 from bench.data.protocol import PROTOCOLS
+from bench.data.split import split
 from bench.data.statistics import statistics
 from bench.errors import BenchError
 
