@@ -176,7 +176,7 @@ class Context(Protocol):
         """Write one line to the log of the cell."""
 
     def note(self, name: str, value: Any) -> None:
-        """Put a JSON-ready fact about the model, such as its number of parameters, into ``result.json``.
+        """Put a fact about the model, such as its number of parameters, into ``result.json``: JSON, or of numpy.
 
         ``backbone`` is reserved: leaderboards show it next to the preset. A model with a pretrained backbone notes its
         name, such as ``t5-small``, and ``scratch`` where it trains the same from nothing.

@@ -296,11 +296,12 @@ def test_notes_and_logs_are_kept(make, capsys):
     context, _ = make(Scripted())
     context.note("parameters", 12)
     context.log("one line")
-    assert context.facts == {"parameters": 12}
+    context.note("of numpy", {"n": np.int64(30), "shape": np.array([1, 2])})
+    assert context.facts == {"parameters": 12, "of numpy": {"n": 30, "shape": [1, 2]}}
     assert capsys.readouterr().out == "one line\n"
 
 
-@pytest.mark.parametrize("value", [np.float32(1), {1, 2}, float("nan"), [float("inf")], "\ud800", {"a": object()}])
+@pytest.mark.parametrize("value", [np.float32("nan"), {1, 2}, float("nan"), [float("inf")], "\ud800", {"a": object()}])
 def test_note_that_is_no_json_is_refused_at_once(make, value):
     context, _ = make(Scripted())
     with pytest.raises(TypeError, match="the fact 'odd' is not JSON-ready"):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bench.interactions import Recommendations
 from bench.errors import BenchError
 from bench.evaluation.metrics import per_user
 from bench.evaluation.violations import count, sanitized
+from bench.interactions import Recommendations
 from bench.testing import interactions_from
 
 EXCLUDE = interactions_from([[4], [0, 1, 2]], 6)
@@ -81,25 +81,50 @@ def test_wrong_arrays_are_an_error_in_one_line(items, scores, said):
 
 def test_sanitized_lists_keep_sound_slots_and_their_ranks():
     found = lists([[4, 0, 0], [99, 3, 5]], [[3, 2, 1], [3, 2, 1]])
-    mended = sanitized(found, EXCLUDE)
-    assert mended.items.tolist() == [[-1, 0, -1], [-1, 3, 5]]
-    assert mended.scores.tolist() == [[-INF, 2, -INF], [-INF, 2, 1]]
-    assert (mended.items.dtype, mended.scores.dtype) == (np.int32, np.float32)
+    kept = sanitized(found, EXCLUDE)
+    assert kept.items.tolist() == [[-1, 0, -1], [-1, 3, 5]]
+    assert kept.scores.tolist() == [[-INF, 2, -INF], [-INF, 2, 1]]
+    assert (kept.items.dtype, kept.scores.dtype) == (np.int32, np.float32)
 
 
 @pytest.mark.parametrize(
     "cheat", [[[4, 4, 4], [0, 1, 2]], [[6, 7, -5], [2**31 - 1, 6, -2]]], ids=["excluded", "unknown"]
 )
 def test_offence_earns_nothing(cheat):
-    """Even if what must not be recommended were the right answer."""
+    """Even if what must not be recomkept were the right answer."""
     relevant = interactions_from([[4], [0, 1, 2]], 6)
-    mended = sanitized(lists(cheat, [[3, 2, 1], [3, 2, 1]]), EXCLUDE)
-    assert all((values == 0).all() for values in per_user(mended.items, relevant, [3]).values())
+    kept = sanitized(lists(cheat, [[3, 2, 1], [3, 2, 1]]), EXCLUDE)
+    assert all((values == 0).all() for values in per_user(kept.items, relevant, [3]).values())
 
 
 def test_repeating_a_hit_earns_it_once():
     relevant = interactions_from([[1], [5]], 6)
-    mended = sanitized(lists([[1, 1, 1], [5, 5, 5]], np.ones((2, 3))), EXCLUDE)
-    scores = per_user(mended.items, relevant, [3])
+    kept = sanitized(lists([[1, 1, 1], [5, 5, 5]], np.ones((2, 3))), EXCLUDE)
+    scores = per_user(kept.items, relevant, [3])
     assert scores["recall@3"].tolist() == [1, 1]
     assert scores["ndcg@3"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("score", [NAN, INF, -INF, 5.0], ids=["nan", "inf", "-inf", "rising"])
+def test_slot_whose_score_breaks_the_contract_is_a_miss_and_the_others_stay(score):
+    kept = sanitized(change((0, 1), score=score), EXCLUDE)
+    assert kept.items.tolist() == [[0, -1, 2], [3, 4, 5]]
+
+
+def test_all_that_rises_above_an_earlier_slot_is_a_miss():
+    kept = sanitized(lists([[0, 1, 2], [3, 4, 5]], [[1, 2, 1.5], [1, 1, 0]]), EXCLUDE)
+    assert kept.items.tolist() == [[0, -1, -1], [3, 4, 5]]
+
+
+def test_what_is_counted_is_what_is_a_miss():
+    """On random nonsense: a filled slot is kept if and only if no kind counts it."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        items = rng.integers(-2, 8, (2, 4))
+        scores = rng.choice([3.0, 2.0, 1.0, NAN, INF, -INF], (2, 4))
+        found = lists(items, scores)
+        counted = count(found, EXCLUDE, 4)
+        kept = sanitized(found, EXCLUDE).items
+        missed = int(((items != -1) & (kept == -1)).sum())
+        kinds = [number for name, number in counted.items() if name != "short"]
+        assert max(kinds) <= missed <= sum(kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import PluginError
 from bench.evaluation.metrics import hit_matrix
@@ -14,7 +15,7 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
 
     ``unknown``: ids outside the catalogue; ``duplicate``: an item that stands higher up already; ``excluded``: an item
     that must not be recommended; ``short``: unfilled although allowed items were left; ``disordered``: a score above
-    that of the slot before, or an unfilled slot before; ``not-finite``: a filled slot without a finite score.
+    that of a slot before, or an unfilled slot before; ``not-finite``: a filled slot without a finite score.
 
     Raises
     ------
@@ -29,36 +30,44 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
                 f"the plugin returned {name} of shape {array.shape} and type {array.dtype} where the contract asks for "
                 f"shape {expected} and {'integers' if kind == 'iu' else 'floats'}: fix its recommend()"
             )
-    filled = items != UNFILLED
-    unknown = filled & ((items < 0) | (items >= exclude.n_items))
-    valid = filled & ~unknown
-    order = np.argsort(items, axis=1, kind="stable")
-    ordered, ordered_valid = np.take_along_axis(items, order, 1), np.take_along_axis(valid, order, 1)
     allowed = np.minimum(exclude.n_items - exclude.lengths, k)
-    higher = ~filled[:, :-1] | (scores[:, 1:] > scores[:, :-1])
-    return {
-        "unknown": int(unknown.sum()),
-        "duplicate": int(((ordered[:, 1:] == ordered[:, :-1]) & ordered_valid[:, 1:]).sum()),
-        "excluded": int((hit_matrix(np.where(valid, items, UNFILLED), exclude) & valid).sum()),
-        "short": int(np.maximum(allowed - filled.sum(axis=1), 0).sum()),
-        "disordered": int((higher & filled[:, 1:]).sum()),
-        "not-finite": int((filled & ~np.isfinite(scores)).sum()),
-    }
+    short = int(np.maximum(allowed - (items != UNFILLED).sum(axis=1), 0).sum())
+    return {**{kind: int(slots.sum()) for kind, slots in _wrong(found, exclude).items()}, "short": short}
 
 
 def sanitized(found: Recommendations, exclude: Interactions) -> Recommendations:
-    """The lists that are measured: a slot with an unknown, excluded or repeated item counts as unfilled.
+    """The lists that are measured: a slot that breaks the contract in whatever way counts as unfilled.
 
-    No offence can then earn a hit, and slots keep their ranks.
+    No violation can then earn a hit, and slots keep their ranks.
     """
     items, scores = np.asarray(found[0]), np.asarray(found[1])
-    wrong = (items < 0) | (items >= exclude.n_items)
-    wrong |= hit_matrix(np.where(wrong, UNFILLED, items), exclude)
-    order = np.argsort(items, axis=1, kind="stable")
-    ordered = np.take_along_axis(items, order, 1)
-    again = np.zeros(items.shape, bool)
-    np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], 1)
-    wrong |= again
+    wrong = np.logical_or.reduce([items == UNFILLED, *_wrong(found, exclude).values()])
     return Recommendations(
         np.where(wrong, UNFILLED, items).astype(np.int32), np.where(wrong, -np.inf, scores).astype(np.float32)
     )
+
+
+def _wrong(found: Recommendations, exclude: Interactions) -> dict[str, NDArray[np.bool_]]:
+    """Masks (n_users, k) of the slots that break the contract, by kind."""
+    items, scores = np.asarray(found[0]), np.asarray(found[1])
+    filled = items != UNFILLED
+    unknown = filled & ((items < 0) | (items >= exclude.n_items))
+    valid = filled & ~unknown
+    finite = np.isfinite(scores)
+    order = np.argsort(items, axis=1, kind="stable")
+    ordered = np.take_along_axis(items, order, 1)
+    repeated = np.zeros(items.shape, bool)
+    np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], 1)
+    # The lowest finite score so far: a score above it rises, wherever a slot without one lies between.
+    floor = np.minimum.accumulate(np.where(filled & finite, scores, np.inf), axis=1)
+    rises = np.zeros(items.shape, bool)
+    rises[:, 1:] = finite[:, 1:] & (scores[:, 1:] > floor[:, :-1])
+    gap = np.zeros(items.shape, bool)
+    gap[:, 1:] = np.logical_or.accumulate(~filled, axis=1)[:, :-1]
+    return {
+        "unknown": unknown,
+        "duplicate": repeated & valid,
+        "excluded": hit_matrix(np.where(valid, items, UNFILLED), exclude) & valid,
+        "disordered": filled & (rises | gap),
+        "not-finite": filled & ~finite,
+    }

@@ -208,13 +208,21 @@ class WorkerContext:
 
     def note(self, name: str, value: Any) -> None:
         try:
-            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+            plain = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
+            plain.encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"the fact '{name}' is not JSON-ready: {one_line(error)}") from error
-        self.facts[name] = value
+        self.facts[name] = json.loads(plain)
 
     def item_texts(self) -> pd.DataFrame:
         return self._visible.item_texts()
 
     def user_texts(self) -> pd.DataFrame:
         return self._visible.user_texts()
+
+
+def _plain(value: Any) -> Any:
+    """A number or an array of numpy as plain Python; what is neither is no JSON."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is neither a number, a text, a list nor a mapping")
