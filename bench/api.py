@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from pydantic import ValidationError
 
 from bench.errors import ConfigError
-from bench.messages.spec import RunSpec
+from bench.messages.spec import RunSpec, Stopping
 from bench.report.table import tables
 from bench.runs.execute import run_cells
 from bench.runs.plan import make_plan
@@ -44,7 +44,8 @@ class RunOptions(TypedDict, total=False):
     timeout: float | None
     time_budget: float | None
     memory_limit: float | None
-    save_models: bool
+    save_models: bool | None
+    stopping: Stopping | Mapping[str, Any]
     ablate: bool | Words
     confine: bool
 

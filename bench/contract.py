@@ -211,6 +211,9 @@ class Recommender(ABC):
     """True if the lists do not depend on the seed."""
     personalized: ClassVar[bool] = True
     """False if all users with the same excluded items get the same list by design, as with popularity."""
+    fold_in: ClassVar[bool] = True
+    """Whether the history alone is enough to recommend to a user whose train row is empty. A model that knows users by
+    id says False, and is refused under protocols that test users who are not in train."""
     state: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that :meth:`recommend` needs: arrays, scipy sparse matrices and numbers."""
 
@@ -276,6 +279,15 @@ class Recommender(ABC):
 
                 parts = [np.load(folder / f"{name}.{part}.npy") for part in ("data", "indices", "indptr", "shape")]
                 setattr(self, name, csr_matrix(tuple(parts[:3]), shape=tuple(parts[3])))
+
+    @classmethod
+    def longest_list(cls, config: Any) -> int | None:
+        """How long lists can be with this config; None if every item can be ranked.
+
+        The core keeps lists of 100 items. A model that decodes few candidates says how many are surely filled; metrics
+        at deeper cut-offs are then absent.
+        """
+        return None
 
     @classmethod
     def fetch(cls, config: Any) -> None:

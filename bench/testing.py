@@ -30,8 +30,8 @@ from bench.contract import Recommender
 from bench.data.visible import Visible
 from bench.evaluation import metrics, violations
 from bench.interactions import UNFILLED, Interactions, Recommendations
-from bench.messages.cell import Stopping
 from bench.messages.events import WorkerEvent
+from bench.messages.spec import Stopping
 from bench.plugins import load_model
 from bench.worker.context import WorkerContext
 from bench.worker.kept import KeptArrays
@@ -310,6 +310,21 @@ class ModelChecks:
         nothing = interactions_from([[], []], n_items)
         counted = violations.count(fitted.recommend(users, nothing, nothing, 10), nothing, 10)
         assert not any(counted.values()), counted
+
+    def test_history_alone_is_enough_to_fold_in(self, tmp_path: Path) -> None:
+        """Users whose train rows are empty, and whose histories say in which block they are."""
+        model_class = load_model(self.name)
+        if not (model_class.fold_in and model_class.personalized):
+            return
+        data, held_out = self._data, np.arange(0, 24)
+        known = data.train.where(~np.isin(data.train.users, held_out))
+        emptied = MemorySplit(known, data.valid.where(~np.isin(data.valid.users, held_out)))
+        model = self.model()
+        model.fit(emptied.train, emptied.valid, LocalContext(model, emptied, tmp_path))
+        history = data.train.select(held_out)
+        found = model.recommend(held_out.astype(np.int64), history, history, 10)
+        scores = metrics.per_user(found.items, data.valid.select(held_out), [10], ["ndcg"])["ndcg@10"]
+        assert scores.mean() > 0.2, "it recommends by chance to users that are not in train: declare fold_in = False"
 
     def test_longer_list_begins_with_the_shorter_one(self, fitted: Any) -> None:
         n_items = self._data.train.n_items

@@ -58,7 +58,8 @@ def install(root: Path) -> None:
     ]
     (info / "entry_points.txt").write_text("\n".join(groups))
     sys.path.insert(0, str(site))
-    names = {"PYTHONPATH": site, "BENCH_RAW_DIR": raw, "BENCH_PLUGINS": "rough-plugin,recsys-bench-classic"}
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    names = {"PYTHONPATH": path, "BENCH_RAW_DIR": raw, "BENCH_PLUGINS": "rough-plugin,recsys-bench-classic"}
     os.environ.update({name: str(value) for name, value in names.items()})
     bench.data.catalog._cards_file = lambda: root / "cards.yaml"
 

@@ -38,7 +38,7 @@ from bench.data.prepare import prepare
 from bench.data.protocol import protocol
 from bench.data.split import split
 from bench.evaluation.metrics import per_user
-from bench.messages.cell import Stopping
+from bench.messages.spec import Stopping
 from bench.testing import LocalContext
 
 PUBLISHED = {"recall@10": 0.2368, "ndcg@10": 0.2768, "mrr@10": 0.4519, "hit@10": 0.7614, "precision@10": 0.1901}

@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import bench as api
 from bench.data.catalog import card
 from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS
 from bench.data.split import split
+from bench.runs.store import Store
 
 RUN = ("run", "--dataset", "tiny", "--models")
 
@@ -76,10 +78,24 @@ def test_other_cut_offs_are_measured_without_training(bench, tmp_path, monkeypat
     assert "all/recall@20" in pd.read_parquet(path.parent / "per_user.parquet").columns
 
 
-def test_longer_lists_are_another_cell(bench, tmp_path):
-    bench(*RUN, "pop", "--results", tmp_path)
-    bench(*RUN, "pop", "--results", tmp_path, "--k", "30")
+def test_deeper_cut_offs_are_measured_without_training_and_lists_beyond_them_are_another_cell_of_the_same_row(
+    bench, tmp_path
+):
+    for words in ((), ("--k", "100"), ("--k", "101")):
+        done = bench(*RUN, "pop", "--results", tmp_path, *words, "--json")
     assert len(result_files(tmp_path)) == 2
+    assert len(json.loads(done.out)["rows"]) == 1
+
+
+def test_lists_are_kept_to_a_hundred_or_as_deep_as_the_model_can(start_bench, rough_site, tmp_path):
+    words = (*RUN, "pop,rough-shallow", "--results", tmp_path, "--k", "5,10,50", "--json")
+    out, _ = start_bench(*words, environment={"PYTHONPATH": str(rough_site)}).communicate(timeout=60)
+    lengths = {r.cell.model: r.cell.list_length for r in Store(tmp_path).results()}
+    assert lengths == {"pop": 100, "rough-shallow": 12}
+    rows = {row["model"]: row for row in json.loads(out)["rows"]}
+    assert rows["pop"]["all/ndcg@50"] > 0
+    assert rows["rough-shallow"]["all/ndcg@50"] is None
+    assert rows["rough-shallow"]["all/ndcg@10"] > 0
 
 
 def test_equal_seeds_give_identical_lists_in_every_run(bench, start_bench, tmp_path):
@@ -120,17 +136,69 @@ def test_split_seed_and_protocol_make_tables_of_their_own(bench, tmp_path):
     assert all(len(table["rows"]) == 1 for table in tables)
 
 
-def test_models_can_be_kept(bench, tmp_path):
-    bench(*RUN, "pop", "--results", tmp_path, "--save-models")
-    [path] = result_files(tmp_path).values()
-    assert (path.parent / "model" / "counts.npy").is_file()
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [((), ["pop"]), (("--save-models",), ["ease", "pop"]), (("--no-save-models",), [])],
+)
+def test_small_models_are_kept_unless_said_otherwise(bench, tmp_path, monkeypatch, words, kept):
+    monkeypatch.setattr("bench.runs.execute.MODEL_LIMIT", 1000)  # EASE has 40 x 40 weights here
+    bench(*RUN, "pop,ease", "--results", tmp_path, *words)
+    found = [json.loads(path.read_text())["cell"]["model"] for path in tmp_path.glob("cells/*/result.json")
+             if list(path.parent.glob("model/*.npy"))]  # fmt: skip
+    assert sorted(found) == kept
+
+
+def test_model_that_cannot_be_saved_keeps_its_lists(start_bench, rough_site, tmp_path):
+    words = (*RUN, "rough-unsaved", "--results", tmp_path)
+    process = start_bench(*words, environment={"PYTHONPATH": str(rough_site)})
+    out, err = process.communicate(timeout=60)
+    [result] = Store(tmp_path).results()
+    assert (process.returncode, result.status) == (0, "finished"), err
+    assert result.warnings == ["the model was not kept: RuntimeError: it cannot be written"]
+    assert "rough-unsaved: the model was not kept: RuntimeError: it cannot be written" in out
+
+
+def test_stopping_rule_is_an_option_and_makes_a_row_of_its_own(start_bench, rough_site, tmp_path):
+    words = (*RUN, "rough-learner", "--set", "rough-learner.epochs=9", "--results", tmp_path, "--json")
+    for more in (
+        (),
+        ("--patience", "2"),
+        ("--validate-every", "3", "--validate-by", "recall@5", "--validate-users", "7"),
+    ):
+        process = start_bench(*words, *more, environment={"PYTHONPATH": str(rough_site)})
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    epochs = {
+        r.cell.stopping.patience * r.cell.stopping.every: [v.epoch for v in r.validations]
+        for r in Store(tmp_path).results()
+    }
+    assert epochs == {10: [*range(1, 10)], 2: [1, 2, 3], 30: [3, 6, 9]}
+    assert len(json.loads(out)["rows"]) == 3
+
+
+def test_protocol_that_tests_users_a_model_cannot_know_is_refused_before_anything_runs(
+    start_bench, rough_site, tmp_path
+):
+    words = (*RUN, "pop,rough-by-id", "--protocol", "strong", "--results", tmp_path / "results")
+    process = start_bench(*words, environment={"PYTHONPATH": str(rough_site)})
+    _, err = process.communicate(timeout=60)
+    [line] = err.splitlines()
+    assert "'strong' tests users that are not in train, and rough-by-id know users by id" in line
+    assert not (tmp_path / "results").exists()
+
+
+def test_split_without_validation_items_is_told_before_training(bench, own_card, tmp_path):
+    own = own_card([(f"u{user}", f"i{item}", 100) for user in range(9) for item in range(2)])
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"own": own.model_dump(mode="json", exclude={"name"})}))
+    done = bench("run", "--dataset", tmp_path / "own.yaml", "--models", "pop", "--results", tmp_path)
+    assert "protocol 'random' leaves no validation item: no model will stop early" in done.err.splitlines()[0]
 
 
 def test_cell_folder_holds_what_is_worth_keeping(bench, tmp_path):
     bench(*RUN, "pop", "--results", tmp_path)
     [path] = result_files(tmp_path).values()
     names = sorted(p.name for p in path.parent.iterdir())
-    assert names == ["lists.parquet", "per_user.parquet", "result.json", "worker.log"]
+    assert names == ["lists.parquet", "model", "per_user.parquet", "result.json", "worker.log"]
     assert [p.name for p in path.parent.parent.iterdir()] == [path.parent.name]
 
 

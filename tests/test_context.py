@@ -10,7 +10,7 @@ import pytest
 from bench.data.protocol import PROTOCOLS
 from bench.data.visible import VisibleSplit
 from bench.interactions import Recommendations, save_interactions
-from bench.messages.cell import Stopping
+from bench.messages.spec import Stopping
 from bench.testing import Interrupted, LocalContext, MemorySplit, block_interactions, interactions_from
 from bench.worker import context as contexts
 from bench.worker.context import WorkerContext

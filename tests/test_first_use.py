@@ -21,14 +21,6 @@ def test_a_cut_in_time_needs_times(own_card, new_cache):
         split(prepare(card), protocol("temporal"))
 
 
-def test_longer_lists_are_a_row_of_their_own(tiny_cards, tmp_path):
-    bench.run("pop", "tiny", results=tmp_path)
-    bench.run("pop", "tiny", results=tmp_path, ks=[30])
-    rows = {result.cell.list_length: result for result in Store(tmp_path).results()}
-    assert sorted(rows) == [20, 30]
-    assert "ndcg@10" in rows[20].groups["all"].metrics
-
-
 def test_groups_and_their_users_survive_another_request(tiny_cards, tmp_path):
     bench.run("pop", "tiny", results=tmp_path, groups=["quartiles"])
     [first] = Store(tmp_path).results()

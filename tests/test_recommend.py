@@ -78,7 +78,7 @@ def test_model_that_is_not_there_is_trained_and_kept(bench, tmp_path, never):
 
 
 def test_finished_cell_without_its_model_is_trained_again_and_keeps_its_result(bench, tmp_path):
-    bench("run", "--dataset", "tiny", "--models", "ease", "--results", tmp_path)
+    bench("run", "--dataset", "tiny", "--models", "ease", "--no-save-models", "--results", tmp_path)
     [before] = Store(tmp_path).results()
     done = bench(*ASK, "ease", "--user", "u003", "--results", tmp_path)
     assert "ease was run without keeping the model: it is trained again" in done.err
@@ -179,7 +179,7 @@ def test_offences_are_left_out_with_a_warning(rough):
 
 
 def test_failed_attempt_does_not_take_the_place_of_a_finished_cell(bench, tmp_path, monkeypatch):
-    bench("run", "--dataset", "tiny", "--models", "ease", "--results", tmp_path)
+    bench("run", "--dataset", "tiny", "--models", "ease", "--no-save-models", "--results", tmp_path)
     monkeypatch.setattr("bench.runs.job.Job.run", lambda *arguments: Ended("it broke", Outcome(status="failed"), ""))
     done = bench(*ASK, "ease", "--user", "u003", "--results", tmp_path)
     assert "ease failed: it broke" in done.err

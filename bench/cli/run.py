@@ -27,10 +27,22 @@ def given(context: click.Context) -> dict[str, Any]:
     found = {name: value for name, value in context.params.items() if context.get_parameter_source(name) == own}
     if found.pop("unconfined", False):
         found["confine"] = False
+    if stopping := _stopping(found):
+        found["stopping"] = stopping
     changes, file = found.pop("changes", ()), found.pop("config", None)
     if changes or file:
         found["options"] = config_options(changes, file)
     return {name: value for name, value in found.items() if name not in ("spec", "results", "as_json")}
+
+
+def _stopping(found: dict[str, Any]) -> dict[str, Any]:
+    """The fields of :class:`bench.messages.spec.Stopping` among the options, which are taken out."""
+    names = {"patience": "patience", "every": "every", "validate_users": "users"}
+    stopping = {field: found.pop(option) for option, field in names.items() if option in found}
+    if "validate_by" in found:
+        stopping["metric"], _, k = found.pop("validate_by").partition("@")
+        stopping["k"] = k or 10
+    return stopping
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -77,7 +89,13 @@ def read_spec(path: Path) -> dict[str, Any]:
 @click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
-@click.option("--save-models", is_flag=True, help="Keep the trained models in their cells.")
+@click.option(
+    "--save-models/--no-save-models", default=None, help="Keep trained models in their cells.  [those up to 64 MiB]"
+)
+@click.option("--patience", type=click.IntRange(min=1), help="Validations without a better score that end it.  [10]")
+@click.option("--validate-every", "every", type=click.IntRange(min=1), help="Epochs between two validations.  [1]")
+@click.option("--validate-users", type=click.IntRange(min=1), help="Sample of validation users.  [2000]")
+@click.option("--validate-by", help="Metric that models stop by.  [ndcg@10]")
 @confine_option
 @click.option(
     "--ablate",

@@ -7,25 +7,8 @@ from typing import Any, Literal
 
 from bench.data.protocol import Protocol
 from bench.files import content_hash
-from bench.messages.spec import RunSpec
+from bench.messages.spec import RunSpec, Stopping
 from bench.strict import Strict
-
-
-class Stopping(Strict):
-    """The one stopping rule of all models that train in epochs."""
-
-    metric: str = "ndcg"
-    k: int = 10
-    users: int = 2000
-    """Size of the fixed sample of validation users; all of them if there are fewer."""
-    every: int = 1
-    """Epochs between two validations."""
-    patience: int = 10
-    """Validations without a better score after which training ends."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.metric}@{self.k}"
 
 
 class Ablation(Strict):
@@ -58,7 +41,7 @@ class Cell(Strict):
     stopping: Stopping = Stopping()
     time_budget: float | None = None
     """Seconds that ``fit`` may take."""
-    list_length: int = 20
+    list_length: int = 100
     ablation: Ablation | None = None
 
     @cached_property
@@ -149,6 +132,8 @@ class Result(Strict):
     """Of the seconds of ``fit``, those of interrupted attempts that the model went on from."""
     cached_seconds: float = 0.0
     """Of the seconds of ``fit``, those that kept intermediate results took when they were made."""
+    warnings: list[str] = []
+    """What went wrong without harm to the lists, a line each."""
     facts: dict[str, Any] = {}
     """What the model tells of itself, for instance its number of parameters."""
     plugin: PluginVersion

@@ -41,6 +41,10 @@ class Description(BaseModel):
     about: str
     """First line of the class's docstring."""
     deterministic: bool
+    fold_in: bool
+    """Whether it can recommend to users that are not in train."""
+    longest_list: int | None
+    """Of the config; None for no limit."""
     presets: list[str]
     preset: str
     """The preset that was asked for, or the default one."""

@@ -38,10 +38,10 @@ class Confined(Strict):
 
 
 class PhaseBegan(Strict):
-    """The worker begins ``import``, ``load``, ``fit``, ``recommend`` or ``explain``."""
+    """The worker begins ``import``, ``load``, ``fit``, ``recommend``, ``explain`` or ``save``."""
 
     event: Literal["phase"] = "phase"
-    name: Literal["import", "load", "fit", "recommend", "explain"]
+    name: Literal["import", "load", "fit", "recommend", "explain", "save"]
 
 
 class Progress(Strict):

@@ -35,6 +35,8 @@ class Request(Strict):
     k: int
     """Length of the lists."""
     save_model: bool = False
+    model_limit: int | None = None
+    """Bytes beyond which a model is not saved."""
     model: str | None = None
     """Folder of a saved model, which is loaded instead of training one."""
     measure: bool = True
@@ -58,5 +60,6 @@ class Outcome(Strict):
     stopped_by_budget: bool = False
     resumed_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
     cached_seconds: float = Field(0.0, ge=0, allow_inf_nan=False)
+    warnings: list[str] = []
     facts: dict[str, JsonValue] = {}
     validations: list[ValidationRecord] = []

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from bench.data.protocol import Exclusion, Parts
 from bench.strict import Strict
+
+
+class Stopping(Strict):
+    """The one stopping rule of all models that train in epochs."""
+
+    metric: Literal["ndcg", "recall", "precision", "hit", "mrr", "map"] = "ndcg"
+    k: int = Field(10, ge=1)
+    """Cut-off of the metric."""
+    users: int = Field(2000, ge=1)
+    """Size of the fixed sample of validation users; all of them if there are fewer."""
+    every: int = Field(1, ge=1)
+    """Epochs between two validations."""
+    patience: int = Field(10, ge=1)
+    """Validations without a better score after which training ends."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric}@{self.k}"
 
 
 class RunSpec(Strict):
@@ -52,8 +70,10 @@ class RunSpec(Strict):
     """Seconds that a model may train, which it ends in good order."""
     memory_limit: float | None = Field(None, gt=0)
     """GiB of address space of a worker."""
-    save_models: bool = False
-    """Whether trained models are kept in their cells."""
+    save_models: bool | None = None
+    """Whether trained models are kept in their cells; None: those of at most 64 MiB."""
+    stopping: Stopping = Stopping()
+    """When models that train in epochs stop; another rule makes rows of their own."""
     ablate: list[str] = []
     """Ablations that are run beside the whole models: names, or ``all``."""
     confine: bool = True

@@ -129,6 +129,7 @@ def _notes(table: Table) -> str:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             notes.append(f"- {row.name} broke the contract in these slots: {text}; they count as misses")
+        notes += [f"- {row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
         if any(result.stopped_by_budget for result in row.results):
             notes.append(f"- {row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
     return "\n".join(notes)

@@ -253,7 +253,8 @@ def _settings(cell: Cell) -> dict[str, Any]:
     """What may tell two rows of one name apart."""
     whole = cell.unablated.config
     ablated = {f"unablated {key}": value for key, value in whole.items() if cell.config.get(key) != value}
-    rest = {"time_budget": cell.time_budget, "device": cell.device, "list_length": cell.list_length}
+    rest = {"time_budget": cell.time_budget, "device": cell.device}
+    rest |= {f"stopping {key}": value for key, value in cell.stopping.model_dump().items()}
     return {**cell.config, **ablated, **rest}
 
 

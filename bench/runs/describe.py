@@ -21,7 +21,7 @@ from bench.plugins import MODELS, PLUGINS, Plugin, find_model, installed
 from bench.runs.outputs import read_output
 from bench.runs.process import Child, Rights, verdict
 
-_FORM = 2
+_FORM = 3
 """Goes up when the form of an answer changes."""
 
 

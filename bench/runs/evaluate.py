@@ -81,6 +81,7 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
     users, values = read_lists(folder / "lists.parquet")
     if not np.array_equal(users, test_users(split)):
         raise ResultsError(f"{folder / 'lists.parquet'} has lists for other users than the split: remove {folder}")
+    values = values[:, : max(ks)]
     test = split.hidden.test.select(users)
     scores = metrics.per_user(values, test, ks)
     columns: dict[str, Any] = {"user": users}

@@ -29,6 +29,9 @@ from bench.runs.store import Store
 Watch = Callable[[Cell, Event], None]
 """Is told of every event of every cell, in the parent's main thread."""
 
+MODEL_LIMIT = 64 * 2**20
+"""Bytes of a model that is kept without having been asked for."""
+
 _LOOK_AGAIN = 0.5
 """Seconds between two looks at cells that another run works at."""
 
@@ -190,7 +193,8 @@ class _Executor:
         request = Request(
             cell=cell,
             k=cell.list_length,
-            save_model=self.plan.spec.save_models,
+            save_model=self.plan.spec.save_models is not False,
+            model_limit=None if self.plan.spec.save_models else MODEL_LIMIT,
             memory_limit=self.plan.limits.memory,
         )
         users = evaluate.test_users(self.plan.folds[cell.fold].split)
@@ -223,7 +227,16 @@ class _Executor:
         groups, violations, reason = measured
         outcome = ended.outcome
         plugin = find_model(cell.model)
-        names = ("validations", "stopped_by_budget", "resumed_seconds", "cached_seconds", "phases", "facts", "packages")
+        names = (
+            "validations",
+            "stopped_by_budget",
+            "resumed_seconds",
+            "cached_seconds",
+            "phases",
+            "facts",
+            "packages",
+            "warnings",
+        )
         return Result(
             cell_id=cell.id,
             cell=cell,

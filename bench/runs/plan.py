@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from bench.data.prepare import prepare
 from bench.data.protocol import Protocol
 from bench.data.protocol import protocol as find_protocol
 from bench.data.split import split
+from bench.data.split_rules import HeldOutSplit
 from bench.errors import ConfigError
 from bench.messages.cell import Cell
 from bench.messages.description import ModelRequest
@@ -26,8 +28,10 @@ from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
 from bench.runs.job import Limits
 
-LIST_LENGTH = 20
+LIST_LENGTH = 100
 """Shortest lists that are asked for, so that all usual cut-offs share one cell."""
+
+_log = logging.getLogger("bench")
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,19 @@ def make_plan(spec: RunSpec) -> Plan:
     changes = {"history": spec.history, "exclude": spec.exclude, "candidates": spec.candidates}
     rules = find_protocol(spec.protocol or card.protocol, spec.split_seed, **changes)
     described = describe([r.model_copy(update={"options": spec.options.get(r.model, {})}) for r in requests])
+    if isinstance(rules.split, HeldOutSplit) and (unfit := [model.model for model in described if not model.fold_in]):
+        raise ConfigError(
+            f"protocol '{rules.name}' tests users that are not in train, and {', '.join(unfit)} know users by id: leave "
+            "them out or choose another --protocol"
+        )
     ablations = chosen(described, spec.ablate)
     data = prepare(card, spec.raw_dir, spec.strict)
     user_ids = data.user_texts()["id"].tolist()
     folds = {}
     for fold in rules.folds:
         parts = split(data, rules, fold)
+        if not len(parts.visible.valid):
+            _log.warning("warning: protocol '%s' leaves no validation item: no model will stop early", rules.name)
         folds[fold] = Fold(parts, find_groups(parts.visible.union("train"), card.long_tail, user_ids, spec.groups))
     shared: dict[str, Any] = {
         "dataset": card.name,
@@ -85,12 +96,13 @@ def make_plan(spec: RunSpec) -> Plan:
         "protocol": rules,
         "device": environment.device(spec.device),
         "time_budget": spec.time_budget,
-        "list_length": max(LIST_LENGTH, *spec.ks),
+        "stopping": spec.stopping,
     }
+    length = max(LIST_LENGTH, *spec.ks)
     cells = {}
     for model, names in zip(described, ablations, strict=True):
-        own = {"model": model.model, "preset": model.preset, "deterministic": model.deterministic}
-        own["code"] = code_hash(find_model(model.model))
+        own: dict[str, Any] = {"model": model.model, "preset": model.preset, "deterministic": model.deterministic}
+        own |= {"code": code_hash(find_model(model.model)), "list_length": min(length, model.longest_list or length)}
         runs = itertools.product(variants(model, names), folds, [0] if model.deterministic else spec.seeds)
         for (ablation, config), fold, seed in runs:
             rest = {"config": config, "ablation": ablation, "fold": fold, "seed": seed}

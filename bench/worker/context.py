@@ -16,8 +16,9 @@ from bench.data.protocol import PROTOCOLS, Protocol
 from bench.data.visible import Visible
 from bench.errors import one_line
 from bench.evaluation.metrics import per_user
-from bench.messages.cell import Stopping, ValidationRecord
+from bench.messages.cell import ValidationRecord
 from bench.messages.events import Progress, Validated, WorkerEvent
+from bench.messages.spec import Stopping
 from bench.worker.epoch_log import Epoch, EpochLog
 from bench.worker.kept import KeptArrays, entry_name
 

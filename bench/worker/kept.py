@@ -8,7 +8,9 @@ takes it over.
 from __future__ import annotations
 
 import json
+import math
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,14 +57,8 @@ class KeptArrays:
         folder = next((f / entry for f in (self._write, self._read) if (f / entry).is_dir()), None)
         if folder is None:
             return None
-        told = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-        arrays = {}
-        for name, expected in told["arrays"].items():
-            path = folder / f"{name}.npy"
-            if file_hash(path) != expected:
-                raise ValueError(f"{path} is not what was written")
-            arrays[name] = np.load(path, allow_pickle=False)
-        return Entry(arrays, float(told["seconds"]))
+        paths, seconds = read_entry(folder)
+        return Entry({name: np.load(path, allow_pickle=False) for name, path in paths.items()}, seconds)
 
     def add(self, entry: str, arrays: Arrays, seconds: float) -> None:
         """Write an entry, whole or not at all."""
@@ -71,6 +67,35 @@ class KeptArrays:
                 save_array(folder / f"{name}.npy", array)
             hashes = {name: file_hash(folder / f"{name}.npy") for name in arrays}
             write_json(folder / "entry.json", {"seconds": seconds, "arrays": hashes})
+
+
+def read_entry(folder: Path) -> tuple[dict[str, Path], float]:
+    """The files of an entry's arrays by name, all as they were written, and its seconds.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is damaged, or is no entry at all.
+    """
+    told = json.loads(_regular(folder / "entry.json", 2**24).read_text(encoding="utf-8"))
+    hashes, seconds = (told.get("arrays"), told.get("seconds")) if isinstance(told, dict) else (None, None)
+    if not (isinstance(hashes, dict) and isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+        raise ValueError(f"{folder} is no entry")
+    paths = {}
+    for name, expected in hashes.items():
+        if Path(name).name != name:
+            raise ValueError(f"{folder} names an array that is not in it")
+        paths[name] = _regular(folder / f"{name}.npy")
+        if file_hash(paths[name]) != expected:
+            raise ValueError(f"{paths[name]} is not what was written")
+    return paths, float(seconds)
+
+
+def _regular(path: Path, most: float = math.inf) -> Path:
+    facts = path.lstat()
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
+        raise ValueError(f"{path} is no file of an entry")
+    return path
 
 
 def entry_name(name: str, inputs: Mapping[str, Any], core: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sys
 import time
 import traceback
@@ -83,6 +84,7 @@ class _Job:
         self.emit = emit
         self.split = VisibleSplit(folders.input / "split")
         self.phases: dict[str, Phase] = {}
+        self.warnings: list[str] = []
         self.context: WorkerContext | None = None
 
     def run(self) -> None:
@@ -95,19 +97,20 @@ class _Job:
                 model.load(Path(self.request.model), self.cell.device)
         else:
             self._fit(model)
-        if self.request.save_model:
-            (self.folders.output / "model").mkdir()
-            model.save(self.folders.output / "model")
         if self.request.measure:
             with self._measured("recommend"):
                 found = self._recommend(model)
             if self.request.explain:
                 with self._measured("explain"):
                     self._explain(model, found)
+        if self.request.save_model:
+            with self._measured("save"):
+                self._save(model)
 
     def outcome(self, status: str, reason: str | None = None) -> Outcome:
         """What is to be told of the job."""
         told: dict[str, Any] = {"status": status, "reason": reason and _plain(reason), "phases": self.phases}
+        told["warnings"] = self.warnings
         told["confinement"] = os.environ.get("BENCH_CONFINED", "")
         if status == "done":  # after a failure there may be no memory left to look them up
             told["packages"] = _packages(self.cell.model)
@@ -154,6 +157,24 @@ class _Job:
         save_array(self.folders.output / "items.npy", whole.items)
         save_array(self.folders.output / "scores.npy", whole.scores)
         return whole
+
+    def _save(self, model: Recommender) -> None:
+        """Save the model unless it is too large; if lists were wanted, a failure is no reason to lose them."""
+        folder, limit = self.folders.output / "model", self.request.model_limit
+        try:
+            size = sum(getattr(getattr(model, name), "nbytes", 0) for name in model.state)
+            if limit is None or size <= limit:
+                folder.mkdir()
+                model.save(folder)
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            if limit is not None and size > limit:
+                shutil.rmtree(folder, ignore_errors=True)
+        except Exception as error:  # whatever a model raises
+            shutil.rmtree(folder, ignore_errors=True)
+            if not self.request.measure:
+                raise
+            traceback.print_exc()
+            self.warnings.append(_plain(f"the model was not kept: {one_line(error)}"))
 
     def _explain(self, model: Recommender, found: Recommendations) -> None:
         users = np.load(self.folders.input / "users.npy")

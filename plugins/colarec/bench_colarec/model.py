@@ -37,6 +37,12 @@ class ColaRec(Recommender):
     presets = PRESETS
     ablations = ABLATIONS
 
+    @classmethod
+    def longest_list(cls, config: ColaRecConfig) -> int | None:
+        """Half of the beams are taken to survive the exclusion of what was seen."""
+        searches = config.score != "match" and config.decoding == "beams"
+        return max(1, config.num_beams // 2) if searches else None
+
     def __init__(self, config: ColaRecConfig) -> None:
         super().__init__(config)
         self._vectors: Vectors | None = None

@@ -32,6 +32,7 @@ class Gpt2Rec(Recommender):
     """Texts of users and items, read by a language model inside the training step, attended to by the ids."""
 
     Config = Gpt2RecConfig
+    fold_in = False
     presets = ENHANCED
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = ABLATIONS
 

@@ -13,7 +13,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 from bench import Context, Interactions, Recommender, load_interactions, save_interactions
 from bench_recbole import training
-from bench_recbole.scoring import scores
+from bench_recbole.scoring import reads_history, scores
 from bench_recbole.setup import Built, build
 
 
@@ -21,6 +21,10 @@ class RecBoleModel(Recommender):
     """A RecBole model: a subclass names its class and its config."""
 
     recbole_class: ClassVar[type[AbstractRecommender]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.fold_in = reads_history(cls.recbole_class)
 
     _train: Interactions
     """What the model was made for; RecBole builds graphs and histories from it."""

@@ -14,7 +14,7 @@ from bench_torchkit.pairs import add_scores
 from numpy.typing import NDArray
 from recbole.data.interaction import Interaction
 from recbole.data.transform import MaskItemSequence
-from recbole.model.abstract_recommender import AbstractRecommender, AutoEncoderMixin
+from recbole.model.abstract_recommender import AbstractRecommender, AutoEncoderMixin, SequentialRecommender
 from recbole.model.general_recommender import NeuMF, SimpleX
 from torch.nn.functional import normalize
 
@@ -58,6 +58,11 @@ def _kind(built: Built) -> Score:
     if type(model).full_sort_predict is AbstractRecommender.full_sort_predict:
         return _by_pair
     return _by_user
+
+
+def reads_history(recbole_class: type[AbstractRecommender]) -> bool:
+    """Whether a model of this class is given the history here, and not only the user's id."""
+    return issubclass(recbole_class, (SequentialRecommender, AutoEncoderMixin, SimpleX))
 
 
 def _by_user(built: Built, users: torch.Tensor, _history: Interactions) -> torch.Tensor:

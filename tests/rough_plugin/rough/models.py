@@ -291,6 +291,23 @@ class Fetches(Healthy):
             context.note("cache", str(error))
 
 
+class Shallow(Healthy):
+    """Ranks no more than twelve items."""
+
+    @classmethod
+    def longest_list(cls, config):
+        return 12
+
+
+class Unsaved(Healthy):
+    def save(self, folder):
+        raise RuntimeError("it cannot be written")
+
+
+class ById(Healthy):
+    fold_in = False
+
+
 def family(name):
     """``rough-family:good`` is a model."""
     return Healthy if name == "rough-family:good" else None
