@@ -69,7 +69,17 @@ def by_kind(kind: str, message: str) -> BenchError:
 
 
 def one_line(error: BaseException) -> str:
-    """Type and message of an error, without line breaks."""
-    text = " ".join(str(error).split())
-    kind = type(error).__name__
+    """Type and message of an error, as :func:`plain` text."""
+    try:
+        text = plain(str(error))
+    except Exception:  # noqa: BLE001 (a stranger's error may not even have a message)
+        text = "(its message cannot be had)"
+    kind = plain(type(error).__name__, 100)
     return text if isinstance(error, BenchError) else f"{kind}: {text}" if text else kind
+
+
+def plain(text: str, most: int = 2000) -> str:
+    """One line of at most ``most`` characters that can be written as UTF-8 and does nothing to a terminal."""
+    line = " ".join(text[: 20 * most].split())
+    line = line if line.isprintable() else "".join(sign if sign.isprintable() else "\ufffd" for sign in line)
+    return line if len(line) <= most else f"{line[: most - 1]}…"

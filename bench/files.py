@@ -116,6 +116,44 @@ def sweep_drafts(folder: Path, name: str = "*") -> None:
                 draft.unlink(missing_ok=True)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, whatever a stranger put into it; what cannot be removed stays.
+
+    Folders within are brought up one by one, so that their depth needs neither recursion nor long paths.
+    """
+    left: set[str] | None = None
+    while os.path.lexists(path):
+        before = left
+        with contextlib.suppress(OSError):
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+                return
+            path.chmod(0o700)
+            _bring_up(path)
+            left = {entry.name for entry in os.scandir(path)}
+            path.rmdir()
+        if left == before:  # what is brought up has a new name each time
+            return
+
+
+def _bring_up(folder: Path) -> None:
+    """Remove the files of a folder and of its folders, which are removed too; the folders in these are moved up."""
+    for entry in list(os.scandir(folder)):
+        with contextlib.suppress(OSError):
+            if not entry.is_dir(follow_symlinks=False):
+                Path(entry.path).unlink()
+                continue
+            Path(entry.path).chmod(0o700)
+            for inner in list(os.scandir(entry.path)):
+                with contextlib.suppress(OSError):
+                    if inner.is_dir(follow_symlinks=False):
+                        Path(inner.path).chmod(0o700)
+                        Path(inner.path).rename(folder / f"moved-{os.urandom(8).hex()}")
+                    else:
+                        Path(inner.path).unlink()
+            Path(entry.path).rmdir()
+
+
 def alive(pid: int) -> bool:
     """Whether a process of this machine runs."""
     try:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import Field
+
 from bench.data.protocol import Protocol
 from bench.files import content_hash
 from bench.messages.spec import RunSpec, Stopping
 from bench.strict import Strict
+
+MOST = 2**53
+"""Largest number of epochs, steps and the like that a worker may tell."""
 
 
 class Ablation(Strict):
@@ -73,8 +78,8 @@ class Cell(Strict):
 class Phase(Strict):
     """The cost of one phase of a worker."""
 
-    seconds: float
-    peak_mib: float
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    peak_mib: float = Field(ge=0, allow_inf_nan=False)
     """Peak resident memory of the worker process during this phase, in MiB."""
 
 
@@ -82,8 +87,8 @@ class ValidationRecord(Strict):
     """One validation of a model in training."""
 
     stage: str
-    epoch: int
-    score: float
+    epoch: int = Field(ge=0, le=MOST)
+    score: float = Field(allow_inf_nan=False)
     improved: bool
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from bench.messages.cell import Result
+from bench.messages.cell import MOST, Result
 from bench.strict import Strict
 
 
@@ -48,8 +48,8 @@ class Progress(Strict):
     """How far a long step has come."""
 
     event: Literal["progress"] = "progress"
-    done: int = Field(ge=0)
-    total: int | None = Field(ge=0)
+    done: int = Field(ge=0, le=MOST)
+    total: int | None = Field(ge=0, le=MOST)
     unit: str = Field(max_length=60)
 
 
@@ -59,7 +59,7 @@ class Validated(Strict):
     event: Literal["validation"] = "validation"
     stage: str = Field(max_length=200)
     """Empty unless the model trains in several stages and names them."""
-    epoch: int
+    epoch: int = Field(ge=0, le=MOST)
     metric: str = Field(max_length=60)
     score: float = Field(allow_inf_nan=False)
     improved: bool

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,19 +17,26 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bench.data.visible import VisibleSplit
-from bench.errors import PluginError, one_line
-from bench.files import cache_folder
+from bench.errors import PluginError, one_line, plain
+from bench.files import cache_folder, remove
 from bench.interactions import save_array
 from bench.messages import events
 from bench.messages.cell import Cell, ValidationRecord
-from bench.messages.events import Confined, Failed, Validated, WorkerEvent
+from bench.messages.events import Confined, Failed, Progress, Validated, WorkerEvent
 from bench.messages.job import JobFolders, Outcome, Request
-from bench.runs.outputs import adopt, link_tree, read_output
+from bench.runs.outputs import adopt, clean, link_tree, read_output
 from bench.runs.process import Child, Rights, verdict
+from bench.worker.kept import read_entry
 
 _LONGEST_LINE = 2**16
-_LAST_WORDS = 10.0
-"""Seconds to wait for the end of the events, once all processes of the worker are gone."""
+_LAST_WORDS = 2.0
+"""Seconds to wait for the end of the events, which a process that outlived the guardian may hold open."""
+_PROGRESS_EVERY = 0.02
+"""Seconds between two events of progress that are told; what comes sooner is dropped."""
+_MOST_EVENTS = 100_000
+"""Other events that are told of one worker."""
+_ENTRY = re.compile(r"[a-z0-9][a-z0-9-]{0,60}-[0-9a-f]{24}")
+"""The name of a kept intermediate result."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,8 @@ class Job:
     held: str = ""
     said: str = ""
     """Reason of a failure, as the worker told it while it could."""
+    over: bool = False
+    """Whether the worker has ended, and nothing more is to be told of it."""
 
     def __post_init__(self) -> None:
         """Say where its folders are; nothing is made yet."""
@@ -108,6 +118,7 @@ class Job:
             late = f"timeout after {self.limits.timeout:g} s"
         self.child.end()
         reader.join(_LAST_WORDS)
+        self.over = True
         self._keep()
         outcome = self._outcome()
         if late or not started:
@@ -115,7 +126,9 @@ class Job:
         if outcome.status == "done" and status == 0:
             return Ended(None, outcome, self.held)
         said = self.said or (outcome.reason if outcome.phases else None)
-        return Ended(said or verdict(status), outcome, self.held)
+        if not said and status == 0 and outcome.reason:
+            said = f"{verdict(status)}, but {outcome.reason}"
+        return Ended(plain(said) if said else verdict(status), outcome, self.held)
 
     def found(self) -> Outcome | None:
         """The outcome of an earlier attempt whose parent was killed before it could take it."""
@@ -125,7 +138,8 @@ class Job:
         return outcome if outcome.status == "done" else None
 
     def _give(self, request: Request, users: NDArray[np.int64]) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove(self.root)
+        clean(self.folders.work)
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
         link_tree(self.split.path, self.folders.input / "split")
@@ -133,13 +147,16 @@ class Job:
         (self.folders.input / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
 
     def _keep(self) -> None:
-        """Commit the intermediate results that the worker made."""
+        """Commit the intermediate results that the worker made, unless somebody else has made the same meanwhile."""
         targets = {"split": self.folders.split_arrays, "texts": self.folders.text_arrays}
         for name, target in targets.items():
             made = self.folders.output / "kept" / name
-            if made.is_dir() and not made.is_symlink():
-                for entry in made.glob("[a-z0-9]*"):
-                    with contextlib.suppress(PluginError):  # it broke the contract, and is simply not kept
+            if made.is_symlink() or not made.is_dir():
+                continue
+            for entry in filter(lambda entry: _ENTRY.fullmatch(entry.name), list(made.iterdir())):
+                with contextlib.suppress(PluginError, OSError, ValueError):  # a bad one is simply not kept
+                    read_entry(entry)
+                    if not _is_whole(target / entry.name):
                         adopt(entry, target / entry.name)
 
     def _outcome(self) -> Outcome:
@@ -150,29 +167,56 @@ class Job:
             return Outcome(status="failed", reason=self.said or reason, validations=self.validations)
 
     def _read(self, pipe: int, tell: Callable[[WorkerEvent], None]) -> None:
+        told, last = 0, 0.0
         with os.fdopen(pipe, "rb") as lines:
             while line := lines.readline(_LONGEST_LINE):
                 try:
                     event = events.parse(line)
                 except ValidationError:  # the worker died within the line, or the plugin writes here
                     continue
-                if isinstance(event, Confined):
-                    self.held = self.held or event.held
-                elif isinstance(event, Failed):
-                    self.said = event.reason
-                elif isinstance(event, Validated):
-                    record = event.model_dump(include=set(ValidationRecord.model_fields))
-                    self.validations.append(ValidationRecord.model_validate(record))
+                now = time.monotonic()
+                late = told >= _MOST_EVENTS if not isinstance(event, Progress) else now - last < _PROGRESS_EVERY
+                if self.over or late:
+                    continue
+                if isinstance(event, Progress):
+                    last = now
+                told += not isinstance(event, Progress)
+                self._note(event)
                 tell(event)
+
+    def _note(self, event: WorkerEvent) -> None:
+        if isinstance(event, Confined):
+            self.held = self.held or plain(event.held)
+        elif isinstance(event, Failed):
+            self.said = event.reason
+        elif isinstance(event, Validated):
+            record = event.model_dump(include=set(ValidationRecord.model_fields))
+            self.validations.append(ValidationRecord.model_validate(record))
 
     def _named_paths(self) -> list[Path]:
         """Files and folders that the config names, such as a backbone's; none that holds prepared or raw data."""
         found = []
         for value in self.cell.config.values():
-            if isinstance(value, str) and value.startswith("/") and (path := Path(value).resolve()).exists():
-                if not any(path.is_relative_to(data) or data.is_relative_to(path) for data in _closed()):
-                    found.append(path)
+            path = _existing(value) if isinstance(value, str) and value.startswith("/") else None
+            if path and not any(path.is_relative_to(data) or data.is_relative_to(path) for data in _closed()):
+                found.append(path)
         return found
+
+
+def _existing(name: str) -> Path | None:
+    try:
+        path = Path(name).resolve()
+        return path if path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # a text that begins like a path
+        return None
+
+
+def _is_whole(entry: Path) -> bool:
+    try:
+        read_entry(entry)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _closed() -> list[Path]:

@@ -12,8 +12,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import PluginError
-from bench.files import new_folder
+from bench.errors import PluginError, one_line, plain
+from bench.files import new_folder, remove
+
+FILES, DEPTH = 10_000, 16
+"""How many files and folders a saved model may have, and how deep they may lie."""
+_CANNOT_OPEN = {errno.ELOOP: "is a link", errno.ENOENT: "is not there", errno.ENXIO: "is no regular file"}
 
 
 def open_output(path: Path, most: int) -> IO[bytes]:
@@ -27,15 +31,17 @@ def open_output(path: Path, most: int) -> IO[bytes]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        kind = "is a link" if error.errno == errno.ELOOP else "is not there" if error.errno == errno.ENOENT else error
-        raise PluginError(f"the worker's {path.name} {kind}") from error
-    file = os.fdopen(handle, "rb")
+        what = _CANNOT_OPEN.get(error.errno or 0) or f"cannot be opened ({error.strerror})"
+        raise PluginError(f"the worker's {path.name} {what}") from error
     facts = os.fstat(handle)
-    if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
-        file.close()
-        what = "is no regular file" if not stat.S_ISREG(facts.st_mode) else f"has {facts.st_size:,} bytes"
-        raise PluginError(f"the worker's {path.name} {what}, where at most {most:,} bytes are expected")
-    return file
+    if stat.S_ISREG(facts.st_mode) and facts.st_size <= most:
+        return os.fdopen(handle, "rb")
+    os.close(handle)  # of a folder, from which no file object can be made
+    if not stat.S_ISREG(facts.st_mode):
+        raise PluginError(f"the worker's {path.name} is no regular file")
+    raise PluginError(
+        f"the worker's {path.name} has {facts.st_size:,} bytes, where at most {most:,} bytes are expected"
+    )
 
 
 def read_output(path: Path, most: int = 2**24) -> bytes:
@@ -54,36 +60,61 @@ def read_array(path: Path, n: int) -> NDArray[Any]:
     """
     with open_output(path, 16 * n + 2**12) as file:
         try:
-            found = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError, OSError, SyntaxError, MemoryError) as error:
-            raise PluginError(f"the worker's {path.name} is no array ({' '.join(str(error).split())})") from error
-    if not isinstance(found, np.ndarray):
-        raise PluginError(f"the worker's {path.name} is no array")
+            found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        except Exception as error:  # numpy evaluates a stranger's header, which fails in many ways
+            raise PluginError(f"the worker's {path.name} is no array ({one_line(error)})") from error
     return found
 
 
 def adopt(folder: Path, target: Path) -> None:
     """Make the folder that a worker filled ``target``, copying regular files where it cannot be moved.
 
+    What is there already makes way.
+
     Raises
     ------
     PluginError
-        If there is anything but folders and regular files in it.
+        If it is no folder, or there is anything but folders and regular files in it, or too many of them, or too deep.
     """
-    for path in folder.rglob("*"):
-        mode = path.lstat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise PluginError(f"the worker's {path.relative_to(folder.parent)} is neither a folder nor a regular file")
+    _check_tree(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove(target)
     try:
         folder.rename(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
-            if target.is_dir():  # made meanwhile by somebody else
-                return
             raise
         with new_folder(target) as draft:
             shutil.copytree(folder, draft, dirs_exist_ok=True)
+
+
+def _check_tree(folder: Path) -> None:
+    name = f"the worker's folder {folder.name}"
+    if folder.is_symlink() or not folder.is_dir():
+        raise PluginError(f"{name} is not there or is no folder")
+    waiting, number = [(folder, 1)], 0
+    while waiting:
+        place, depth = waiting.pop()
+        for entry in os.scandir(place):
+            number += 1
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((Path(entry.path), depth + 1))
+            elif not entry.is_file(follow_symlinks=False):
+                raise PluginError(f"{name} has {plain(entry.name, 100)}, which is neither a folder nor a regular file")
+        if number > FILES or depth > DEPTH:
+            raise PluginError(f"{name} has more than {FILES:,} files, or folders deeper than {DEPTH}")
+
+
+def clean(folder: Path) -> None:
+    """Leave nothing but folders and regular files in a folder that a worker wrote and another one will read."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        remove(folder)
+    if not folder.exists():
+        return
+    try:
+        _check_tree(folder)
+    except (PluginError, OSError):
+        remove(folder)
 
 
 def link_tree(source: Path, target: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from bench.files import alive
+from bench.files import alive, remove
+from bench.runs.log import Log
+from bench.worker.bootstrap import CANNOT_CONFINE
 
 _BOOTSTRAP = Path(__file__).parents[1] / "worker" / "bootstrap.py"
 _HIDDEN = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR", "BENCH_PLUGINS_DIR")
@@ -23,6 +24,8 @@ _HIDDEN = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR", "BENCH_PLUGINS_DIR")
 _PREFIX = "bench-"
 _GRACE = 10.0
 """Seconds that the guardian of a worker has to end everything before it is killed itself."""
+_LAST_WORDS = 2.0
+"""Seconds to wait for the end of the log, which a process that outlived the guardian may hold open."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,14 @@ class Child:
     rights: Rights
     threads: int = 1
     _process: subprocess.Popen[bytes] | None = None
+    _log: Log | None = None
     _ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, folder: Path, arguments: Sequence[str | Path], log: IO[bytes], events: int | None = None) -> bool:
         """Start it; ``folder`` takes ``process.json``. False if :meth:`end` was called before.
 
+        ``log`` gets what it prints, within the bounds of :mod:`bench.runs.log`, and is whole after :meth:`end`.
         ``events`` is a file descriptor that the child inherits, and gets as its last argument.
         """
         if events is None:
@@ -79,18 +84,23 @@ class Child:
         (folder / "process.json").write_text(json.dumps(told), encoding="utf-8")
         with self._lock:
             if self._ended:
-                shutil.rmtree(scratch, ignore_errors=True)
+                remove(scratch)
                 return False
-            self._process = subprocess.Popen(
-                [self.interpreter, "-P", str(_BOOTSTRAP), str((folder / "process.json").absolute())],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[events],
-                cwd=scratch,
-                start_new_session=True,
-                env=self._environment(),
-            )
+            said, end = os.pipe()
+            self._log = Log(said, os.dup(log.fileno()))
+            try:
+                self._process = subprocess.Popen(
+                    [self.interpreter, "-P", str(_BOOTSTRAP), str((folder / "process.json").absolute())],
+                    stdin=subprocess.PIPE,
+                    stdout=end,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[events],
+                    cwd=scratch,
+                    start_new_session=True,
+                    env=self._environment(),
+                )
+            finally:
+                os.close(end)
         return True
 
     def wait(self, timeout: float | None = None) -> int:
@@ -120,6 +130,8 @@ class Child:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            if self._log is not None:
+                self._log.join(_LAST_WORDS)
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
@@ -133,6 +145,8 @@ class Child:
 
 def verdict(status: int) -> str:
     """An exit status in words."""
+    if status == CANNOT_CONFINE:
+        return "the worker cannot be confined on this machine, its log says why: fix that, or give --unconfined"
     if status >= 0:
         return f"the worker ended with exit status {status}"
     try:
@@ -148,4 +162,4 @@ def sweep_scratch() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}[0-9]*-*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdigit() and not alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)

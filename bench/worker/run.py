@@ -7,6 +7,8 @@ data and nothing that leads to the test part.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import resource
 import shutil
@@ -23,7 +25,7 @@ import numpy as np
 
 from bench.contract import Recommender
 from bench.data.visible import VisibleSplit
-from bench.errors import PluginError, one_line
+from bench.errors import PluginError, one_line, plain
 from bench.files import write_json, write_text
 from bench.interactions import UNFILLED, Recommendations, save_array
 from bench.messages.cell import Phase
@@ -42,7 +44,8 @@ def main(folders: JobFolders, events: int) -> int:
     """Run the job of ``folders``; the exit status is 0 if it succeeded."""
 
     def emit(event: WorkerEvent) -> None:
-        os.write(events, event.model_dump_json().encode() + b"\n")
+        with contextlib.suppress(OSError):  # the model has closed the pipe
+            os.write(events, event.model_dump_json().encode() + b"\n")
 
     job = None
     try:
@@ -51,27 +54,28 @@ def main(folders: JobFolders, events: int) -> int:
             resource.setrlimit(resource.RLIMIT_AS, (request.memory_limit, request.memory_limit))
         job = _Job(folders, request, emit)
         job.run()
-    except MemoryError as error:
-        traceback.print_exc()
-        reason = f"out of memory: {' '.join(str(error).split()) or 'no more address space'}"
-    except Exception as error:  # noqa: BLE001 (whatever a model raises ends this cell only)
-        traceback.print_exc()
-        reason = one_line(error)
-    else:
         _leave(folders, job.outcome("done"))
-        return 0
-    emit(Failed(reason=_plain(reason)))
-    _leave(folders, job.outcome("failed", reason) if job else Outcome(status="failed", reason=_plain(reason)))
-    return 1
+    except BaseException as error:  # noqa: BLE001 (whatever a model raises ends this cell only)
+        reason = _reason(error)
+        emit(Failed(reason=reason))
+        with contextlib.suppress(Exception):  # no room for it; the event has said it
+            _leave(folders, job.outcome("failed", reason) if job else Outcome(status="failed", reason=reason))
+        with contextlib.suppress(Exception):  # the model has closed the log
+            traceback.print_exception(error)
+        return 1
+    return 0
 
 
 def _leave(folders: JobFolders, outcome: Outcome) -> None:
     write_text(folders.output / "outcome.json", outcome.model_dump_json())
 
 
-def _plain(reason: str) -> str:
-    """Text that can be written as UTF-8 and is no longer than a reader can bear."""
-    return reason[:2000].encode("utf-8", "replace").decode()
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory: {plain(str(error)) or 'no more address space'}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {one_line(error)}"
+    return one_line(error)
 
 
 class _Job:
@@ -109,7 +113,7 @@ class _Job:
 
     def outcome(self, status: str, reason: str | None = None) -> Outcome:
         """What is to be told of the job."""
-        told: dict[str, Any] = {"status": status, "reason": reason and _plain(reason), "phases": self.phases}
+        told: dict[str, Any] = {"status": status, "reason": reason, "phases": self.phases}
         told["warnings"] = self.warnings
         told["confinement"] = os.environ.get("BENCH_CONFINED", "")
         if status == "done":  # after a failure there may be no memory left to look them up
@@ -174,7 +178,7 @@ class _Job:
             if not self.request.measure:
                 raise
             traceback.print_exc()
-            self.warnings.append(_plain(f"the model was not kept: {one_line(error)}"))
+            self.warnings.append(plain(f"the model was not kept: {one_line(error)}"))
 
     def _explain(self, model: Recommender, found: Recommendations) -> None:
         users = np.load(self.folders.input / "users.npy")
@@ -235,4 +239,8 @@ def _packages(model: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     *_named, _events = sys.argv[1:]
-    sys.exit(main(JobFolders(*map(Path, _named)), int(_events)))
+    _status = main(JobFolders(*map(Path, _named)), int(_events))
+    for _stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            _stream.flush()
+    os._exit(_status)  # a model's threads and exit handlers do not hold it up
