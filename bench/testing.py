@@ -204,6 +204,9 @@ class ModelChecks:
     """Of the model, as users give it to ``bench run --models``."""
     options: ClassVar[Mapping[str, Any]] = {}
     """Changes to the config of the default preset."""
+    fold_in_ndcg: ClassVar[float | None] = 0.2
+    """NDCG@10 to reach for users that are not in train, where chance is about .1. None leaves this check out, for a
+    model that reads the history but learns too little from data as small as this."""
     _data: ClassVar[MemorySplit] = block_interactions()
 
     def model(self) -> Any:
@@ -314,7 +317,7 @@ class ModelChecks:
     def test_history_alone_is_enough_to_fold_in(self, tmp_path: Path) -> None:
         """Users whose train rows are empty, and whose histories say in which block they are."""
         model_class = load_model(self.name)
-        if not (model_class.fold_in and model_class.personalized):
+        if self.fold_in_ndcg is None or not (model_class.fold_in and model_class.personalized):
             return
         data, held_out = self._data, np.arange(0, 24)
         known = data.train.where(~np.isin(data.train.users, held_out))
@@ -324,7 +327,7 @@ class ModelChecks:
         history = data.train.select(held_out)
         found = model.recommend(held_out.astype(np.int64), history, history, 10)
         scores = metrics.per_user(found.items, data.valid.select(held_out), [10], ["ndcg"])["ndcg@10"]
-        assert scores.mean() > 0.2, "it recommends by chance to users that are not in train: declare fold_in = False"
+        assert scores.mean() > self.fold_in_ndcg, "it recommends by chance to users that are not in train: declare fold_in = False"
 
     def test_longer_list_begins_with_the_shorter_one(self, fitted: Any) -> None:
         n_items = self._data.train.n_items
