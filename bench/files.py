@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +35,6 @@ def array_hash(array: NDArray[Any]) -> str:
     """SHA-256 in hex of an array's type, shape and values."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\0".encode())
     digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def tree_hash(roots: Iterable[Path], suffixes: tuple[str, ...] = (".py", ".yaml", ".yml", ".json", ".toml")) -> str:
-    """SHA-256 in hex of the source files under ``roots`` (files or folders), names and bytes."""
-    digest = hashlib.sha256()
-    for root in sorted(roots):
-        found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.suffix in suffixes)
-        for path in found:
-            digest.update(f"{path.relative_to(root.parent).as_posix()}\0{file_hash(path)}\0".encode())
     return digest.hexdigest()
 
 

@@ -13,22 +13,6 @@ def test_hash_of_content_ignores_the_order_of_keys():
     assert files.content_hash({"a": 1, "b": [1, 2]}) != files.content_hash({"a": 1, "b": [2, 1]})
 
 
-def test_hash_of_a_tree_sees_names_and_contents_of_sources(tmp_path):
-    def tree(name, **sources):
-        for file, text in sources.items():
-            path = tmp_path / name / "pkg" / f"{file}.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return files.tree_hash([tmp_path / name / "pkg"])
-
-    first = tree("one", a="x", b="y")
-    assert tree("two", a="x", b="y") == first
-    (tmp_path / "two" / "pkg" / "a.pyc").write_text("compiled")
-    assert files.tree_hash([tmp_path / "two" / "pkg"]) == first
-    assert tree("three", a="x", b="z") != first
-    assert tree("four", a="x", c="y") != first
-
-
 def test_new_folder_appears_only_when_it_is_whole(tmp_path):
     target = tmp_path / "deep" / "target"
     with files.new_folder(target) as draft:
