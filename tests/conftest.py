@@ -223,23 +223,33 @@ def _heed_interrupts():
 
 
 @pytest.fixture(scope="session")
-def rough_site(tmp_path_factory):
-    """A folder with the package of ``tests/rough_plugin`` as pip leaves it: the source, and metadata with entry points.
+def plugin_site(tmp_path_factory):
+    """Give a folder with the package of ``tests/FOLDER`` as pip leaves it: the source, and metadata with entry points.
 
-    With this folder on PYTHONPATH the plugin is installed.
+    With that folder on PYTHONPATH the plugin is installed.
     """
-    source = Path(__file__).parent / "rough_plugin"
-    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
-    site = tmp_path_factory.mktemp("site")
-    shutil.copytree(source / "rough", site / "rough", ignore=shutil.ignore_patterns("__pycache__"))
-    metadata = site / "rough_plugin-0.3.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    groups = [
-        f"[{group}]\n" + "".join(f"{name} = {module}\n" for name, module in entries.items())
-        for group, entries in project["entry-points"].items()
-    ]
-    (metadata / "entry_points.txt").write_text("\n".join(groups))
-    return site
+
+    def make(folder):
+        source = Path(__file__).parent / folder
+        project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+        package = next(path.parent for path in source.glob("*/__init__.py"))
+        site = tmp_path_factory.mktemp("site")
+        shutil.copytree(package, site / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+        metadata = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        metadata.mkdir()
+        named = f"Name: {project['name']}\nVersion: {project['version']}\n"
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\n{named}")
+        groups = [
+            f"[{group}]\n" + "".join(f"{name} = {module}\n" for name, module in entries.items())
+            for group, entries in project["entry-points"].items()
+        ]
+        (metadata / "entry_points.txt").write_text("\n".join(groups))
+        return site
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def rough_site(plugin_site):
+    """The package of ``tests/rough_plugin``, installed."""
+    return plugin_site("rough_plugin")

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import socket
-import tomllib
 import types
 from pathlib import Path
 
@@ -27,18 +26,9 @@ def wall():
 
 
 @pytest.fixture(scope="module")
-def hostile_site(tmp_path_factory):
+def hostile_site(plugin_site):
     """A folder with the hostile package as pip leaves it."""
-    source = Path(__file__).parent / "hostile_plugin"
-    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
-    site = tmp_path_factory.mktemp("site")
-    shutil.copytree(source / "hostile", site / "hostile", ignore=shutil.ignore_patterns("__pycache__"))
-    metadata = site / "hostile_plugin-0.1.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile-plugin\nVersion: 0.1\n")
-    models = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["bench.models"].items())
-    (metadata / "entry_points.txt").write_text(f"[bench.models]\n{models}")
-    return site
+    return plugin_site("hostile_plugin")
 
 
 @pytest.fixture(scope="module")

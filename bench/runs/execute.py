@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import os
 import queue
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from bench.errors import PluginError, ResultsError, one_line
+from bench.errors import PluginError, ResultsError, one_line, plain
 from bench.evaluation import metrics
 from bench.messages.cell import Cell, GroupResult, PluginVersion, Result
 from bench.messages.events import Event, Finished, Kept, Started, Waiting
@@ -158,7 +158,7 @@ class _Executor:
         try:
             job = self._job(cell)
             ended, measured = self._adopt(job) or self._launch(job)
-            result = self._assemble(cell, ended, measured)
+            result = self._assemble(cell, ended, measured, [] if measured[2] else self._keep_model(job))
             self.store.commit(result)
         finally:
             held.release()
@@ -204,7 +204,7 @@ class _Executor:
         return ended, ({}, {}, ended.reason) if ended.reason else self._judge(job)
 
     def _judge(self, job: Job) -> Measured:
-        """Check and measure the lists, and keep them and the model in the cell's folder."""
+        """Check and measure the lists, and keep them in the cell's folder."""
         cell, folder = job.cell, self.store.path(job.cell.id)
         fold = self.plan.folds[cell.fold]
         users = evaluate.test_users(fold.split)
@@ -213,17 +213,24 @@ class _Executor:
             lists, counted = evaluate.check(job.folders.output, users, exclude, cell.list_length)
             evaluate.keep_lists(folder / "lists.parquet", users, lists)
             groups = evaluate.measure(folder, fold.split, fold.groups, self._ks(cell))
-            if (job.folders.output / "model").exists():
-                shutil.rmtree(folder / "model", ignore_errors=True)
-                adopt(job.folders.output / "model", folder / "model")
         except (PluginError, ResultsError) as error:
             return {}, {}, one_line(error)
         return groups, counted, None
 
+    def _keep_model(self, job: Job) -> list[str]:
+        """Keep the model that the worker left, if any, in the cell's folder; what is wrong with it."""
+        made = job.folders.output / "model"
+        try:
+            if os.path.lexists(made):
+                adopt(made, self.store.path(job.cell.id) / "model")
+        except PluginError as error:
+            return [f"the model was not kept: {one_line(error)}"]
+        return []
+
     def _ks(self, cell: Cell) -> list[int]:
         return [k for k in self.plan.spec.ks if k <= cell.list_length]
 
-    def _assemble(self, cell: Cell, ended: Ended, measured: Measured) -> Result:
+    def _assemble(self, cell: Cell, ended: Ended, measured: Measured, warnings: list[str]) -> Result:
         groups, violations, reason = measured
         outcome = ended.outcome
         plugin = find_model(cell.model)
@@ -235,7 +242,6 @@ class _Executor:
             "phases",
             "facts",
             "packages",
-            "warnings",
         )
         return Result(
             cell_id=cell.id,
@@ -253,5 +259,6 @@ class _Executor:
             hardware={**environment.hardware(), "threads": self.plan.limits.threads},
             command=environment.command_line(),
             spec=self.plan.spec,
+            warnings=[*map(plain, outcome.warnings), *warnings],
             **{name: getattr(outcome, name) for name in names},
         )

@@ -54,6 +54,7 @@ class Child:
     threads: int = 1
     _process: subprocess.Popen[bytes] | None = None
     _log: Log | None = None
+    _scratch: Path | None = None
     _ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -86,6 +87,7 @@ class Child:
             if self._ended:
                 remove(scratch)
                 return False
+            self._scratch = scratch
             said, end = os.pipe()
             self._log = Log(said, os.dup(log.fileno()))
             try:
@@ -132,6 +134,8 @@ class Child:
                 process.wait()
             if self._log is not None:
                 self._log.join(_LAST_WORDS)
+            if self._scratch is not None:
+                remove(self._scratch)  # the guardian has done it, unless it was killed
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}

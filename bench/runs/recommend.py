@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue, TypeAdapter
 
 from bench.data import raw
 from bench.data.catalog import Card
 from bench.data.dataset import Dataset
 from bench.data.sources import reader
-from bench.errors import DataError, ResultsError, UnknownName
+from bench.errors import DataError, PluginError, ResultsError, UnknownName
 from bench.evaluation import violations
+from bench.files import remove
 from bench.interactions import UNFILLED, Recommendations
 from bench.messages.cell import Cell
 from bench.messages.events import Started
@@ -31,6 +33,7 @@ from bench.runs.plan import Plan
 from bench.runs.store import Store, leave_finished
 
 TITLE_LENGTH = 60
+_EXPLANATIONS = TypeAdapter(list[list[dict[str, JsonValue]]])
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ def train(plan: Plan, store: Store, watch: Watch) -> Path:
     folder = store.path(result.cell_id)
     if result.status == "failed":
         raise ResultsError(f"{result.cell.label} failed: {result.reason} (log: {folder / 'worker.log'})")
+    if not (folder / "model").is_dir():
+        raise ResultsError(f"{result.cell.label}: {', '.join(result.warnings) or 'it left no model'}")
     return folder / "model"
 
 
@@ -150,18 +155,20 @@ def ask(
         If the plugin does not give what the contract asks for.
     """
     cell = plan.cells[0]
-    with tempfile.TemporaryDirectory(prefix="bench-recommend-") as name:
-        job = _job(plan, Path(name), model)
-        request = Request(cell=cell, k=k, model=str(model.absolute()), explain=explain)
-        try:
-            ended = job.run(request, users, lambda event: None)
-        finally:
-            job.child.end()
+    folder = Path(tempfile.mkdtemp(prefix="bench-recommend-"))
+    job = _job(plan, folder, model)
+    try:
+        ended = job.run(
+            Request(cell=cell, k=k, model=str(model.absolute()), explain=explain), users, lambda event: None
+        )
         if ended.reason:
             raise ResultsError(f"{cell.label}, loaded from {model}, failed: {ended.reason}")
         output = job.folders.output
         found = Recommendations(*(read_array(output / f"{part}.npy", len(users) * k) for part in ("items", "scores")))
-        reasons = json.loads(read_output(output / "explanations.json", 2**28)) if explain else None
+        reasons = _explanations(output / "explanations.json", found) if explain else None
+    finally:
+        job.child.end()
+        remove(folder)
     visible = plan.folds[cell.fold].split.visible
     history, exclude = visible.inputs(cell.protocol, users)
     counted = {kind: number for kind, number in violations.count(found, exclude, k).items() if number}
@@ -179,6 +186,18 @@ def ask(
         known = history.items[history.indptr[row] : history.indptr[row + 1]][::-1]
         answers.append(Answer(str(user), [titled[item] for item in known], listed))
     return answers, counted
+
+
+def _explanations(path: Path, found: Recommendations) -> list[list[dict[str, JsonValue]]]:
+    """The explanations in a worker's file: for each user one per filled slot."""
+    try:
+        told = _EXPLANATIONS.validate_json(read_output(path, 2**28))
+        json.dumps(told, allow_nan=False)
+    except ValueError as error:
+        raise PluginError(f"the worker's {path.name} is not valid") from error
+    if [len(row) for row in told] != (np.asarray(found.items) != UNFILLED).sum(axis=-1).tolist():
+        raise PluginError(f"the worker's {path.name} has not one explanation for each filled slot")
+    return told
 
 
 def _named(value: Any, titled: Sequence[Mapping[str, str]]) -> Any:

@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from bench.errors import ResultsError
-from bench.files import sweep_drafts, write_text
+from bench.files import remove, sweep_drafts, write_text
 from bench.messages.cell import Result
 from bench.runs import claims
 
@@ -98,10 +97,10 @@ class Store:
         if result.status == "finished":
             leave_finished(folder)
         else:
-            shutil.rmtree(folder / "job", ignore_errors=True)
+            remove(folder / "job")
 
 
 def leave_finished(folder: Path) -> None:
     """Remove what only an unfinished cell needs."""
     for name in ("job", "work"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        remove(folder / name)

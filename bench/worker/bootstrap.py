@@ -234,8 +234,8 @@ def _children() -> list[int] | None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder and all in it, however its rights were changed; what cannot be removed stays."""
-    with contextlib.suppress(OSError):
+    """Remove a folder and all in it, however its rights were changed; what is too deep is left to the parent."""
+    with contextlib.suppress(OSError, RecursionError):
         folder.chmod(0o700)
         for path in list(folder.iterdir()):
             if path.is_dir() and not path.is_symlink():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.contract import Arrays, Recommender, TextInputs, Validation
 from bench.data.protocol import PROTOCOLS, Protocol
 from bench.data.visible import Visible
-from bench.errors import one_line
+from bench.errors import one_line, plain
 from bench.evaluation.metrics import per_user
 from bench.messages.cell import ValidationRecord
 from bench.messages.events import Progress, Validated, WorkerEvent
@@ -32,6 +32,10 @@ _SAMPLE_SEED = 20240917
 
 _PROGRESS_EVERY = 0.05
 """Seconds between two progress events of one unit, which a model may report for each of a million steps."""
+
+
+MOST_BYTES, MOST_LEVELS = 2**20, 32
+"""Of all facts together as JSON, and of lists and mappings within each other."""
 
 
 class WorkerContext:
@@ -81,6 +85,8 @@ class WorkerContext:
         self.cached_seconds = 0.0
         """Time that kept arrays took when they were made."""
         self.facts: dict[str, Any] = {}
+        self._sizes: dict[str, int] = {}
+        """Bytes of each fact."""
         self.validations: list[ValidationRecord] = []
         self._model = model
         self._visible = visible
@@ -209,17 +215,33 @@ class WorkerContext:
 
     def note(self, name: str, value: Any) -> None:
         try:
-            plain = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
-            plain.encode()
+            told = json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain)
+            size = len(f"{name}{told}".encode())
         except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(f"the fact '{name}' is not JSON-ready: {one_line(error)}") from error
-        self.facts[name] = json.loads(plain)
+            raise TypeError(f"the fact '{plain(str(name), 60)}' is not JSON-ready: {one_line(error)}") from error
+        found = json.loads(told)
+        if not isinstance(name, str) or _deeper(found, MOST_LEVELS):
+            raise TypeError(
+                f"the fact '{plain(str(name), 60)}' has more than {MOST_LEVELS} levels, or a name that is no text"
+            )
+        if size + sum(other for fact, other in self._sizes.items() if fact != name) > MOST_BYTES:
+            raise TypeError(
+                f"with '{plain(name, 60)}' the facts have more than {MOST_BYTES:,} bytes: write files instead"
+            )
+        self._sizes[name] = size
+        self.facts[name] = found
 
     def item_texts(self) -> pd.DataFrame:
         return self._visible.item_texts()
 
     def user_texts(self) -> pd.DataFrame:
         return self._visible.user_texts()
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value has more levels."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (levels == 0 or any(_deeper(part, levels - 1) for part in inner))
 
 
 def _plain(value: Any) -> Any:
