@@ -2,9 +2,10 @@
 
     python benchmarks/same_numbers.py BEFORE AFTER
 
-Both hold the cells of ``bench run --models pop,itemknn,ease,bpr,gpt2rec-ids,lightgcn,colarec --threads 1 --dataset …`` for
-ml-100k, beauty and colarec-phone. Cells are matched by data set, model, preset and seed. Written down for each: whether
-all lists are identical, NDCG@10 of all and of long-tail users on both sides, and the paired 95 % interval of the difference.
+Both hold the cells of ``bench run --models pop,itemknn,ease,bpr,gpt2rec-ids,lightgcn,colarec --threads 1 --dataset …``
+for ml-100k, beauty and colarec-phone. Cells are matched by data set, model, preset and seed. Written down for each:
+whether all lists are identical, NDCG@10 of all and of long-tail users on both sides, and the paired 95 % interval of
+the difference.
 Writes ``benchmarks/records/same_numbers.json``.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from bench.evaluation.intervals import bootstrap
+from bench.evaluation.intervals import over_users
 from bench.runs import environment
 
 RECORD = Path(__file__).parent / "records" / "same_numbers.json"
@@ -55,7 +56,7 @@ def compare(before: Path, after: Path) -> dict[str, Any]:
     for group in GROUPS:
         one, other = (frame[f"{group}/ndcg@10"].dropna() for frame in frames)
         both = one.index.intersection(other.index)
-        interval = bootstrap((other[both] - one[both]).to_numpy(float)[:, None])
+        interval = over_users((other[both] - one[both]).to_numpy(float)[:, None])
         found[group] = {
             "before": round(float(one.mean()), 5),
             "after": round(float(other.mean()), 5),

@@ -14,22 +14,35 @@ import click
 @click.option("--dataset", required=True)
 @click.option("--protocol", help="Name of the protocol, if results of several are there.")
 @click.option("--split-seed", type=int, help="Seed of the split, if results of several are there.")
-@click.option("--k", default=10, show_default=True, help="Cut-off of the metrics.")
+@click.option("--fingerprint", help="Its beginning, if there are results on several data of this name.  [the newest]")
+@click.option("--k", type=click.IntRange(min=1), help="Cut-off of the metrics.  [10, or the largest that both have]")
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 def command(
-    a: str, b: str, dataset: str, protocol: str | None, split_seed: int | None, k: int, results: Path, as_json: bool
+    a: str,
+    b: str,
+    dataset: str,
+    protocol: str | None,
+    split_seed: int | None,
+    fingerprint: str | None,
+    k: int | None,
+    results: Path,
+    as_json: bool,
 ) -> None:
-    """Paired difference A − B per metric and group, with a 95 % bootstrap interval over users.
+    """Paired difference A − B per metric and group, with a 95 % interval over users.
 
-    A and B are rows of a leaderboard, named as there: a model, or model@preset. Several seeds of a model are averaged
-    per user first. A star marks an interval without 0.
+    A and B are rows of a leaderboard, named as there: a model, or model@preset. What both were measured by is compared.
+    Several seeds of a model are averaged per user first. The interval is the mean difference ± 1.96 standard errors; a
+    star marks one without 0. It holds the choice of users, not that of seeds: where a model depends on its seed,
+    another training may move the difference by more. Run several seeds and look at 'sd of runs' in the leaderboard.
     """
     from bench.report.compare import compare
     from bench.runs.store import Store
 
-    found = compare(Store(results), a, b, dataset, k=k, protocol=protocol, split_seed=split_seed)
+    found = compare(Store(results), a, b, dataset, k, protocol, split_seed, fingerprint)
     if as_json:
+        for note in found.notes:
+            click.echo(note, err=True)
         click.echo(json.dumps(json.loads(found.frame.to_json(orient="records")), indent=2))
     else:
         click.echo(found.text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from bench.files import write_text
+from bench.errors import ResultsError
 from bench.report import leaderboard
 from bench.report.compare import paired
+from bench.report.names import csv, markdown, slug
 from bench.report.table import Row, Table
 from bench.runs.store import Store
 
 GROUPS = ("all", "long tail")
+
+_log = logging.getLogger("bench")
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class Ablations:
     @property
     def name(self) -> str:
         """File name without ending."""
-        model = self.whole.first.cell.name.replace("@", "-").replace(":", "-").replace("/", "-")
-        return f"{self.table.name}-ablations-{model}"
+        cell = self.whole.first.cell
+        preset = "" if cell.preset == "default" else f"@{slug(cell.preset)}"
+        return f"{self.table.name}-ablations-{slug(cell.model)}{preset}"
 
     def text(self) -> str:
         """The differences of each group as Markdown, and what each ablation changes."""
@@ -49,13 +54,17 @@ class Ablations:
         records: list[dict[str, Any]] = json.loads(self.frame.to_json(orient="records"))
         parts = []
         for group in (group for group in GROUPS if group in self.frame):
-            score = metric if group == "all" else f"{metric} {group}"
+            score = f"{metric} {group} (n={self.table.groups[group][1]:,})"
             heads = ["ablation", score, "difference", "95 % interval", "fit s"][: 5 if group == "all" else 4]
             lines = [_line(record, group)[: len(heads)] for record in records]
             parts.append(leaderboard.pipe(lines, heads, text_columns=1))
-        pairing = f"Differences of {metric} to the whole model, over users and seeds that both have."
-        said = "\n".join(f"- {record['row']}: {record['changes']}" for record in records if record["ablation"])
-        return "\n\n".join([f"{self.title} ({self.whole.first.cell.fingerprint[:8]})", *parts, pairing, said])
+        pairing = (
+            f"Differences of {metric} to the whole model with 95 % intervals, paired over users, of the seeds that "
+            "both have; other seeds are not in the intervals."
+        )
+        said = "\n".join("- " + markdown(f"{r['row']}: {r['changes']}") for r in records if r["ablation"])
+        title = markdown(f"{self.title} ({self.whole.first.cell.fingerprint[:8]})")
+        return "\n\n".join([title, *parts, pairing, said])
 
     def document(self) -> dict[str, Any]:
         """The table as JSON."""
@@ -76,20 +85,21 @@ def _line(record: dict[str, Any], group: str) -> list[str]:
         return [record["row"], "failed", "", "", ""]
     found = [record[f"{group}/{name}"] for name in ("difference", "low", "high")]
     difference, low, high = ("" if value is None else f"{value:+.4f}".replace("0.", ".", 1) for value in found)
-    score = math.nan if record[group] is None else record[group]
+    score, seconds = (math.nan if value is None else value for value in (record[group], record["fit_seconds"]))
     interval = f"[{low}, {high}]" if low else ""
-    return [record["row"], leaderboard.number(score), difference, interval, f"{record['fit_seconds']:.1f}"]
+    return [record["row"], leaderboard.number(score), difference, interval, f"{seconds:.1f}"]
 
 
 def ablations(table: Table, store: Store) -> list[Ablations]:
     """The ablations in ``table``, by model and preset. A row counts if its whole model was run with the same code."""
     rows = {result.cell_id: row for row in table.rows for result in (*row.results, *row.failures) if not row.ablation}
-    ablated: dict[str, dict[int, tuple[Row, list[Row]]]] = {}
+    ablated: dict[tuple[str, str], dict[int, tuple[Row, list[Row]]]] = {}
     for row in table.rows:
         runs = [result.cell.unablated.id for result in (*row.results, *row.failures)]
         whole = next((rows[run] for run in runs if run in rows), None) if row.ablation else None
         if whole is not None:
-            found = ablated.setdefault(whole.first.cell.name, {})
+            cell = whole.first.cell
+            found = ablated.setdefault((cell.model, cell.preset), {})
             found.setdefault(id(whole), (whole, []))[1].append(row)
     made = []
     for _, found in sorted(ablated.items()):
@@ -113,18 +123,27 @@ def _record(table: Table, store: Store, row: Row, whole: Row) -> dict[str, Any]:
         "changes": ", ".join(f"{key} {_value(before.get(key))} → {_value(new)}" for key, new in changed.items()),
         "fit_seconds": row.cost("fit", "seconds"),
     }
+    for group in (group for group in GROUPS if group in table.groups):
+        found = (math.nan,) * 3 if row is whole else _difference(store, row, whole, group, metric)
+        record[group] = row.mean(group, metric)
+        record |= {f"{group}/{name}": value for name, value in zip(("difference", "low", "high"), found, strict=True)}
+    return record
+
+
+def _difference(store: Store, row: Row, whole: Row, group: str, metric: str) -> tuple[float, ...]:
+    """Mean over users, low and high end of its interval, of the runs that both have; not a number if there is none."""
     pairs = {result.cell_id for result in whole.results} & {result.cell.unablated.id for result in row.results}
     own, other = (
         replace(one, results=[r for r in one.results if r.cell.unablated.id in pairs]) for one in (row, whole)
     )
-    for group in (group for group in GROUPS if group in table.groups):
-        record[group] = row.mean(group, metric)
-        bounds = dict.fromkeys(("difference", "low", "high"), float("nan"))
-        if row is not whole and own.values(group, metric) and other.values(group, metric):
-            interval = paired(store, own, other, [f"{group}/{metric}"]).interval
-            bounds = {"difference": interval.mean[0], "low": interval.low[0], "high": interval.high[0]}
-        record |= {f"{group}/{name}": value for name, value in bounds.items()}
-    return record
+    if not (own.has(group, metric) and other.has(group, metric)):
+        return (math.nan,) * 3
+    try:
+        interval = paired(store, own, other, [f"{group}/{metric}"]).interval
+    except ResultsError as error:
+        _log.warning("warning: %s has no difference to the whole model: %s", row.name, error)
+        return (math.nan,) * 3
+    return tuple(float(part[0]) for part in interval)
 
 
 def _value(value: Any) -> str:
@@ -133,14 +152,7 @@ def _value(value: Any) -> str:
 
 def write(found: Ablations, folder: Path) -> list[Path]:
     """Write ``.md``, ``.csv`` and ``.json`` into ``folder``, beside the leaderboard; returns the paths."""
-    failed = [f"- {r['row']} failed: {r['reason']}" for r in found.frame.to_dict("records") if r["reason"]]
-    texts = {
-        "md": "\n\n".join([f"# {found.text()}", *(["\n".join(failed)] if failed else [])]) + "\n",
-        "csv": found.frame.to_csv(index=False),
-        "json": json.dumps(found.document(), indent=2, ensure_ascii=False) + "\n",
-    }
-    paths = []
-    for ending, text in texts.items():
-        paths.append(folder / f"{found.name}.{ending}")
-        write_text(paths[-1], text)
-    return paths
+    records = found.frame.to_dict("records")
+    failed = "\n".join("- " + markdown(f"{r['row']} failed: {r['reason']}") for r in records if r["reason"])
+    page = "\n\n".join(part for part in (f"# {found.text()}", failed) if part) + "\n"
+    return leaderboard.write_all(folder / found.name, page, csv(found.frame), found.document())

@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from tabulate import tabulate
 
 from bench.data.catalog import card, cards
-from bench.data.protocol import Protocol
-from bench.errors import ResultsError, UnknownName
-from bench.evaluation.intervals import Interval, bootstrap
+from bench.data.protocol import PROTOCOLS
+from bench.data.protocol import protocol as find_protocol
+from bench.errors import ResultsError, UnknownName, one_line, plain
+from bench.evaluation.intervals import Interval, over_users
 from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
 
@@ -24,6 +26,8 @@ class Comparison:
     """Differences of two rows."""
 
     head: str
+    notes: list[str]
+    """What is not compared, and what other data there are, a line each."""
     frame: pd.DataFrame
     """Columns group, n, metric, a, b, difference, low, high; one row per group and metric."""
 
@@ -31,47 +35,69 @@ class Comparison:
         """The table for a terminal."""
         lines = [
             [
-                r["group"],
+                plain(r["group"]),
                 f"{r['n']:,}",
                 r["metric"],
                 f"{r['a']:.4f}",
                 f"{r['b']:.4f}",
                 f"{r['difference']:+.4f}",
-                f"[{r['low']:+.4f}, {r['high']:+.4f}]",
+                f"[{r['low']:+.4f}, {r['high']:+.4f}]" if r["n"] > 1 else "",
                 "*" if r["low"] > 0 or r["high"] < 0 else "",
             ]
             for r in self.frame.to_dict("records")
         ]
         heads = ["group", "n", "metric", "A", "B", "A − B", "95 % interval", ""]
         align = ["left", "right", "left", "right", "right", "right", "right", "left"]
-        return f"{self.head}\n\n{tabulate(lines, headers=heads, colalign=align, disable_numparse=True)}"
+        table = tabulate(lines, headers=heads, colalign=align, disable_numparse=True)
+        return "\n\n".join([self.head, table, *(["\n".join(self.notes)] if self.notes else [])])
 
 
 def compare(
-    store: Store, a: str, b: str, dataset: str, k: int = 10, protocol: str | None = None, split_seed: int | None = None
+    store: Store,
+    a: str,
+    b: str,
+    dataset: str,
+    k: int | None = None,
+    protocol: str | None = None,
+    split_seed: int | None = None,
+    fingerprint: str | None = None,
 ) -> Comparison:
-    """Compare the rows ``a`` and ``b`` of one table of ``store``.
+    """Compare the rows ``a`` and ``b`` of one table of ``store`` in all groups that both have.
+
+    Parameters
+    ----------
+    k
+        Cut-off of the metrics; by default 10, or the largest that both rows have.
+    protocol, split_seed, fingerprint
+        Which table, if there are several: by default that of the data set's own protocol, and of several versions of
+        the data the newest. ``fingerprint`` may be its beginning.
 
     Raises
     ------
     ResultsError
-        If there is no such table or row, more than one, or no metric at ``k``.
+        If there is no such table or row, more than one, or nothing that both rows were measured by.
     """
-    table = _table(store, dataset, protocol, split_seed)
-    rows = (_row(table, a), _row(table, b))
-    metrics = [name for name in table.metrics if name.endswith(f"@{k}")]
-    if not metrics:
-        raise ResultsError(f"no metric at {k} in the results: run the models again with --k {k}")
+    found = _tables(store, dataset, protocol, split_seed, fingerprint)
+    table, others = found[0], found[1:]
+    rows = (_row(table, a, others), _row(table, b, others))
+    notes = [f"other data of the same name: --fingerprint {other.cell.fingerprint[:8]}" for other in others]
+    cut = _cut_off(table, rows, k)
+    wanted = [name for name in table.metrics if name.endswith(f"@{cut}")]
     records = []
     for group in table.groups:
-        found = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
+        metrics = [metric for metric in wanted if all(row.has(group, metric) for row in rows)]
+        if not metrics:
+            owners = [letter for letter, row in zip("AB", rows, strict=True) if any(row.has(group, m) for m in wanted)]
+            notes += [f"{plain(group)} is not compared: only {owner} was measured by it" for owner in owners]
+            continue
+        pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
         for i, metric in enumerate(metrics):
-            numbers = {"a": found.a[i], "b": found.b[i], "difference": found.interval.mean[i]}
-            bounds = {"low": found.interval.low[i], "high": found.interval.high[i]}
-            records.append({"group": group, "n": found.n, "metric": metric, **numbers, **bounds})
+            numbers = {"a": pair.a[i], "b": pair.b[i], "difference": pair.interval.mean[i]}
+            bounds = {"low": pair.interval.low[i], "high": pair.interval.high[i]}
+            records.append({"group": group, "n": pair.n, "metric": metric, **numbers, **bounds})
     runs = " and ".join(f"{len(row.results)} of {row.title}" for row in rows)
-    head = f"A = {a}, B = {b} on {dataset} ({table.name}); runs: {runs}; * interval without 0"
-    return Comparison(head, pd.DataFrame(records))
+    head = f"A = {plain(a)}, B = {plain(b)} on {plain(dataset)} ({table.name}); runs: {runs}; * interval without 0"
+    return Comparison(head, notes, pd.DataFrame(records))
 
 
 class Paired(NamedTuple):
@@ -96,11 +122,33 @@ def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
     first, second = (_per_user(store, row, columns) for row in (a, b))
     both = first.index.intersection(second.index)
     left, right = first.loc[both].to_numpy(), second.loc[both].to_numpy()
-    return Paired(len(both), left.mean(axis=0), right.mean(axis=0), bootstrap(left - right))
+    interval = over_users(left - right)
+    if not len(both):
+        return Paired(0, interval.mean, interval.mean, interval)
+    return Paired(len(both), left.mean(axis=0), right.mean(axis=0), interval)
 
 
-def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | None) -> Table:
-    """The one table that fits; the data set's own protocol is meant where several do."""
+def _cut_off(table: Table, rows: tuple[Row, Row], k: int | None) -> int:
+    """``k``, or the best one, if both rows were measured at it."""
+    cuts = [
+        {int(name.split("@")[1]) for name in table.metrics if any(row.has(group, name) for group in table.groups)}
+        for row in rows
+    ]
+    both = cuts[0] & cuts[1]
+    if both and (k in both or k is None):
+        return k or (10 if 10 in both else max(both))
+    told = [", ".join(map(str, sorted(own))) or "nothing" for own in cuts]
+    way = f"--k {', --k '.join(map(str, sorted(both)))} can be compared" if both else "both have none in common"
+    raise ResultsError(
+        f"no metric at {k or 10} in both rows (A was measured at {told[0]}, B at {told[1]}): {way}; "
+        f"'bench run --models … --k {k or 10}' measures both from their lists, without training"
+    )
+
+
+def _tables(
+    store: Store, dataset: str, protocol: str | None, split_seed: int | None, fingerprint: str | None
+) -> list[Table]:
+    """The tables that fit, newest first: all have the same rules, on data of one name that was changed."""
     known = cards()
     own = card(dataset) if dataset.endswith((".yaml", ".yml")) else known.get(dataset)
     dataset = own.name if own else dataset
@@ -111,36 +159,68 @@ def _table(store: Store, dataset: str, protocol: str | None, split_seed: int | N
         raise ResultsError(
             f"no results of '{dataset}' in {store.cells}: make some with 'bench run --dataset {dataset}'"
         )
-    rules = [(table, table.cell.protocol) for table in found]
-    fitting = [(t, rule) for t, rule in rules if protocol in (None, rule.name) and split_seed in (None, _seed(rule))]
-    if len(fitting) > 1 and protocol is None and own:
-        fitting = [(table, rule) for table, rule in fitting if rule.name == own.protocol]
-    if len(fitting) != 1:
-        which = ", ".join(f"{rule.name} ({rule.split.describe()})" for _, rule in rules)
-        raise ResultsError(
-            f"{len(fitting)} tables of '{dataset}' fit; there are {which}: give --protocol and --split-seed"
-        )
-    return fitting[0][0]
-
-
-def _seed(rule: Protocol) -> int | None:
-    return getattr(rule.split, "seed", None)
-
-
-def _row(table: Table, name: str) -> Row:
-    known = {row.name: row for row in table.rows if not row.failed}
-    model, _, preset = name.partition("@")
-    meant = [row for row in known.values() if row.first.cell.model == model and not row.ablation]
-    fitting = [row for row in meant if not preset or row.first.cell.preset == preset]
-    exact = [row for row in known.values() if row.name == name]
-    fitting = exact or [row for row in known.values() if row.model == name] or fitting
+    fitting = [
+        table
+        for table in found
+        if protocol in (None, table.cell.protocol.name)
+        and split_seed in (None, getattr(table.cell.protocol.split, "seed", None))
+        and table.cell.fingerprint.startswith(fingerprint or "")
+    ]
+    if len({_rules(table) for table in fitting}) > 1:
+        default = protocol or (own.protocol if own else "")
+        meant = find_protocol(default, split_seed) if default.partition(":")[0] in PROTOCOLS else None
+        fitting = [table for table in fitting if table.cell.protocol == meant]
     if not fitting:
+        which = ", ".join(_said(table) for table in found)
+        raise ResultsError(
+            f"no table of '{dataset}' fits, or several do; there are {which}: "
+            "give --protocol, --split-seed or --fingerprint"
+        )
+    return sorted(fitting, key=_newest, reverse=True)
+
+
+def _rules(table: Table) -> str:
+    return table.cell.protocol.model_dump_json()
+
+
+def _said(table: Table) -> str:
+    rule = table.cell.protocol
+    return f"{rule.name} ({rule.split.describe()}, fingerprint {table.cell.fingerprint[:8]})"
+
+
+def _newest(table: Table) -> str:
+    return max(result.created for row in table.rows for result in (*row.results, *row.failures))
+
+
+def _row(table: Table, name: str, others: Sequence[Table]) -> Row:
+    """The row of that name; ``others`` are tables of the same rules on other data."""
+    known = {row.name: row for row in table.rows if not row.failed}
+    fitting = _fitting(table, name)
+    if not fitting:
+        for other in others:
+            if _fitting(other, name):
+                raise ResultsError(
+                    f"'{name}' has not been run on the newest data of {table.dataset}: run it, or compare on other "
+                    f"data with --fingerprint {other.cell.fingerprint[:8]}"
+                )
         raise UnknownName(f"row of {table.dataset}", name, known, "'bench leaderboard'")
     if len(fitting) > 1:
         raise ResultsError(
             f"'{name}' could be {' or '.join(repr(row.name) for row in fitting)}: give one of these names"
         )
     return fitting[0]
+
+
+def _fitting(table: Table, name: str) -> list[Row]:
+    """The row that is called so, or the finished rows of that model and preset."""
+    rows = [row for row in table.rows if not row.failed]
+    model, _, preset = name.partition("@")
+    meant = [row for row in rows if row.first.cell.model == model and not row.ablation]
+    return (
+        [row for row in rows if row.name == name]
+        or [row for row in rows if row.model == name]
+        or [row for row in meant if not preset or row.first.cell.preset == preset]
+    )
 
 
 def _per_user(store: Store, row: Row, columns: Sequence[str]) -> pd.DataFrame:
@@ -153,7 +233,8 @@ def _read(store: Store, cell_id: str, columns: Sequence[str]) -> pd.DataFrame:
     path = store.path(cell_id) / "per_user.parquet"
     try:
         return pd.read_parquet(path, columns=list(columns))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ResultsError(
-            f"{path} cannot be read ({error}): delete the folder {path.parent} and run it again"
+            f"{path} cannot be read ({plain(one_line(error), 200)}): remove this file and run the model again, "
+            "which measures its lists without training"
         ) from error

@@ -4,43 +4,58 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tabulate
 
+from bench.errors import plain
 from bench.files import write_text
 from bench.messages.cell import Result
+from bench.report import names
 from bench.report.table import Row, Table
 
-tabulate.MIN_PADDING = 0  # columns as narrow as their content, to stay within 100
+tabulate.MIN_PADDING = 0  # columns as narrow as their content, to stay within a terminal
+
+WIDTH = 100
+"""Columns of a terminal that a table may take."""
+_LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
+"""Columns that a terminal drops after all metrics but the first."""
+_INTERVALS = "± is a 95 % interval over users, n their number; other seeds are not in it."
+
+Words = Callable[[str], str]
+"""Makes a stranger's text fit for the page: :func:`bench.errors.plain` or :func:`bench.report.names.markdown`."""
 
 
 def markdown(table: Table) -> str:
     """The whole page: protocol, tables, groups, notes, and the commands that made it."""
-    protocol = table.cell.protocol
+    protocol, words = table.cell.protocol, names.markdown
     commands = sorted({result.command for row in table.rows for result in row.results})
     return _page(
-        f"# {table.dataset}, protocol {protocol.name}",
-        f"{protocol.describe().capitalize()}; fingerprint {table.cell.fingerprint[:12]}.",
-        *_tables(table),
-        "\n".join(f"- {name}: {rule}, n = {n:,}" for name, (rule, n) in table.groups.items()),
-        failures(table),
-        _notes(table),
-        "Made by\n\n" + "\n".join(f"    {command}" for command in commands) if commands else "",
+        f"# {words(table.dataset)}, protocol {words(protocol.name)}",
+        f"{protocol.describe().capitalize()}; fingerprint {words(table.cell.fingerprint[:12])}.",
+        pipe(*_main(table), text_columns=2),
+        _INTERVALS,
+        by_group(table),
+        "\n".join(f"- {words(name)}: {words(rule)}, n = {n:,}" for name, (rule, n) in table.groups.items()),
+        failures(table, words=words),
+        _notes(table, words),
+        f"Config, code, packages and hardware of each run: [{table.name}.json]({table.name}.json).",
+        "Made by\n\n" + "\n".join(textwrap.indent(command, "    ") for command in commands) if commands else "",
     )
 
 
 def terminal(table: Table, root: Path) -> str:
-    """What ``bench run`` prints, at most 100 columns wide. ``root`` is the results folder."""
-    sizes = ", ".join(f"{name} {n:,}" for name, (_, n) in table.groups.items())
+    """What ``bench run`` prints, about :data:`WIDTH` columns wide. ``root`` is the results folder."""
     return _page(
-        f"{table.dataset}, protocol {table.cell.protocol.name} ({table.cell.fingerprint[:8]})",
-        *_tables(table),
-        f"users: {sizes}" if sizes else "",
+        f"{plain(table.dataset)}, protocol {plain(table.cell.protocol.name)} ({plain(table.cell.fingerprint[:8])})",
+        main(table),
+        _INTERVALS,
+        by_group(table, WIDTH),
         failures(table, root),
-        _notes(table),
+        _notes(table, plain),
     ).rstrip()
 
 
@@ -48,91 +63,96 @@ def _page(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _tables(table: Table) -> list[str]:
-    return [main(table), "± is a 95 % interval over users.", by_group(table)]
-
-
-WIDTH = 100
-"""Columns of a terminal that a table may take."""
-
-
 def main(table: Table) -> str:
-    """The main table as Markdown, with as many of its metrics as there is room for."""
-    metrics = list(table.main_metrics)
-    text = _main(table, metrics)
-    while text.index("\n") > WIDTH and len(metrics) > 1:
-        metrics.pop()
-        text = _main(table, metrics)
-    return text
+    """The main table for a terminal: with as many of its columns as there is room for, and which are left out."""
+    lines, heads = _main(table)
+    metrics = [head for head in heads if head in table.main_metrics]
+    dropped: list[str] = []
+    text = pipe(lines, heads, text_columns=2)
+    for head in (*reversed(metrics[1:]), *_LEFT_OUT_FIRST):
+        if text.index("\n") <= WIDTH:
+            break
+        dropped.append(head)
+        shown = [i for i, other in enumerate(heads) if other not in dropped]
+        text = pipe([[line[i] for i in shown] for line in lines], [heads[i] for i in shown], text_columns=2)
+    left_out = ", ".join(head for head in heads if head in dropped)
+    return text + (f"\n\nnot shown for want of room, see the files: {left_out}" if dropped else "")
 
 
-def _main(table: Table, metrics: list[str]) -> str:
+def _main(table: Table) -> tuple[list[list[str]], list[str]]:
+    """Lines and heads of the main table."""
+    metrics = table.main_metrics
     lines = []
     for row in table.rows:
-        name = [row.model, row.preset, row.seeds if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
+        name = [row.model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "failed", *[""] * (len(metrics) + 2)])
             continue
         shown = [number(row.mean("all", metric)) for metric in metrics]
-        shown[0] += f" ±{number(1.96 * row.user_error('all', metrics[0]))}"
+        shown[0] += f" ±{number(row.interval('all', metrics[0]))}"
         costs = [f"{row.cost('fit', 'seconds'):.1f}", f"{row.cost('recommend', 'seconds'):.1f}", f"{row.peak_mib:.0f}"]
         lines.append([*name, *shown, *costs])
-    return pipe(lines, ["model", "preset", "seeds", *metrics, "fit s", "rank s", "MiB"], text_columns=2)
+    return lines, ["model", "preset", "seeds", *metrics, "fit s", "rank s", "MiB"]
 
 
-def _blocks(names: Sequence[str], columns: int) -> list[list[str]]:
-    """Names in blocks that fit side by side into so many columns."""
-    blocks: list[list[str]] = [[]]
-    width = 0
-    for name in names:
-        cell = max(len(name), 5) + 3
-        if width + cell > columns:
-            blocks.append([])
-            width = 0
-        blocks[-1].append(name)
-        width += cell
-    return blocks
+def by_group(table: Table, width: int | None = None) -> str:
+    """The first metric of the main table for each group of users, and its spread over seeds and folds.
 
-
-def by_group(table: Table) -> str:
-    """The first metric of the main table for each group of users, and its spread over seeds and folds."""
+    In blocks below each other where it is wider than ``width``.
+    """
     metric = table.main_metrics[0]
     rows = [row for row in table.rows if not row.failed]
     if not rows:
         return ""
-    parts = []
-    spread = [_SPREAD] if any(len(row.results) > 1 for row in rows) else []
+    columns: dict[str | None, str] = {name: f"{plain(name)} (n={n:,})" for name, (_, n) in table.groups.items()}
+    if any(len(row.results) > 1 for row in rows):
+        columns[None] = "sd of runs"
     left = max(len(metric), *(len(row.title) for row in rows)) + 4
-    for names in _blocks([*table.groups, *spread], WIDTH - left):
-        lines = [[row.title, *(_by_group_cell(row, name, metric) for name in names)] for row in rows]
-        parts.append(pipe(lines, [metric, *names], text_columns=1))
+    parts = []
+    for some in _blocks(columns, math.inf if width is None else width - left):
+        lines = [[row.title, *(_by_group_cell(row, name, metric) for name in some)] for row in rows]
+        parts.append(pipe(lines, [metric, *(columns[name] for name in some)], text_columns=1))
     return "\n\n".join(parts)
 
 
-_SPREAD = "sd of runs"
+def _blocks(heads: dict[str | None, str], width: float) -> list[list[str | None]]:
+    """Keys in blocks whose heads fit side by side, as many columns in each as the names of the rows leave room for."""
+    blocks: list[list[str | None]] = []
+    left = 0.0
+    for key, head in heads.items():
+        cell = max(len(head), 5) + 3
+        if not blocks or cell > left:
+            blocks.append([])
+            left = width
+        blocks[-1].append(key)
+        left -= cell
+    return blocks
 
 
-def _by_group_cell(row: Row, name: str, metric: str) -> str:
-    return number(row.spread("all", metric) if name == _SPREAD else row.mean(name, metric))
+def _by_group_cell(row: Row, group: str | None, metric: str) -> str:
+    """The mean of a group, or the spread over runs where none is named."""
+    return number(row.spread("all", metric) if group is None else row.mean(group, metric))
 
 
-def failures(table: Table, root: Path | None = None) -> str:
+def failures(table: Table, root: Path | None = None, words: Words = plain) -> str:
     """A line for each failed row: the reason and where its log lies, below the results folder ``root``."""
-    failed = [result for row in table.rows for result in row.failures]
     place = (root or Path()) / "cells"
-    return "\n".join(f"- {r.cell.label} failed: {r.reason} (log: {place / r.cell_id / 'worker.log'})" for r in failed)
+    failed = [(r, place / r.cell_id / "worker.log") for row in table.rows for r in row.failures]
+    return "\n".join(
+        f"- {words(r.cell.label)} failed: {words(r.reason or '')} (log: {words(str(log))})" for r, log in failed
+    )
 
 
-def _notes(table: Table) -> str:
-    notes = [f"- left out: {line}" for line in table.left_out]
+def _notes(table: Table, words: Words) -> str:
+    notes = [f"left out: {line}" for line in table.left_out]
     for row in table.rows:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
-            notes.append(f"- {row.name} broke the contract in these slots: {text}; they count as misses")
-        notes += [f"- {row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
+            notes.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
+        notes += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
         if any(result.stopped_by_budget for result in row.results):
-            notes.append(f"- {row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
-    return "\n".join(notes)
+            notes.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
+    return "\n".join(f"- {words(note)}" for note in notes)
 
 
 def number(value: float) -> str:
@@ -140,10 +160,12 @@ def number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4f}".removeprefix("0")
 
 
-def pipe(lines: Sequence[Sequence[Any]], heads: Sequence[str], text_columns: int) -> str:
+def pipe(lines: Sequence[Sequence[str]], heads: Sequence[str], text_columns: int) -> str:
     """A Markdown table, its first ``text_columns`` columns to the left and the others to the right."""
     align = ["left"] * text_columns + ["right"] * (len(heads) - text_columns)
-    return tabulate.tabulate(lines, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
+    cells = [[names.markdown(cell) for cell in line] for line in lines]
+    heads = [names.markdown(head) for head in heads]
+    return tabulate.tabulate(cells, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
 def write(table: Table, folder: Path) -> list[Path]:
@@ -159,14 +181,15 @@ def write(table: Table, folder: Path) -> list[Path]:
             for i, row in enumerate(table.rows)
         ],
     }
-    texts = {
-        "md": markdown(table),
-        "csv": frame.to_csv(index=False),
-        "json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
-    }
+    return write_all(folder / table.name, markdown(table), names.csv(frame), document)
+
+
+def write_all(stem: Path, page: str, csv: str, document: dict[str, Any]) -> list[Path]:
+    """Write ``STEM.md``, ``.csv`` and ``.json``; returns the paths."""
+    texts = {"md": page, "csv": csv, "json": json.dumps(document, indent=2, ensure_ascii=False) + "\n"}
     paths = []
     for ending, text in texts.items():
-        paths.append(folder / f"{table.name}.{ending}")
+        paths.append(stem.with_name(f"{stem.name}.{ending}"))
         write_text(paths[-1], text)
     return paths
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.errors import plain
 from bench.evaluation import metrics
+from bench.evaluation.intervals import half_width
 from bench.files import content_hash
 from bench.messages.cell import Cell, GroupResult, Result
+from bench.report.names import slug
 
 PHASES = ("import", "fit", "recommend")
 
@@ -48,23 +52,23 @@ class Row:
 
     @property
     def model(self) -> str:
-        return f"{self.first.cell.model} {self.ablation}".rstrip() + self.variant
+        return plain(f"{self.first.cell.model} {self.ablation}") + self.variant
 
     @property
     def backbone(self) -> str:
         """What the model notes as its backbone, such as ``scratch``; empty if it notes nothing."""
-        found = {" ".join(str(result.facts.get("backbone") or "").split()) for result in self.results}
+        found = {plain(str(result.facts.get("backbone") or "")) for result in self.results}
         return ", ".join(sorted(found - {""}))
 
     @property
     def preset(self) -> str:
         """With the backbone, so that nobody takes one trained from scratch for a pretrained one."""
-        return self.first.cell.preset + (f" ({self.backbone})" if self.backbone else "")
+        return plain(self.first.cell.preset) + (f" ({self.backbone})" if self.backbone else "")
 
     @property
     def name(self) -> str:
         """The model with its preset, if it has several, and its ablation: what a user calls the row."""
-        return self.first.cell.name + self.variant
+        return plain(self.first.cell.name) + self.variant
 
     @property
     def title(self) -> str:
@@ -86,6 +90,10 @@ class Row:
         found = (result.groups[group].metrics.get(metric) for result in self.results if group in result.groups)
         return [value for value in found if value is not None]
 
+    def has(self, group: str, metric: str) -> bool:
+        """Whether every run was measured so."""
+        return bool(self.results) and len(self.values(group, metric)) == len(self.results)
+
     def mean(self, group: str, metric: str) -> float:
         """Mean over runs."""
         values = self.values(group, metric)
@@ -100,6 +108,10 @@ class Row:
         """Standard error of the mean over users, averaged over runs."""
         found = [result.groups[group].errors.get(metric, math.nan) for result in self.results if group in result.groups]
         return float(np.mean(found)) if found else math.nan
+
+    def interval(self, group: str, metric: str) -> float:
+        """Half of the 95 % interval over users."""
+        return half_width(self.user_error(group, metric))
 
     def cost(self, phase: str, what: str) -> float:
         """Mean over runs of ``seconds`` or ``peak_mib`` of a phase."""
@@ -139,7 +151,7 @@ class Table:
     def name(self) -> str:
         """File name without ending: data set, protocol, and the beginning of the fingerprint."""
         protocol = self.cell.protocol.name.replace("*", "-changed").replace(":", "-")
-        return f"{self.cell.dataset}-{protocol}-{self.cell.fingerprint[:8]}"
+        return "-".join(slug(part) for part in (self.dataset, protocol, self.cell.fingerprint[:8]))
 
     @cached_property
     def groups(self) -> dict[str, tuple[str, int]]:
@@ -154,11 +166,11 @@ class Table:
 
     @cached_property
     def metrics(self) -> list[str]:
-        """Names of all metrics that any row has."""
+        """Names of all metrics that any row has, in the form ``metric@k``."""
         found = dict.fromkeys(
             name for row in self.rows for result in row.results for g in result.groups.values() for name in g.metrics
         )
-        return list(found)
+        return [name for name in found if re.fullmatch(r"\w+@\d{1,9}", name)]
 
     def frame(self) -> pd.DataFrame:
         """One row per model; columns as :func:`bench.run` says."""
@@ -203,22 +215,31 @@ class Table:
 def tables(results: Iterable[Result]) -> list[Table]:
     """Sort results into rows and tables.
 
-    A row is made by one version of a model's code, the newest that was run; of each fold and seed the newest cell
-    counts. Metrics of another version, and groups of one name with other members than the newest result has, are left
-    out with a line.
+    A row is made of its :func:`current` results. Metrics of another version, and groups of one name with other members
+    than the newest result has, are left out with a line.
     """
-    grouped: dict[tuple[str, ...], list[Result]] = {}
-    for result in sorted(results, key=lambda result: result.created):
-        grouped.setdefault(_row_key(result), []).append(result)
-    split: dict[tuple[str, ...], list[list[Result]]] = {}
-    for key, found in grouped.items():
-        current = {(r.cell.fold or 0, r.cell.seed): r for r in found if r.cell.code == found[-1].cell.code}
-        split.setdefault(key[:2], []).append([current[run] for run in sorted(current)])
+    split: dict[tuple[str, str], list[list[Result]]] = {}
+    for row in current(results):
+        split.setdefault((row[0].cell.dataset, row[0].cell.fingerprint), []).append(row)
     made = []
     for key in sorted(split):
         rows, left_out = _comparable(split[key])
         made.append(Table(_ordered(_told_apart(rows)), left_out))
     return made
+
+
+def current(results: Iterable[Result]) -> list[list[Result]]:
+    """The results that count, by row: those of the newest code of the model, and of each fold and seed the newest."""
+    grouped: dict[tuple[str, ...], list[Result]] = {}
+    for result in sorted(results, key=lambda result: (result.created, result.cell_id)):
+        cell = result.cell
+        settings = sorted(([*key, value] for key, value in _settings(cell).items()), key=lambda part: part[:2])
+        grouped.setdefault((cell.dataset, cell.fingerprint, content_hash(settings)), []).append(result)
+    rows = []
+    for found in grouped.values():
+        runs = {(r.cell.fold or 0, r.cell.seed): r for r in found if r.cell.code == found[-1].cell.code}
+        rows.append([runs[run] for run in sorted(runs)])
+    return rows
 
 
 def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]]:
@@ -244,18 +265,19 @@ def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]
     return found, sorted(lines)
 
 
-def _row_key(result: Result) -> tuple[str, ...]:
-    cell = result.cell
-    return (cell.dataset, cell.fingerprint, cell.name, content_hash(_settings(cell)))
-
-
-def _settings(cell: Cell) -> dict[str, Any]:
-    """What may tell two rows of one name apart."""
+def _settings(cell: Cell) -> dict[tuple[str, str], Any]:
+    """What may tell two rows of one name apart, by kind and name: a config may have any key."""
     whole = cell.unablated.config
-    ablated = {f"unablated {key}": value for key, value in whole.items() if cell.config.get(key) != value}
-    rest = {"time_budget": cell.time_budget, "device": cell.device}
-    rest |= {f"stopping {key}": value for key, value in cell.stopping.model_dump().items()}
-    return {**cell.config, **ablated, **rest}
+    return {
+        ("", "model"): cell.model,
+        ("", "preset"): cell.preset,
+        ("", "ablation"): cell.ablation.name if cell.ablation else "",
+        **{("config", key): value for key, value in cell.config.items()},
+        **{("unablated", key): value for key, value in whole.items() if cell.config.get(key) != value},
+        ("", "time_budget"): cell.time_budget,
+        ("", "device"): cell.device,
+        **{("stopping", key): value for key, value in cell.stopping.model_dump().items()},
+    }
 
 
 def _told_apart(rows: list[list[Result]]) -> list[Row]:
@@ -263,14 +285,23 @@ def _told_apart(rows: list[list[Result]]) -> list[Row]:
     made = []
     for results in rows:
         cell = results[0].cell
-        twins = [r[0].cell for r in rows if r[0].cell.name == cell.name]
+        twins = [r[0].cell for r in rows if plain(r[0].cell.name) == plain(cell.name)]
         own, others = _settings(cell), [_settings(twin) for twin in twins]
-        differing = [f"{key}={own[key]}" for key in own if any(other.get(key) != own[key] for other in others)]
+        differing = [
+            f"{key}={value}" if kind in ("", "config") else f"{kind} {key}={value}"
+            for (kind, key), value in own.items()
+            if any(other.get((kind, key)) != value for other in others)
+        ]
         finished, failed = ([r for r in results if r.status == status] for status in ("finished", "failed"))
-        made.append(Row(finished, failed, f" [{', '.join(differing)}]" if differing else ""))
+        made.append(Row(finished, failed, f" [{plain(', '.join(differing))}]" if differing else ""))
     return made
 
 
 def _ordered(rows: list[Row]) -> list[Row]:
     best = Table(rows).main_metrics[0]
-    return sorted(rows, key=lambda row: (row.failed, -0.0 if row.failed else -row.mean("all", best), row.model))
+
+    def rank(row: Row) -> tuple[bool, bool, float, str]:
+        mean = row.mean("all", best)
+        return row.failed, math.isnan(mean), 0.0 if math.isnan(mean) else -mean, row.name
+
+    return sorted(rows, key=rank)

@@ -40,7 +40,8 @@ def refreshed(result: Result, fold: Fold, ks: list[int], store: Store) -> Result
     """
     before = result.groups["all"].metrics
     wanted = [k for k in ks if k <= result.cell.list_length]
-    current = result.metrics_version == metrics.VERSION
+    measured = (store.path(result.cell_id) / "per_user.parquet").is_file()
+    current = measured and result.metrics_version == metrics.VERSION
     known = all(_is_current(result, group) for group in fold.groups)
     if current and known and all(f"ndcg@{k}" in before for k in wanted):
         return result
