@@ -14,6 +14,7 @@ from bench.cli.run import given
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from bench.messages.cell import Cell
     from bench.runs.recommend import Answer
 
 LATEST = 5
@@ -88,15 +89,19 @@ def command(
     if violations:
         found = ", ".join(f"{number:,} {kind}" for kind, number in violations.items())
         click.echo(f"warning: {cell.model} broke the contract in these slots: {found}; they are left out", err=True)
-    if as_json:
-        names = ("model", "preset", "config", "dataset", "protocol", "fingerprint", "seed")
-        head = cell.model_dump(mode="json", include=set(names))
-        document = {**{name: head[name] for name in names}, "users": [asdict(answer) for answer in answers]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        return
-    click.echo(f"{cell.label} on {cell.dataset}, protocol {planned.protocol.name} ({cell.fingerprint[:8]})")
-    for answer in answers:
-        click.echo(f"\n{_text(answer)}")
+    click.echo(_document(cell, answers) if as_json else _page(cell, answers))
+
+
+def _document(cell: Cell, answers: list[Answer]) -> str:
+    names = ("model", "preset", "config", "dataset", "protocol", "fingerprint", "seed")
+    head = cell.model_dump(mode="json", include=set(names))
+    document = {**{name: head[name] for name in names}, "users": [asdict(answer) for answer in answers]}
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _page(cell: Cell, answers: list[Answer]) -> str:
+    head = f"{cell.label} on {cell.dataset}, protocol {cell.protocol.name} ({cell.fingerprint[:8]})"
+    return "\n\n".join([head, *(_text(answer) for answer in answers)])
 
 
 def _text(answer: Answer) -> str:

@@ -96,6 +96,11 @@ def make_card(
         "protocol": "published" if published else "random",
         "long_tail": {"rule": "least-active-share", "value": 0.2},
     }
+    return _text(name, card)
+
+
+def _text(name: str, card: dict[str, Any]) -> str:
+    """The card as YAML, if it is a valid one."""
     try:
         Card.model_validate({"name": name, **card})
     except ValidationError as error:

@@ -48,10 +48,9 @@ def lightgcn(
     publish
         Called with the vectors of now before each validation, so that ``recommend`` scores with them.
     size, layers
-        d and the number of propagations; 0 layers is matrix factorisation.
+        d and the number of propagations; 0 layers is matrix factorization.
     learning_rate, batch_size, l2, negatives
-        Of Adam; pairs per step; weight of the penalty; pairs made of each interaction and epoch. A step propagates
-        over the whole graph, so that large batches make an epoch cheap.
+        Of Adam; pairs per step (large ones make an epoch cheap); weight of the penalty; pairs of each interaction.
     init
         ``random`` is the paper's. ``svd`` begins near the end: with the leading singular vectors of the normalized
         interactions, each times the root of its singular value, and rows of equal length as in spectral clustering.
@@ -68,9 +67,9 @@ def lightgcn(
     optimizer = torch.optim.Adam([ego], lr=learning_rate, fused=True)
     pairs = Pairs(train, negatives, rng)
 
+    @torch.no_grad()
     def current() -> Vectors:
-        with torch.no_grad():
-            out = propagate(ego, matrix, layers).cpu().numpy()
+        out = propagate(ego, matrix, layers).cpu().numpy()
         return Vectors(out[: train.n_users], out[train.n_users :])
 
     now = current()
