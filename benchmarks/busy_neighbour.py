@@ -1,6 +1,6 @@
 """What waiting costs a training with several threads, alone and beside busy processes.
 
-    python benchmarks/busy_neighbour.py [--steps 400] [--neighbours 3] [--rounds 3]
+    python benchmarks/busy_neighbour.py [--steps 100] [--neighbours 3] [--rounds 3]
 
 After each step of a matrix product, threads of OpenMP wait for the slowest one. By default they spin, so that on a busy
 machine they take the processor from the very thread that they wait for. The same small training runs with each way of
@@ -25,8 +25,7 @@ RECORD = Path(__file__).parent / "records" / "busy_neighbour.json"
 WAITING = {
     "spins (default)": {},
     "sleeps at once (OMP_WAIT_POLICY=passive)": {"OMP_WAIT_POLICY": "passive"},
-    "spins a moment (GOMP_SPINCOUNT=1000)": {"GOMP_SPINCOUNT": "1000"},
-    "spins a little longer (GOMP_SPINCOUNT=10000)": {"GOMP_SPINCOUNT": "10000"},
+    "spins a moment, as in workers (GOMP_SPINCOUNT=1000)": {"GOMP_SPINCOUNT": "1000"},
 }
 
 TRAINING = """
@@ -84,7 +83,7 @@ def beside(neighbours: int, count: int, steps: int, threads: int) -> dict[str, l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--neighbours", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

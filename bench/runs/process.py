@@ -144,8 +144,9 @@ class Child:
             kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in parts)  # noqa: PTH100
         threads = str(self.threads)
         numerical = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-        # Threads of OpenMP that spin while they wait take the cores of a busy machine from those that they wait for.
-        kept.setdefault("OMP_WAIT_POLICY", "passive")
+        # Threads of OpenMP that spin long take the cores of a busy machine from those that they wait for. Not at all
+        # costs a quiet machine something (benchmarks/busy_neighbour.py).
+        kept.setdefault("GOMP_SPINCOUNT", "1000")
         return {**kept, **numerical, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
 
 
