@@ -120,3 +120,49 @@ def test_files_hold_the_same_table(make_result, tmp_path):
     assert frame["all/ndcg@10"].iloc[0] == rows[0]["all/ndcg@10"] == 0.25
     assert rows[1]["all/ndcg@10"] is None
     assert rows[0]["results"][0]["cell_id"] == table.rows[0].first.cell_id
+
+
+LONG = "a-recommender-with-a-name-as-long-as-those-that-people-give-to-variants-of-variants"
+
+
+def test_files_hold_whole_tables_and_the_terminal_says_what_it_drops(make_result, tmp_path):
+    table = only([make_result(LONG, 0.25), make_result("b", 0.5)])
+    page, csv, _ = leaderboard.write(table, tmp_path)
+    shown = leaderboard.terminal(table, tmp_path)
+    heads = ["seeds", "ndcg@10", "recall@10", "mrr@10", "hit@10", "fit s", "rank s", "MiB"]
+    assert all(f" {head} " in page.read_text() for head in heads)
+    assert "not shown" not in page.read_text()
+    assert {f"all/{head}" for head in heads[1:5]} <= set(pd.read_csv(csv).columns)
+    [line] = [line for line in shown.splitlines() if line.startswith("not shown")]
+    dropped = line.partition(": ")[2].split(", ")
+    assert "ndcg@10" not in dropped
+    assert {"recall@10", "mrr@10", "hit@10"} <= set(dropped) < set(heads)
+    head = next(line for line in shown.splitlines() if line.startswith("| model"))
+    assert all((f" {name} " in head) != (name in dropped) for name in heads)
+
+
+def test_groups_of_the_file_are_one_table_and_have_their_sizes(make_result, tmp_path):
+    result = make_result("a", 0.25)
+    one = result.groups["all"].model_copy(update={"n": 1, "errors": {}, "members": "x", "rule": "some"})
+    many = {f"a group with a long name, number {i}": one for i in range(12)}
+    table = only([result.model_copy(update={"groups": {**result.groups, **many}})])
+    page = leaderboard.write(table, tmp_path)[0].read_text()
+    [heads] = [line for line in page.splitlines() if line.startswith("| ndcg@10")]
+    assert heads.count("(n=1)") == 12
+    assert "all (n=4)" in heads
+    blocks = [line for line in leaderboard.terminal(table, tmp_path).splitlines() if line.startswith("| ndcg@10")]
+    assert len(blocks) > 1
+    assert sum(block.count("(n=") for block in blocks) == 13
+    assert max(map(len, blocks)) <= 100
+
+
+def test_page_points_to_the_provenance_beside_it(make_result, tmp_path):
+    page, _, document = leaderboard.write(only([make_result("a", 0.25)]), tmp_path)
+    assert f"[{document.name}]({document.name})" in page.read_text()
+
+
+def test_row_without_the_main_metric_stands_behind_the_others(make_result):
+    other = make_result("b", 0.9)
+    deep = other.groups["all"].model_copy(update={"metrics": {"ndcg@3": 0.9}, "errors": {}})
+    table = only([other.model_copy(update={"groups": {"all": deep}}), make_result("a", 0.1), make_result("c", 0.2)])
+    assert [row.model for row in table.rows] == ["c", "a", "b"]

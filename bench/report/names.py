@@ -22,9 +22,9 @@ def slug(name: str) -> str:
     """
     kept = re.sub(r"[^\w.+]+", "-", name).strip("-.")
     kept = kept.encode("utf-8", "ignore")[:_LONGEST].decode("utf-8", "ignore")
-    same = kept == name.lower() and kept.isascii()
+    as_it_is = kept != "" and kept == name.lower() and kept.isascii()
     # A slug with a hash has a tilde, which no other one has.
-    return kept if same else f"{kept}~{content_hash([plain(name), *map(ord, name)])[:8]}"
+    return kept if as_it_is else f"{kept}~{content_hash([plain(name), *map(ord, name)])[:8]}"
 
 
 def markdown(text: str) -> str:
