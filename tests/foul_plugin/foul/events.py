@@ -22,7 +22,9 @@ def nothing(context):
 
 
 def bare_progress(context):
-    _send({"event": "progress"}, {"event": "phase"}, {"event": "validation"}, {"event": "failed"}, {"event": "confined"})
+    _send(
+        {"event": "progress"}, {"event": "phase"}, {"event": "validation"}, {"event": "failed"}, {"event": "confined"}
+    )
 
 
 def events_of_the_parent(context):
@@ -33,7 +35,10 @@ def events_of_the_parent(context):
 def odd_types(context):
     _send([], 1, None, "text", {}, {"event": 3}, {"event": ["progress"]}, {"event": None})
     _send({"event": "progress", "done": "x", "total": {}, "unit": 3})
-    _send({"event": "progress", "done": -1, "total": 0, "unit": ""}, {"event": "progress", "done": 0, "total": 0, "unit": ""})
+    _send(
+        {"event": "progress", "done": -1, "total": 0, "unit": ""},
+        {"event": "progress", "done": 0, "total": 0, "unit": ""},
+    )
     _send({"event": "phase", "name": "nonsense"}, {"event": "phase", "name": 7})
 
 
@@ -60,7 +65,9 @@ def phases_out_of_order(context):
 
 
 def surrogates_and_depth(context):
-    _send(b'{"event": "failed", "reason": "\\ud800"}', b'{"event": "progress", "done": 1, "total": 1, "unit": "\\udfff"}')
+    _send(
+        b'{"event": "failed", "reason": "\\ud800"}', b'{"event": "progress", "done": 1, "total": 1, "unit": "\\udfff"}'
+    )
     _send(b'{"event": ' + b"[" * 300 + b"]" * 300 + b"}", b"[" * 60_000)
 
 

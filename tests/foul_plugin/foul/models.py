@@ -1,9 +1,9 @@
 """``foul:NAME`` is popularity that calls the function NAME of one of the modules in ``fit``."""
 
 import numpy as np
-from foul import ends, events, outputs, values
 
 from bench import Recommender
+from foul import ends, events, outputs, values
 
 
 def family(name):

@@ -230,7 +230,7 @@ def work_is_a_file(context):
 def work_is_deep(context):
     os.chdir(context.folder)
     for _ in range(3000):
-        os.mkdir("d")
+        Path("d").mkdir()
         os.chdir("d")
 
 
@@ -239,7 +239,9 @@ def model_is_a_link(context):
 
 
 def model_has_a_link(context):
-    _at_the_end(lambda: ((OUTPUT / "model").mkdir(exist_ok=True), (OUTPUT / "model" / "passwd").symlink_to("/etc/passwd")))
+    _at_the_end(
+        lambda: ((OUTPUT / "model").mkdir(exist_ok=True), (OUTPUT / "model" / "passwd").symlink_to("/etc/passwd"))
+    )
 
 
 def model_is_a_file(context):
@@ -251,7 +253,7 @@ def model_is_deep(context):
         (OUTPUT / "model").mkdir(exist_ok=True)
         os.chdir(OUTPUT / "model")
         for _ in range(3000):
-            os.mkdir("d")
+            Path("d").mkdir()
             os.chdir("d")
 
     _at_the_end(dig)

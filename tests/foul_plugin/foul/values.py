@@ -81,12 +81,16 @@ _KEY = "0" * 24
 
 def kept_badly_named(context):
     for name in ("..a", "UPPER-" + _KEY, "a b", "vectors-123", "x" * 200, "vectors-\n" + _KEY, ".hidden"):
-        (_kept() if not Path(sys.argv[2], "kept").exists() else Path(sys.argv[2], "kept", "split")).joinpath(name).mkdir()
+        (_kept() if not Path(sys.argv[2], "kept").exists() else Path(sys.argv[2], "kept", "split")).joinpath(
+            name
+        ).mkdir()
 
 
 def kept_is_no_entry(context):
     folder = _kept()
-    for i, text in enumerate(("", "[]", "{}", '{"arrays": [], "seconds": 1}', '{"arrays": {"../../x": "0"}, "seconds": 1}')):
+    for i, text in enumerate(
+        ("", "[]", "{}", '{"arrays": [], "seconds": 1}', '{"arrays": {"../../x": "0"}, "seconds": 1}')
+    ):
         entry = folder / f"a{i}-{_KEY}"
         entry.mkdir()
         (entry / "entry.json").write_text(text)
@@ -98,7 +102,7 @@ def kept_costs_less_than_nothing(context):
     for i, seconds in enumerate(("-1", "1e999", "NaN", '"much"')):
         entry = (_kept() if not i else Path(sys.argv[2], "kept", "split")) / f"d{i}-{_KEY}"
         entry.mkdir()
-        (entry / "entry.json").write_text('{"arrays": {}, "seconds": %s}' % seconds)
+        (entry / "entry.json").write_text(f'{{"arrays": {{}}, "seconds": {seconds}}}')
 
 
 def kept_links(context):
