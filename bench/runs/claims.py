@@ -51,14 +51,14 @@ class Held:
 
 def claim(folder: Path) -> Claim | Held:
     """Claim the cell of ``folder``, which is made if it is not there, unless a live run holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
     while True:
+        folder.mkdir(parents=True, exist_ok=True)  # another run may tidy an empty folder away
         last = max(folder.glob("claim.*"), key=_number, default=None)
         if last is not None and (holder := _holder(last)):
             return Held(holder)
         number = _number(last) + 1 if last else 1
         path = folder / f"claim.{number}"
-        with contextlib.suppress(FileExistsError):  # another run was faster: look again
+        with contextlib.suppress(FileExistsError, FileNotFoundError):  # another run was faster: look again
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump(_identity(os.getpid()), file)
@@ -72,9 +72,9 @@ def is_claimed(folder: Path) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Remove the claims of dead runs."""
-    if not is_claimed(folder):
-        for path in folder.glob("claim.*"):
+    """Remove the claims of dead runs, each looked at by itself: a live run may claim the cell meanwhile."""
+    for path in folder.glob("claim.*"):
+        if not _holder(path):
             path.unlink(missing_ok=True)
 
 

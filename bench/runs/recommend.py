@@ -25,7 +25,7 @@ from bench.messages.cell import Cell
 from bench.messages.events import Started
 from bench.messages.job import Request
 from bench.plugins import find_model
-from bench.runs.claims import Held, claim
+from bench.runs.claims import Heart, Held, claim
 from bench.runs.execute import Watch, run_cells
 from bench.runs.job import Job
 from bench.runs.outputs import adopt, read_array, read_output
@@ -124,7 +124,9 @@ def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:
     request = Request(cell=cell, k=1, save_model=True, measure=False, memory_limit=plan.limits.memory)
     watch(cell, Started(resumed=False))
     try:
-        ended = job.run(request, np.zeros(0, np.int64), lambda event: watch(cell, event))
+        with Heart() as heart:
+            heart.claims.add(held)
+            ended = job.run(request, np.zeros(0, np.int64), lambda event: watch(cell, event))
         if ended.reason:
             raise ResultsError(f"{cell.label} failed: {ended.reason}")
         adopt(job.folders.output / "model", folder / "model")
