@@ -1,4 +1,4 @@
-"""What all tests share: no test touches the repository, the user's cache or real raw data by accident."""
+"""What the tests of the core share: small data, a command line in this process and in others, plugins."""
 
 import json
 import os
@@ -14,12 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import settings
-
-settings.register_profile("the same everywhere", derandomize=True, deadline=None, database=None)
-settings.load_profile("the same everywhere")
-os.environ["NUMBA_DISABLE_JIT"] = "1"  # before ranx is imported: it would compile for 40 s to measure small lists
-RAW_DIR = os.environ.get("BENCH_RAW_DIR")
 
 LAUNCHER = """
 import sys, pathlib, bench.data.catalog
@@ -31,39 +25,12 @@ main()
 """``bench`` with other dataset cards than those of the repository."""
 
 
-def pytest_collection_modifyitems(config, items):
-    """Without BENCH_RAW_DIR, tests of real raw files are not chosen; nothing is skipped."""
-    raw = [item for item in items if item.get_closest_marker("raw")]
-    if raw and not RAW_DIR:
-        config.hook.pytest_deselected(items=raw)
-        items[:] = [item for item in items if item not in raw]
-
-
-@pytest.fixture(scope="session")
-def session_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _isolated(session_cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("BENCH_CACHE_DIR", str(session_cache))
-    for name in ("BENCH_RAW_DIR", "BENCH_PLUGINS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def new_cache(tmp_path, monkeypatch):
     """An empty cache folder for this test alone."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("BENCH_CACHE_DIR", str(folder))
     return folder
-
-
-@pytest.fixture(scope="session")
-def raw_dir():
-    """The real raw files; only tests marked ``raw`` may ask for it."""
-    return Path(RAW_DIR).resolve()
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +130,8 @@ def make_result():
         phase = {"seconds": 1.0, "peak_mib": 100.0}
         result = {
             "cell_id": cell.id, "cell": cell, "status": "finished", "metrics_version": metrics.VERSION,
-            "plugin": {"distribution": "d", "version": "1"}, "created": "2026-01-01T00:00:00+00:00", "phases": dict.fromkeys(("import", "fit", "recommend"), phase),
+            "plugin": {"distribution": "d", "version": "1"}, "created": "2026-01-01T00:00:00+00:00",
+            "phases": dict.fromkeys(("import", "fit", "recommend"), phase),
             "groups": {"all": group, "head": {**group, "rule": "some", "n": 0, "metrics": {}, "errors": {}}},
         }  # fmt: skip
         if fields.get("status") == "failed":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,11 +220,11 @@ def test_wrong_codes_are_found(codes, message):
 
 
 @pytest.mark.raw
-def test_identifiers_of_the_release_are_a_tree_of_three_times_32():
+def test_identifiers_of_the_release_are_a_tree_of_three_times_32(raw_dir):
     from bench.data.catalog import card
     from bench.data.prepare import prepare
 
-    texts = prepare(card("colarec-phone"), Path(os.environ["BENCH_RAW_DIR"])).item_texts()
+    texts = prepare(card("colarec-phone"), raw_dir).item_texts()
     codes = published(texts["gid"].tolist(), len(texts))
     assert_tree(codes, 10_429, 3, 32)
     assert codes.min(axis=0).tolist() == [0, 0, 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -286,14 +285,14 @@ def test_sentence_vectors_know_what_is_alike():
 
 @pytest.mark.raw
 @pytest.mark.slow
-def test_the_phone_data_reach_what_long_training_reaches(tmp_path):
+def test_the_phone_data_reach_what_long_training_reaches(tmp_path, raw_dir):
     from bench.data.catalog import card
     from bench.data.prepare import prepare
     from bench.data.protocol import protocol
     from bench.data.split import split
 
     chosen = card("colarec-phone")
-    parts = split(prepare(chosen, Path(os.environ["BENCH_RAW_DIR"])), protocol(chosen.protocol)).visible
+    parts = split(prepare(chosen, raw_dir), protocol(chosen.protocol)).visible
     some = MemorySplit(parts.train, parts.valid.where(parts.valid.users % 10 == 0))
     model = Scorer()
     context = LocalContext(model, some, tmp_path)

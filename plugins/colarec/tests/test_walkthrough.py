@@ -74,7 +74,8 @@ def test_what_the_prose_says_of_the_presets_is_true():
 
 @pytest.mark.raw
 @pytest.mark.slow
-def test_the_pages_are_what_the_script_makes_of_them():
+def test_the_pages_are_what_the_script_makes_of_them(raw_dir, monkeypatch):
+    monkeypatch.setenv("BENCH_RAW_DIR", str(raw_dir))
     before = [path.read_text(encoding="utf-8") for path in walkthrough.PAGES]
     for old, new in zip(before, walkthrough.refresh(before), strict=True):
         assert walkthrough.changed(old, new) == []
