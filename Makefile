@@ -6,9 +6,12 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 # https://download.pytorch.org/whl/cpu, builds for other CUDA versions at https://download.pytorch.org/whl/cu126 and so on.
 TORCH_INDEX ?=
 
+# Two workers; the tests of a module or class stay together, so that what they share is made once.
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope
+
 PLUGINS := plugins/classic plugins/torchkit plugins/recbole plugins/colarec plugins/gpt2rec
 
-.PHONY: demo setup setup-test test test-all lint format schema clean
+.PHONY: demo setup setup-test test test-slow test-all lint format schema clean
 
 demo: setup
 	$(VENV)/bin/bench run --models pop,ease,lightgcn,gpt2rec-ids --dataset ml-100k
@@ -40,10 +43,12 @@ $(VENV)/.ready-test: $(VENV)/.ready
 	touch $@
 
 test: setup-test
-	$(VENV)/bin/pytest -n 2 -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
-test-all: setup-test
-	$(VENV)/bin/pytest
+test-slow: setup-test
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 lint: setup-test
 	$(VENV)/bin/ruff check .
