@@ -11,13 +11,13 @@ SHAPES = [(1, 1), (3, 7), (5, 32), (70, 33), (200, 1000), (130, 4097)]
 
 
 def brute_force(scores, k):
-    """Sort every row by score and index."""
+    """Sort every row by score; of equal scores the lower index is first, since the sort is stable."""
     items = np.full((len(scores), k), UNFILLED, np.int32)
     best = np.full((len(scores), k), -np.inf, np.float32)
-    for row, line in enumerate(scores.tolist()):
-        pairs = sorted((-score, item) for item, score in enumerate(line) if score > -np.inf)[:k]
-        items[row, : len(pairs)] = [item for _, item in pairs]
-        best[row, : len(pairs)] = [-score for score, _ in pairs]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    sorted_scores = np.take_along_axis(scores, order, axis=1)
+    items[:, : order.shape[1]] = np.where(sorted_scores > -np.inf, order, UNFILLED)
+    best[:, : order.shape[1]] = sorted_scores
     return items, best
 
 
