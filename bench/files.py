@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -10,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,26 @@ def sweep_drafts(folder: Path, name: str = "*") -> None:
                 shutil.rmtree(draft, ignore_errors=True)
             else:
                 draft.unlink(missing_ok=True)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file of at most ``most`` bytes; it waits for no pipe and fills no memory.
+
+    Raises
+    ------
+    OSError
+        If it is something else or larger.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
+        os.close(handle)
+        regular = stat.S_ISREG(facts.st_mode)
+        raise OSError(
+            errno.EFBIG if regular else errno.EINVAL, "Too large" if regular else "Not a regular file", str(path)
+        )
+    with os.fdopen(handle, "rb") as file:
+        return file.read(most)
 
 
 def remove(path: Path) -> None:

@@ -13,6 +13,9 @@ from pydantic import Field, ValidationError
 from bench.errors import DataError, UnknownName
 from bench.strict import Strict
 
+NAME = r"\w[\w.+-]*"
+"""The names of data sets, which are parts of paths."""
+
 
 class File(Strict):
     """One raw file."""
@@ -103,7 +106,7 @@ class LongTail(Strict):
 class Card(Strict):
     """All that is declared of a data set."""
 
-    name: str = Field(pattern=r"^\w[\w.+-]*$")
+    name: str = Field(pattern=f"^{NAME}$")
     """Letters, digits and ``. + - _``: it becomes part of file names."""
     title: str
     about: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from bench.data.protocol import Protocol
 from bench.files import content_hash
@@ -98,11 +98,11 @@ class GroupResult(Strict):
     rule: str
     members: str
     """Hash of who is in the group: two groups of one name with other members are two groups."""
-    n: int
+    n: int = Field(ge=0)
     """Users of the group with at least one test item."""
-    metrics: dict[str, float]
+    metrics: dict[str, FiniteFloat]
     """Mean over these users, by ``metric@k``; empty if n is 0."""
-    errors: dict[str, float]
+    errors: dict[str, FiniteFloat]
     """Standard error of these means over users; empty if n is below 2."""
 
 
@@ -125,7 +125,7 @@ class Result(Strict):
     created: str
     """When it was finished, ISO 8601, UTC."""
     groups: dict[str, GroupResult] = {}
-    violations: dict[str, int] = {}
+    violations: dict[str, NonNegativeInt] = {}
     """Slots that broke the contract, by kind (``bench/evaluation/violations.py``)."""
     metrics_version: int = 0
     """Of the definitions of the metrics."""

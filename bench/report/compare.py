@@ -17,8 +17,12 @@ from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
 from bench.errors import ResultsError, UnknownName, one_line, plain
 from bench.evaluation.intervals import Interval, over_users
+from bench.messages.cell import Result
 from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
+
+_ROUNDING = 1e-5
+"""Values per user are kept with seven digits."""
 
 
 @dataclass(frozen=True)
@@ -225,16 +229,23 @@ def _fitting(table: Table, name: str) -> list[Row]:
 
 def _per_user(store: Store, row: Row, columns: Sequence[str]) -> pd.DataFrame:
     """One row per user of a group, index the user: averages over the runs in which the user has test items."""
-    frames = [_read(store, result.cell_id, ["user", *columns]).dropna() for result in row.results]
+    frames = [_read(store, result, columns) for result in row.results]
     return pd.concat(frames).groupby("user")[list(columns)].mean()
 
 
-def _read(store: Store, cell_id: str, columns: Sequence[str]) -> pd.DataFrame:
-    path = store.path(cell_id) / "per_user.parquet"
+def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
+    """Values per user in ``columns``, whose means are those of the result."""
+    path = store.path(result.cell_id) / "per_user.parquet"
     try:
-        return pd.read_parquet(path, columns=list(columns))
-    except (OSError, ValueError, pa.ArrowException) as error:
+        frame = pd.read_parquet(path, columns=["user", *columns]).dropna()
+        for column in columns:
+            group, _, metric = column.rpartition("/")
+            told = result.groups[group]
+            if len(frame) != told.n or not abs(float(frame[column].mean()) - told.metrics[metric]) < _ROUNDING:
+                raise ValueError(f"its means of {column} are not those of the result")
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise ResultsError(
             f"{path} cannot be read ({plain(one_line(error), 200)}): remove this file and run the model again, "
             "which measures its lists without training"
         ) from error
+    return frame

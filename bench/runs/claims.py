@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.files import alive
+from bench.files import alive, read_regular, remove
 
 STALE = 600.0
 """Seconds without a heartbeat after which a claim of another machine is dead."""
@@ -38,7 +39,7 @@ class Claim:
         """Give it up, and remove what dead holders left."""
         for path in self.path.parent.glob("claim.*"):
             if _number(path) <= self.number:
-                path.unlink(missing_ok=True)
+                remove(path)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def clear(folder: Path) -> None:
     """Remove the claims of dead runs, each looked at by itself: a live run may claim the cell meanwhile."""
     for path in folder.glob("claim.*"):
         if not _holder(path):
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 class Heart:
@@ -103,19 +104,19 @@ class Heart:
 
 def _number(path: Path) -> int:
     suffix = path.name.partition(".")[2]
-    return int(suffix) if suffix.isdecimal() else 0
+    return int(suffix) if re.fullmatch("[0-9]{1,18}", suffix) else 0
 
 
 def _holder(path: Path) -> str:
     """Who holds the claim, in words; empty if nobody does any more."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        told: dict[str, Any] = json.loads(read_regular(path, 2**16))
         host, boot, pid, started = told["host"], told["boot"], int(told["pid"]), told["started"]
         age = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return ""
-    except (ValueError, KeyError, TypeError):
-        with contextlib.suppress(FileNotFoundError):
+    except (ValueError, KeyError, TypeError, RecursionError, OSError):  # half-written, or no claim at all
+        with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime < _HALF_WRITTEN:
                 return "a run that has just begun"
         return ""

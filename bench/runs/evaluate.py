@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.data.groups import Group
 from bench.data.hidden import Split
-from bench.errors import ResultsError
+from bench.errors import ResultsError, one_line, plain
 from bench.evaluation import metrics, violations
 from bench.files import new_file
 from bench.interactions import Interactions, Recommendations
@@ -60,12 +60,21 @@ def read_lists(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         If it is damaged.
     """
     try:
-        table = pq.read_table(path, columns=["user", "item"])
+        table = pq.read_table(_regular(path), columns=["user", "item"])
+        kind = table.schema.field("item").type
+        if not (pa.types.is_fixed_size_list(kind) and pa.types.is_integer(kind.value_type)):
+            raise ValueError(f"its items are {kind}")
         users = table["user"].to_numpy()
-        items = table["item"].combine_chunks().flatten().to_numpy().reshape(len(users), -1)
+        items = table["item"].combine_chunks().flatten().to_numpy().reshape(len(users), kind.list_size)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} cannot be read ({' '.join(str(error).split())}): remove {path.parent}") from error
+        raise ResultsError(f"{path} cannot be read ({plain(one_line(error), 200)}): remove {path.parent}") from error
     return users, items
+
+
+def _regular(path: Path) -> Path:
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError("it is no file")
+    return path
 
 
 def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[int]) -> dict[str, GroupResult]:
@@ -101,12 +110,21 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
                 f"{group.name}/{name}": pa.array(column, pa.float32(), mask=~inside) for name, column in own.items()
             }
     path = folder / "per_user.parquet"
-    if path.is_file():  # groups that were asked for before
-        before = pq.read_table(path)
-        columns |= {name: before[name] for name in before.column_names if name not in columns}
+    columns |= {name: column for name, column in _columns_before(path, users).items() if name not in columns}
     with new_file(path) as draft:
         pq.write_table(pa.table(columns), draft)
     return results
+
+
+def _columns_before(path: Path, users: NDArray[np.int64]) -> dict[str, Any]:
+    """Columns of groups that were asked for before; none if the file is damaged."""
+    try:
+        before = pq.read_table(_regular(path))
+        if np.array_equal(before["user"].to_numpy(), users):
+            return {name: before[name] for name in before.column_names}
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        pass
+    return {}
 
 
 def _spread(values: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -51,8 +51,10 @@ def run_cells(plan: Plan, store: Store, watch: Watch) -> list[Result]:
     for cell in plan.cells:
         old = store.result(cell.id)
         if old is not None and old.status == "finished":
-            done[cell.id] = refreshed(old, plan.folds[cell.fold], plan.spec.ks, store)
-            watch(cell, Kept(result=done[cell.id]))
+            current = refreshed(old, plan.folds[cell.fold], plan.spec.ks, store)
+            if current is not None:
+                done[cell.id] = current
+                watch(cell, Kept(result=current))
     missing = [cell for cell in plan.cells if cell.id not in done]
     if missing:
         done |= _Executor(plan, store, watch).run(missing)
@@ -124,10 +126,13 @@ class _Executor:
         if isinstance(got, Held):
             return got
         made = self.store.result(cell.id)
-        if made is not None and (made.status == "finished" or cell.id in self.foreign):
+        if made is not None and made.status == "finished":
+            made = refreshed(made, self.plan.folds[cell.fold], self.plan.spec.ks, self.store)
+        elif cell.id not in self.foreign:
+            made = None  # a failed one is tried again
+        if made is not None:
             got.release()
-            finished = made.status == "finished"
-            return refreshed(made, self.plan.folds[cell.fold], self.plan.spec.ks, self.store) if finished else made
+            return made
         self.heart.claims.add(got)
         return got
 

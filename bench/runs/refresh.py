@@ -17,27 +17,27 @@ _log = logging.getLogger("bench")
 
 
 def refresh_metrics(plan: Plan, store: Store) -> None:
-    """Measure again all finished results of the plan's table that need it, also those that the plan does not name.
+    """Measure again the finished results of the plan's table that the plan does not name.
 
-    A result whose lists are damaged stays as it is, with a warning; the table then leaves out what does not fit.
+    A result whose lists are damaged stays as it is; the table then leaves out what does not fit.
     """
-    fingerprints = {cell.fingerprint for cell in plan.cells}
+    fingerprints, own = {cell.fingerprint for cell in plan.cells}, {cell.id for cell in plan.cells}
     for result in store.results():
-        if result.status == "finished" and result.cell.fingerprint in fingerprints:
-            try:
-                refreshed(result, plan.folds[result.cell.fold], plan.spec.ks, store)
-            except ResultsError as error:
-                _log.warning("warning: not measured again: %s", error)
+        shared = result.cell.fingerprint in fingerprints and result.cell.fold in plan.folds
+        if result.status == "finished" and shared and result.cell_id not in own:
+            refreshed(result, plan.folds[result.cell.fold], plan.spec.ks, store)
 
 
-def refreshed(result: Result, fold: Fold, ks: list[int], store: Store) -> Result:
-    """The result with all that is asked for, stored if that is new.
+def refreshed(result: Result, fold: Fold, ks: list[int], store: Store) -> Result | None:
+    """The result with all that is asked for, stored if that is new; None, with a warning, if its lists are damaged."""
+    try:
+        return _refreshed(result, fold, ks, store)
+    except ResultsError as error:
+        _log.warning("warning: %s cannot be measured again: %s", result.cell.label, error)
+        return None
 
-    Raises
-    ------
-    ResultsError
-        If its lists are damaged.
-    """
+
+def _refreshed(result: Result, fold: Fold, ks: list[int], store: Store) -> Result:
     before = result.groups["all"].metrics
     wanted = [k for k in ks if k <= result.cell.list_length]
     measured = (store.path(result.cell_id) / "per_user.parquet").is_file()

@@ -16,17 +16,25 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import logging
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.errors import ResultsError
-from bench.files import remove, sweep_drafts, write_text
+from bench.data.catalog import NAME
+from bench.errors import ResultsError, plain
+from bench.files import read_regular, remove, sweep_drafts, write_text
 from bench.messages.cell import Result
 from bench.runs import claims
 
 _log = logging.getLogger("bench")
+
+
+LARGEST = 2**26
+"""Bytes of a result that is read."""
+_WAY_OUT = "run the cell again or remove it"
 
 
 class Store:
@@ -61,23 +69,26 @@ class Store:
         """The result of a cell; None if it has none, or a damaged one, which is told in a warning."""
         try:
             return self._read(cell_id)
-        except (ResultsError, OSError) as error:
+        except ResultsError as error:
             _log.warning("warning: left out: %s", error)
             return None
 
     def _read(self, cell_id: str) -> Result | None:
         path = self.path(cell_id) / "result.json"
         try:
-            found = Result.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+            found = Result.model_validate_json(read_regular(path, LARGEST))
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise ResultsError(f"{plain(str(path))} cannot be read ({error.strerror}): {_WAY_OUT}") from error
         except ValidationError as error:
-            lines = str(error).splitlines()
-            raise ResultsError(
-                f"{path} is not a valid result ({' '.join(lines[1:3] or lines)}): run the cell again or remove it"
-            ) from error
+            first = error.errors(include_url=False)[0]
+            what = plain(f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip(), 200)
+            raise ResultsError(f"{plain(str(path))} is not a valid result ({what}): {_WAY_OUT}") from error
         if not cell_id == found.cell_id == found.cell.id:
-            raise ResultsError(f"{path} is the result of another cell: remove {path.parent}")
+            raise ResultsError(f"{plain(str(path))} is the result of another cell: remove its folder")
+        if problem := _contradiction(found):
+            raise ResultsError(f"{plain(str(path))} is not a valid result ({problem}): {_WAY_OUT}")
         return found
 
     def results(self) -> list[Result]:
@@ -98,6 +109,26 @@ class Store:
             leave_finished(folder)
         else:
             remove(folder / "job")
+
+
+def _contradiction(result: Result) -> str | None:
+    """What cannot be true in a result of the right form, in words."""
+    cell = result.cell
+    try:
+        datetime.datetime.fromisoformat(result.created)
+    except ValueError:
+        return "created is no date"
+    if not re.fullmatch(NAME, cell.dataset):
+        return "its data set has no name"
+    if not re.fullmatch(r"[0-9a-f]{8,}", cell.fingerprint):
+        return "its fingerprint is none"
+    if result.stopped_by_budget and cell.time_budget is None:
+        return "it was stopped by a time budget that it does not have"
+    if result.status == "finished" and "all" not in result.groups:
+        return "it has no group of all users"
+    named = [name for group in result.groups.values() for name in (*group.metrics, *group.errors)]
+    wrong = [name for name in named if not re.fullmatch(r"[a-z]+@[1-9][0-9]{0,8}", name)]
+    return f"{plain(wrong[0], 60)} is no metric" if wrong else None
 
 
 def leave_finished(folder: Path) -> None:
