@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.contract import UNFILLED
 from bench import topk
+from bench.contract import UNFILLED
 from bench.testing import interactions_from
 
 SHAPES = [(1, 1), (3, 7), (5, 32), (70, 33), (200, 1000), (130, 4097)]
