@@ -7,17 +7,19 @@ name to a class), and ``bench.plugins``, whose values are modules with life-cycl
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
 import pluggy
 
 from bench.contract import Reader, Recommender
-from bench.errors import PluginError, UnknownName, one_line
+from bench.errors import BenchError, PluginError, UnknownName, by_kind, one_line
 
 hookspec = pluggy.HookspecMarker("bench")
 
@@ -73,31 +75,36 @@ class Plugin:
         """Whether the name stands for every model name that begins with it."""
         return self.name.endswith(":")
 
-    def check(self) -> None:
-        """Raise ``PluginError`` if another distribution uses the name too."""
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used as far as metadata tell, and the way out; empty if they tell nothing."""
         if self.conflict:
-            raise PluginError(
-                f"'{self.name}' comes from {self.distribution} and from {self.conflict}: uninstall one of them"
+            return f"'{self.name}' comes from {self.distribution} and from {self.conflict}: uninstall one of them"
+        package = self.module.partition(".")[0]
+        if self.interpreter == sys.executable and not _is_there(package):
+            return (
+                f"the package {package} of {self.distribution} is not there: install {self.distribution} again, "
+                f"or 'pip uninstall {self.distribution}'"
             )
+        return ""
+
+    def check(self) -> None:
+        """Raise ``PluginError`` if another distribution uses the name too, or its package is gone."""
+        if self.problem:
+            raise PluginError(self.problem)
 
     def load(self) -> Any:
         """Import what the entry point names.
 
         Raises
         ------
-        PluginError
+        BenchError
             With whatever the import raised, in one line.
         """
         self.check()
         manager = _manager()
-        try:
+        with guarded(f"plugin '{self.name}' of {self.distribution} cannot be imported"):
             manager.load_setuptools_entrypoints(self.group, self.name)
-        except pluggy.PluginValidationError as error:
-            raise PluginError(f"plugin '{self.name}' of {self.distribution}: {one_line(error)}") from error
-        except Exception as error:  # a stranger's module may raise anything, and must harm nobody else
-            raise PluginError(
-                f"plugin '{self.name}' of {self.distribution} cannot be imported: {one_line(error)}"
-            ) from error
         return manager.get_plugin(self.name)
 
 
@@ -109,19 +116,25 @@ def installed(group: str = MODELS) -> list[Plugin]:
     only = os.environ.get("BENCH_PLUGINS")
     allowed = None if only is None else {name.strip() for name in only.split(",")}
     found: dict[tuple[str, str], Plugin] = {}
+    owners: dict[str, set[str]] = {}
     for entry in metadata.entry_points(group=group):
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+        owners.setdefault(entry.name, set()).add(distribution)
         if allowed is None or distribution in allowed:
             plugin = Plugin(entry.name, group, entry.value, distribution, version)
             found.setdefault((entry.name, distribution), plugin)
-    owners: dict[str, list[str]] = {}
-    for name, distribution in sorted(found):
-        owners.setdefault(name, []).append(distribution)
-    plugins = []
-    for (name, distribution), plugin in sorted(found.items()):
-        others = ", ".join(other for other in owners[name] if other != distribution)
-        plugins.append(Plugin(**{**vars(plugin), "conflict": others}))
-    return plugins
+    return [
+        replace(plugin, conflict=", ".join(sorted(owners[name] - {distribution})))
+        for (name, distribution), plugin in sorted(found.items())
+    ]
+
+
+def _is_there(package: str) -> bool:
+    """Whether a package or module can be found; it is not imported."""
+    try:
+        return package in sys.modules or importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # a name that is none
+        return False
 
 
 def find_model(name: str) -> Plugin:
@@ -151,7 +164,7 @@ def load_model(name: str) -> type[Recommender]:
 
     Raises
     ------
-    PluginError
+    BenchError
         If it cannot be imported or is no model.
     """
     plugin = find_model(name)
@@ -177,7 +190,7 @@ def check_module(plugin: Plugin) -> None:
 
     Raises
     ------
-    PluginError
+    BenchError
         With what is wrong, in one line.
     """
     module = plugin.load()
@@ -193,7 +206,7 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: Any) -> Non
         raise PluginError(f"plugin '{plugin.name}' of {plugin.distribution}: {one_line(error)}") from error
 
 
-def life_cycle() -> tuple[pluggy.PluginManager, list[PluginError]]:
+def life_cycle() -> tuple[pluggy.PluginManager, list[BenchError]]:
     """A manager with the plugins of the group ``bench.plugins``, and the errors of those that cannot be used."""
     manager = _manager()
     broken = []
@@ -202,15 +215,44 @@ def life_cycle() -> tuple[pluggy.PluginManager, list[PluginError]]:
             module = plugin.load()
             _register(_manager(), plugin, module)  # on its own first, so that a bad one leaves nothing behind
             manager.register(module, plugin.name)
-        except PluginError as error:
+        except BenchError as error:
             broken.append(error)
     return manager, broken
 
 
-def plugin_source(name: str) -> Reader | None:
-    """The reader of a raw format that some plugin brings."""
-    manager, broken = life_cycle()
-    found: Reader | None = manager.hook.bench_source(name=name)
-    if found is None and broken:
-        raise PluginError(f"no reader for the raw format '{name}', and {broken[0]}")
-    return found
+@contextlib.contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Around a stranger's code: what it prints goes to standard error, and what it raises becomes one line.
+
+    Standard output is that of the command, also for processes that the code starts. An exit is an error like others.
+
+    Raises
+    ------
+    BenchError
+        ``what``, and what was raised; of the same kind if that was a ``BenchError``, else a ``PluginError``.
+    """
+    try:
+        with _output_aside():
+            yield
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # a stranger's code may raise anything, and must harm nobody else
+        raise by_kind(type(error).__name__, f"{what}: {one_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _output_aside() -> Iterator[None]:
+    kept = None
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # there is no standard output, or a closed one
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)

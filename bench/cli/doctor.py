@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from bench.errors import one_line, plain
 
 if TYPE_CHECKING:
     from bench.messages.cell import Cell
@@ -42,7 +44,7 @@ def command(results: Path, leaks: bool, models: str | None, as_json: bool) -> No
         raise SystemExit(1)
 
 
-def _leaks(models: str | None) -> list[tuple[str, str, str]]:
+def _leaks(models: str | None) -> list[Line]:
     from bench.errors import BenchError
     from bench.runs.leaks import check_leaks
 
@@ -58,25 +60,92 @@ def _tell(cell: Cell, event: Event) -> None:
         click.echo(f"{cell.dataset}: {cell.label} {event.event}", err=True)
 
 
-def _health(results: Path) -> list[tuple[str, str, str]]:
-    from bench.data import raw
-    from bench.data.catalog import cards
-    from bench.files import cache_folder
+Line = tuple[str, str, str]
+"""``ok``, ``--`` or ``bad``, what, and details."""
+
+
+def _health(results: Path) -> list[Line]:
+    """All checks; one that fails itself, where the installation is broken, is a line, and the others go on."""
+    lines: list[Line] = [("ok", "python", f"{sys.version.split()[0]} ({sys.executable})"), *_requirements()]
+    checks: dict[str, Callable[[], list[Line]]] = {
+        "machine": _machine,
+        "confinement": _confinement,
+        "packages": _packages,
+        "results": lambda: [_folder("results", results)],
+        "cache": _cache,
+        "work": lambda: _work(results),
+        "plugins": _plugins,
+        "data": _data,
+    }
+    if lines[-1][0] == "bad":
+        del checks["plugins"]  # each would fail for this reason
+        lines.append(("--", "plugins", "not checked before the requirements are there"))
+    for name, check in checks.items():
+        try:
+            lines += check()
+        except Exception as error:  # noqa: BLE001 (any package may be broken here, in any way)
+            lines.append(("bad", name, f"cannot be checked: {one_line(error)}"))
+    return lines
+
+
+def _requirements() -> list[Line]:
+    from bench.cli.installation import broken
+
+    found = broken()
+    return [("bad", f"requirement {package}", what) for package, what in found.items()] or [
+        ("ok", "requirements", "all there, and can be imported")
+    ]
+
+
+def _machine() -> list[Line]:
     from bench.runs import environment
-    from bench.runs.describe import check_plugins
 
     facts = environment.hardware()
-    lines = [
-        ("ok", "python", f"{sys.version.split()[0]} ({sys.executable})"),
+    return [
         ("ok", "machine", f"{facts['cores']} cores, {facts['memory_gib']} GiB, {facts['processor']}"),
         ("ok", "device", environment.device("auto")),
     ]
+
+
+def _confinement() -> list[Line]:
+    from bench.worker.confine import Unconfined, abi, held
+
+    try:
+        return [("ok", "confinement", f"workers are held to {held(abi(), network=False)}")]
+    except Unconfined as error:
+        return [("--", "confinement", f"workers run unconfined, and rows say so: {error}")]
+
+
+def _packages() -> list[Line]:
+    lines: list[Line] = []
     for package in RECOMMENDED:
-        there = importlib.util.find_spec(package) is not None
-        lines.append(("ok" if there else "--", package, metadata.version(package) if there else "not installed"))
-    lines += [_folder("cache", cache_folder()), _folder("results", results), *_work(results)]
-    for health in check_plugins():
-        lines.append(("bad" if health.error else "ok", f"plugin {health.name}", health.error or health.distribution))
+        try:
+            lines.append(("ok", package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            lines.append(("--", package, "not installed"))
+    return lines
+
+
+def _cache() -> list[Line]:
+    from bench.files import cache_folder
+
+    return [_folder("cache", cache_folder())]
+
+
+def _plugins() -> list[Line]:
+    from bench.runs.describe import check_plugins
+
+    return [
+        ("bad" if health.error else "ok", plain(f"plugin {health.name}"), health.error or health.distribution)
+        for health in check_plugins()
+    ]
+
+
+def _data() -> list[Line]:
+    from bench.data import raw
+    from bench.data.catalog import cards
+
+    lines: list[Line] = []
     for card in cards().values():
         local = raw.locate_local(card, None)
         if local is None:
@@ -87,7 +156,7 @@ def _health(results: Path) -> list[tuple[str, str, str]]:
     return lines
 
 
-def _work(results: Path) -> list[tuple[str, str, str]]:
+def _work(results: Path) -> list[Line]:
     """What interrupted attempts left, if anything."""
     from bench.runs.store import Store
 
@@ -100,10 +169,10 @@ def _work(results: Path) -> list[tuple[str, str, str]]:
     if not sizes:
         return []
     what = f"{sum(sizes.values()) / 2**20:,.1f} MiB of checkpoints that {len(sizes)} unfinished cells left in {cells}"
-    return [("--", "work", f"{what} for their next attempt; delete ID/work there to start one anew")]
+    return [("--", "work", f"{what} for their next attempt; 'bench results prune unfinished' removes them")]
 
 
-def _folder(name: str, folder: Path) -> tuple[str, str, str]:
+def _folder(name: str, folder: Path) -> Line:
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free / 2**30
     if not os.access(existing, os.W_OK) or not existing.is_dir():

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bench.cli.options import config_options, set_option
-from bench.errors import ConfigError
+from bench.errors import ConfigError, plain
 
 
 @click.group("models", invoke_without_command=True)
@@ -28,14 +28,14 @@ def list_models(as_json: bool = False) -> None:
     plugins = installed()
     if as_json:
         rows = [
-            {"name": p.name, "plugin": p.distribution, "version": p.version, "conflict": p.conflict or None}
+            {"name": p.name, "plugin": p.distribution, "version": p.version, "problem": p.problem or None}
             for p in plugins
         ]
         click.echo(json.dumps(rows, indent=2))
         return
     for plugin in plugins:
-        name = f"{plugin.name}…" if plugin.is_family else plugin.name
-        broken = f"  cannot be used: {plugin.conflict} has this name too" if plugin.conflict else ""
+        name = plain(f"{plugin.name}…" if plugin.is_family else plugin.name)
+        broken = f"  cannot be used: {plain(plugin.problem)}" if plugin.problem else ""
         click.echo(f"{name:16} {plugin.distribution} {plugin.version}{broken}")
     if not plugins:
         click.echo("no models: install a plugin, for instance recsys-bench-classic")

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from bench.errors import plain
+
 
 @click.group("plugin", invoke_without_command=True)
 @click.pass_context
@@ -26,6 +28,6 @@ def list_plugins(as_json: bool = False) -> None:
         click.echo(json.dumps([vars(health) for health in found], indent=2))
         return
     for health in found:
-        click.echo(f"{health.name:16} {health.distribution} {health.version}  {health.error or 'ok'}")
+        click.echo(f"{plain(health.name):16} {health.distribution} {health.version}  {health.error or 'ok'}")
     if not found:
         click.echo("no plugins are installed")

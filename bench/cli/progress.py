@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from bench.errors import plain
 from bench.messages.cell import Cell, Result
 from bench.messages.events import Event, Finished, Kept, PhaseBegan, Started, Validated, Waiting
 from bench.messages.events import Progress as ProgressEvent
@@ -25,14 +26,14 @@ class Progress:
     def __init__(self, plan: Plan) -> None:
         self._console = Console(stderr=True)
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[score]}"),
+            TextColumn("{task.fields[score]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
             transient=True,
@@ -68,7 +69,8 @@ class Progress:
         self._bars.stop()
 
     def _say(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        shown = "".join(sign if sign.isprintable() else " " for sign in line)  # names are strangers'
+        self._console.print(shown, highlight=False, markup=False, soft_wrap=True)
 
     def tell(self, cell: Cell, event: Event) -> None:
         """Show an event."""
@@ -99,7 +101,7 @@ class Progress:
         self._bars.reset(self._task[cell.id], total=None, description=f"{cell.label} · {name}", unit="", score="")
 
     def _progress(self, cell: Cell, event: ProgressEvent) -> None:
-        done, total, unit = event.done, event.total, f"{event.unit}s"
+        done, total, unit = event.done, event.total, plain(f"{event.unit}s")
         score = self._score.get(cell.id, "")
         key = cell.id, unit
         if key not in self._count or done < self._count[key]:  # or the next stage of a model that trains in several
@@ -113,7 +115,7 @@ class Progress:
             return
         self._last_line[cell.id] = now
         phase, start = self._phase.get(cell.id, ""), self._start[key]
-        left = f", at most {_clock((now - start) / done * (total - done))} left" if total and done else ""
+        left = f", at most {_clock((now - start) / done * (total - done))} left" if total and 0 < done <= total else ""
         self._say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {_clock(now - start)}{left} {score}")
 
     def _finished(self, cell: Cell, result: Result, kept: bool) -> None:
@@ -124,10 +126,11 @@ class Progress:
         if result.status == "failed":
             self._say(f"{head}  failed: {result.reason}")
             return
-        name = "ndcg@10" if "ndcg@10" in result.groups["all"].metrics else next(iter(result.groups["all"].metrics))
-        seconds = sum(phase.seconds for phase in result.phases.values())
-        note = "already there" if kept else f"{_clock(seconds)}"
-        self._say(f"{head}  {name} {result.groups['all'].metrics[name]:.4f}  ({note})")
+        metrics = result.groups["all"].metrics if "all" in result.groups else {}
+        name = "ndcg@10" if "ndcg@10" in metrics else next(iter(metrics), None)
+        score = f"{name} {metrics[name]:.4f}" if name else "nothing measured"
+        note = "already there" if kept else _clock(sum(phase.seconds for phase in result.phases.values()))
+        self._say(f"{head}  {score}  ({note})")
 
 
 def _clock(seconds: float) -> str:

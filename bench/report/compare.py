@@ -245,7 +245,7 @@ def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
                 raise ValueError(f"its means of {column} are not those of the result")
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise ResultsError(
-            f"{path} cannot be read ({plain(one_line(error), 200)}): remove this file and run the model again, "
-            "which measures its lists without training"
+            f"{path} cannot be read ({plain(one_line(error), 200)}): run the model again, "
+            "its lists are measured again without training"
         ) from error
     return frame

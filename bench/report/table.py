@@ -229,7 +229,7 @@ def tables(results: Iterable[Result]) -> list[Table]:
 
 
 def current(results: Iterable[Result]) -> list[list[Result]]:
-    """The results that count, by row: those of the newest code of the model, and of each fold and seed the newest."""
+    """The results that count, by row: those of the newest code and data, and of each fold and seed the newest."""
     grouped: dict[tuple[str, ...], list[Result]] = {}
     for result in sorted(results, key=lambda result: (result.created, result.cell_id)):
         cell = result.cell
@@ -237,17 +237,24 @@ def current(results: Iterable[Result]) -> list[list[Result]]:
         grouped.setdefault((cell.dataset, cell.fingerprint, content_hash(settings)), []).append(result)
     rows = []
     for found in grouped.values():
-        runs = {(r.cell.fold or 0, r.cell.seed): r for r in found if r.cell.code == found[-1].cell.code}
+        same_code = [result for result in found if result.cell.code == found[-1].cell.code]
+        given = {result.cell.fold: _given(result.cell) for result in same_code}  # the newest of each fold
+        runs = {(r.cell.fold or 0, r.cell.seed): r for r in same_code if _given(r.cell) == given[r.cell.fold]}
         rows.append([runs[run] for run in sorted(runs)])
     return rows
 
 
+def _given(cell: Cell) -> tuple[str, dict[str, str]]:
+    """What the model was given: two results of one row must not be averaged over different data."""
+    return cell.content, cell.files
+
+
 def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]]:
     """The results without what was measured by other definitions, and a line for each that had some."""
-    newest: dict[str, GroupResult] = {}
+    newest: dict[tuple[int | None, str], GroupResult] = {}  # the same group has other members in another fold
     for result in sorted((result for row in rows for result in row), key=lambda result: result.created):
         if result.metrics_version == metrics.VERSION:
-            newest |= result.groups
+            newest |= {(result.cell.fold, name): group for name, group in result.groups.items()}
     lines: dict[str, None] = {}
     found: list[list[Result]] = []
     for row in rows:
@@ -255,7 +262,8 @@ def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]
         for result in row:
             current = result.metrics_version == metrics.VERSION or result.status == "failed"
             groups = result.groups if current else {}
-            same = {name: group for name, group in groups.items() if group.members == newest[name].members}
+            fold = result.cell.fold
+            same = {name: group for name, group in groups.items() if group.members == newest[fold, name].members}
             if not current:
                 what = f"metrics of version {result.metrics_version}, which is not {metrics.VERSION}"
                 lines[f"{result.cell.name} has {what}: 'bench run' measures it again"] = None

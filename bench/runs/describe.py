@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.code import description_hash
-from bench.errors import BenchError, PluginError, by_kind, one_line
+from bench.errors import BenchError, PluginError, by_kind, one_line, plain
 from bench.files import cache_folder, content_hash, write_json
 from bench.messages.description import Description, ModelRequest
 from bench.plugins import MODELS, PLUGINS, Plugin, find_model, installed
@@ -23,6 +23,8 @@ from bench.runs.process import Child, Rights, verdict
 
 _FORM = 3
 """Goes up when the form of an answer changes."""
+_PATIENCE = 300.0
+"""Seconds that a plugin may take to be imported and to answer."""
 
 
 def describe(requests: Sequence[ModelRequest]) -> list[Description]:
@@ -53,8 +55,9 @@ def answers(requests: Sequence[ModelRequest]) -> list[dict[str, Any]]:
         except PluginError as error:  # its package is not there
             found[i] = {"error": str(error), "kind": "PluginError"}
             continue
-        if path.is_file():
-            found[i] = json.loads(path.read_text(encoding="utf-8"))
+        kept = _kept(path)
+        if kept is not None:
+            found[i] = kept
         else:
             open_ones.setdefault((plugin.interpreter, plugin.distribution), []).append(i)
     for (interpreter, _), places in open_ones.items():
@@ -63,6 +66,14 @@ def answers(requests: Sequence[ModelRequest]) -> list[dict[str, Any]]:
             if "error" not in answer:
                 write_json(_path(plugins[i], requests[i]), answer)
     return [found[i] for i in range(len(requests))]
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """The answer in a file; None if it is not there or damaged."""
+    try:
+        return Description.model_validate_json(path.read_bytes()).model_dump(mode="json")
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _path(plugin: Plugin, request: ModelRequest) -> Path:
@@ -81,17 +92,41 @@ def _ask(interpreter: str, requests: list[ModelRequest]) -> list[dict[str, Any]]
         child = Child(interpreter, "bench.worker.describe", Rights([asked], [told]))
         with (asked / "log").open("w+b") as log:
             child.start(asked, [asked, told], log)
-            status = child.wait()
+            try:
+                status = verdict(child.wait(_PATIENCE))
+            except subprocess.TimeoutExpired:
+                status = f"it did not answer within {_PATIENCE:.0f} s"
             child.end()
             log.seek(0)
             lines = log.read().decode("utf-8", "replace").strip().splitlines()
         try:
-            found: list[dict[str, Any]] = json.loads(read_output(told / "answers.json"))
-        except (PluginError, ValueError):
-            last = lines[-1] if lines else verdict(status)
+            answered: list[dict[str, Any]] = json.loads(read_output(told / "answers.json"))
+            return [_checked(answer) for answer, _ in zip(answered, requests, strict=True)]
+        except (PluginError, ValueError, TypeError):
+            last = plain(lines[-1]) if lines else status
             error = f"asking {interpreter} to describe it failed: {last}"
             return [{"error": f"{request.model}: {error}", "kind": "PluginError"} for request in requests]
-    return found
+
+
+def _checked(answer: Any) -> dict[str, Any]:
+    """An answer, which may be anything, as a description or an error; raises ``ValueError`` or ``TypeError``."""
+    if set(answer) == {"error", "kind"}:
+        return {name: plain(str(text)) for name, text in answer.items()}
+    return Description.model_validate(answer).model_dump(mode="json")
+
+
+_FINE = "it can be imported\n"
+_TRY = f"""
+import sys
+from bench.errors import BenchError
+from bench.plugins import check_module, installed
+try:
+    check_module(next(plugin for plugin in installed(sys.argv[1]) if plugin.name == sys.argv[2]))
+except BenchError as error:
+    sys.exit(str(error))
+print({_FINE!r}, end="")
+"""
+"""The process that tries a plugin. That it ends well is no sign: a plugin may end it."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +144,7 @@ class Health:
 
 def check_plugins() -> list[Health]:
     """Import every plugin and build every model's default config, in other processes."""
-    models = [plugin for plugin in installed(MODELS) if not plugin.is_family and not plugin.conflict]
+    models = [plugin for plugin in installed(MODELS) if not plugin.is_family and not plugin.problem]
     answers([ModelRequest(model=plugin.name) for plugin in models])  # at once for each distribution; good ones are kept
     return [
         Health(
@@ -139,10 +174,11 @@ def _problem(plugin: Plugin) -> str | None:
 
 def _import_error(plugin: Plugin) -> str | None:
     """Why a plugin cannot be used, tried in another process; None if it can."""
-    code = (
-        "import sys; from bench.plugins import check_module, installed; "
-        "check_module(next(p for p in installed(sys.argv[1]) if p.name == sys.argv[2]))"
-    )
-    words = [plugin.interpreter, "-P", "-c", code, plugin.group, plugin.name]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1]
+    words = [plugin.interpreter, "-P", "-c", _TRY, plugin.group, plugin.name]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_PATIENCE, errors="replace")
+    except subprocess.TimeoutExpired:
+        return f"it was not imported within {_PATIENCE:.0f} s"
+    if done.stdout.endswith(_FINE):
+        return None
+    return plain((done.stderr.strip().splitlines() or [verdict(done.returncode)])[-1])

@@ -1,14 +1,22 @@
-"""Tell life-cycle plugins what happens; one that fails is named in a warning and harms nothing else."""
+"""Tell life-cycle plugins what happens.
+
+What they print goes to standard error. One that fails, exits or is slow is named in a warning, once for each hook, and
+harms nothing else.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
-from bench.errors import one_line
-from bench.plugins import life_cycle
+from bench.errors import BenchError
+from bench.plugins import guarded, life_cycle
 
 _log = logging.getLogger("bench")
+
+SLOW = 1.0
+"""Seconds that a hook may take before a warning names it: the run waits for it."""
 
 
 class LifeCycle:
@@ -16,16 +24,30 @@ class LifeCycle:
 
     def __init__(self) -> None:
         self._manager, broken = life_cycle()
+        self._warned: set[tuple[str, str, str]] = set()
         for error in broken:
             _log.warning("warning: %s", error)
 
     def tell(self, hook: str, **fields: Any) -> None:
-        """Call ``hook`` (a name of :class:`bench.plugins.Hooks`) of every plugin."""
-        plugins = self._manager.get_plugins()
-        for plugin in plugins:
-            call = self._manager.subset_hook_caller(hook, plugins - {plugin})
+        """Call ``hook`` (a name of :class:`bench.plugins.Hooks`) of every plugin. Lists are given as tuples."""
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        plugins = self._manager.list_name_plugin()
+        for name, plugin in plugins:
+            call = self._manager.subset_hook_caller(hook, [other for _, other in plugins if other is not plugin])
+            if not call.get_hookimpls():
+                continue
+            start = time.monotonic()
             try:
-                call(**fields)
-            except Exception as error:  # noqa: BLE001 (a tracker must not end the run that it tracks)
-                name = self._manager.get_name(plugin)
-                _log.warning("warning: plugin '%s' failed in %s: %s", name, hook, one_line(error))
+                with guarded("failed"):
+                    call(**fields)
+            except BenchError as error:
+                self._warn(name, hook, str(error))
+            if (seconds := time.monotonic() - start) > SLOW:
+                self._warn(name, hook, f"slow, the run waited {seconds:.1f} s for it")
+
+    def _warn(self, plugin: str, hook: str, what: str) -> None:
+        """Tell it, unless the same kind of trouble was told of this plugin and hook."""
+        told = (plugin, hook, what.partition(" ")[0])
+        if told not in self._warned:
+            self._warned.add(told)
+            _log.warning("warning: plugin '%s' in %s (told once): %s", plugin, hook, what)

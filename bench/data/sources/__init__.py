@@ -8,11 +8,13 @@ through the hook ``bench_source``.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
+from typing import Any
 
 from bench.code import code_hash, module_hash
-from bench.contract import Reader
-from bench.errors import PluginError, UnknownName
-from bench.plugins import PLUGINS, Plugin, installed, life_cycle
+from bench.contract import RawData, Reader
+from bench.errors import BenchError, PluginError, UnknownName
+from bench.plugins import PLUGINS, Plugin, guarded, installed, life_cycle
 
 _READERS = {
     "movielens-100k": "movielens:read_100k",
@@ -39,7 +41,13 @@ def reader(name: str) -> Reader:
         module, function = _READERS[name].split(":")
         found: Reader = getattr(importlib.import_module(f"{__name__}.{module}"), function)
         return found
-    return _from_plugin(name)[1]
+    read = _from_plugin(name)[1]
+
+    def guarded_read(files: dict[str, Path], **options: Any) -> RawData:
+        with guarded(f"the reader of '{name}' failed"):
+            return read(files, **options)
+
+    return guarded_read
 
 
 def reader_code(name: str) -> str:
@@ -55,7 +63,12 @@ def _from_plugin(name: str) -> tuple[Plugin, Reader]:
     modules = dict(manager.list_name_plugin())
     for own in modules:
         others = [module for other, module in modules.items() if other != own]
-        found: Reader | None = manager.subset_hook_caller("bench_source", others)(name=name)
+        try:
+            with guarded(f"plugin '{own}' failed in bench_source"):
+                found: Reader | None = manager.subset_hook_caller("bench_source", others)(name=name)
+        except BenchError as error:
+            broken.append(error)
+            continue
         if found is not None:
             return plugins[own], found
     if broken:

@@ -1,0 +1,28 @@
+"""The files of tables follow the results: what is left of a table is written anew, what is gone is removed."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+
+from bench.messages.cell import Result
+from bench.report import ablations, leaderboard
+from bench.report.table import tables
+from bench.runs.store import Store
+
+
+def rewrite(store: Store, before: Iterable[Result]) -> None:
+    """Bring the files of all tables of ``before`` that have files to what the store holds now."""
+    now = {table.name: table for table in tables(store.results())}
+    for name in {table.name for table in tables(before)}:
+        stem = store.leaderboards / glob.escape(name)
+        old = set(store.leaderboards.glob(f"{stem.name}.*")) | set(
+            store.leaderboards.glob(f"{stem.name}-ablations-*.*")
+        )
+        new = []
+        if old and (table := now.get(name)):
+            new = leaderboard.write(table, store.leaderboards)
+            for found in ablations.ablations(table, store):
+                new += ablations.write(found, store.leaderboards)
+        for path in old - set(new):
+            path.unlink(missing_ok=True)
