@@ -53,9 +53,15 @@ def reached(folder, die):
 
 @pytest.mark.parametrize(
     ("how", "die"),
-    [("kill", "vectors 3"), ("raise", "vectors 4"), ("raise", "lists 4"), ("timeout", "lists 1"), ("SIGINT", "lists 2"),
-     ("SIGKILL", "lists 3")],
-)  # fmt: skip
+    [
+        ("kill", "vectors 3"),
+        ("SIGINT", "lists 2"),
+        pytest.param("raise", "vectors 4", marks=pytest.mark.slow),
+        pytest.param("raise", "lists 4", marks=pytest.mark.slow),
+        pytest.param("timeout", "lists 1", marks=pytest.mark.slow),
+        pytest.param("SIGKILL", "lists 3", marks=pytest.mark.slow),
+    ],
+)
 def test_next_attempt_goes_on(attempt, uninterrupted, tmp_path, how, die):
     if how in ("kill", "raise"):
         assert attempt(tmp_path, die, how).wait(60) == 1

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data.sources.times import parse_times
@@ -15,6 +15,8 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 SCALES = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 instants = st.lists(st.integers(5 * 10**17, 39 * 10**17), min_size=1, max_size=20)
 """Nanoseconds since 1970, from 1985 to 2093."""
+few = settings(max_examples=30)
+"""For tests of many forms: each example holds up to twenty times."""
 
 
 def parsed(values, dtype=None):
@@ -37,6 +39,7 @@ def fraction(nanoseconds, digits):
 
 @pytest.mark.parametrize("unit", SCALES)
 @pytest.mark.parametrize("form", ["integers", "texts", "texts beside an odd one", "beside a missing one"])
+@few
 @given(times=instants)
 def test_epochs_of_any_unit_are_exact(unit, form, times):
     each = 10**9 // SCALES[unit]
@@ -99,6 +102,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
+@few
 @given(times=instants)
 def test_usual_forms_of_dates(form, times):
     shown = [*times, 1_400_544_000 * 10**9]  # the 20th of May: whichever comes first, the column shows it

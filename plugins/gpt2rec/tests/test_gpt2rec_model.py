@@ -37,6 +37,7 @@ class TestGpt2RecIds(ModelChecks):
     options: ClassVar = SMALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["mlp", "both"])
 @pytest.mark.parametrize("name", ["gpt2rec", "gpt2rec-ids"])
 def test_other_heads_learn_too(tiny, tmp_path, name, head):

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import pytest
+
 from bench.testing import ModelChecks, ndcg
 
 QUICK = {"epochs": 12, "train_batch_size": 64, "learning_rate": 0.02}
@@ -17,6 +19,7 @@ class TestNeuMF(ModelChecks):
     options: ClassVar = QUICK
 
 
+@pytest.mark.slow
 class TestNCF(ModelChecks):
     name = "ncf"
     options: ClassVar = {**QUICK, "mf_train": False, "negative_samples": 4}
@@ -82,6 +85,7 @@ class TestPop(ModelChecks):
     options: ClassVar = {"train_batch_size": 16}
 
 
+@pytest.mark.slow
 class TestENMF(ModelChecks):
     """Fed by users, and reads their train rows."""
 
@@ -89,6 +93,7 @@ class TestENMF(ModelChecks):
     options: ClassVar = {**QUICK, "learning_rate": 0.05, "dropout_prob": 0.1}
 
 
+@pytest.mark.slow
 class TestDMF(ModelChecks):
     """Keeps item vectors between calls."""
 
@@ -96,6 +101,7 @@ class TestDMF(ModelChecks):
     options: ClassVar = QUICK
 
 
+@pytest.mark.slow
 class TestCDAE(ModelChecks):
     """An autoencoder with user vectors."""
 
@@ -103,6 +109,7 @@ class TestCDAE(ModelChecks):
     options: ClassVar = {**QUICK, "train_batch_size": 16, "epochs": 30}
 
 
+@pytest.mark.slow
 class TestConvNCF(ModelChecks):
     """Scores pairs only."""
 
@@ -114,6 +121,7 @@ class TestConvNCF(ModelChecks):
         assert ndcg(fitted, self._data) > 0
 
 
+@pytest.mark.slow
 class TestSHAN(ModelChecks):
     """Reads sequences reversed."""
 
