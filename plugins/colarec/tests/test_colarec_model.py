@@ -192,6 +192,7 @@ def test_what_is_noted(tiny, tmp_path):
     assert sum(prefix["items"] for prefix in notes["prefixes"]) == 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ablation", sorted(ABLATIONS))
 def test_every_ablation_trains(tiny, tmp_path, ablation):
     model, _ = tiny.fit(tmp_path, **ABLATIONS[ablation])

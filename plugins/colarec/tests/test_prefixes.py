@@ -108,6 +108,6 @@ def test_a_catalogue_of_the_usual_size_takes_a_moment():
     words = np.array([f"word{number}" for number in range(8000)])
     texts = pd.DataFrame({"id": np.arange(12_000).astype(str)})
     texts["text"] = [" ".join(row) for row in words[rng.zipf(1.3, (12_000, 20)) % 8000]]
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(describe(random_codes(12_000, 3, 32, 1), texts, rng.integers(50, size=12_000), level=2)) == 1024
-    assert time.perf_counter() - start < 10  # 1 s on a quiet machine
+    assert time.process_time() - start < 10  # 1 s on a quiet machine

@@ -179,6 +179,7 @@ def test_two_models_of_one_process_do_not_touch_each_other(tiny, tmp_path):
     assert not np.array_equal(tiny.lists(second).scores, expected.scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_ablation_trains(tiny, tmp_path, name):
     for ablation, changes in tiny.MODELS[name].ablations.items():

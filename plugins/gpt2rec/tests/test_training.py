@@ -86,7 +86,10 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("settings", sorted(SETTINGS))
+@pytest.mark.parametrize(
+    "settings",
+    ["full", "gpt2", pytest.param("bert", marks=pytest.mark.slow), pytest.param("constant", marks=pytest.mark.slow)],
+)
 def test_an_interrupted_training_goes_on_as_it_would_have_gone(tiny, attempt, gpt2_folder, bert_folder, settings):
     folder = {"gpt2": str(gpt2_folder), "bert": str(bert_folder)}.get(settings, "scratch")
     settings = {**SETTINGS[settings], "backbone": folder, "cached_epochs": 2, "dynamic_epochs": 2}
