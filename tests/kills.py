@@ -1,8 +1,9 @@
-"""Kill a command at one of its file operations, run it again, and see that nothing was lost.
+"""Kill a command at one of its file operations, or let that one fail, run it again, and see that nothing was lost.
 
 The command runs in a fork of this process, which has everything imported already; an audit hook counts what it opens
 for writing, renames, removes, makes or links below the folders that are watched, and kills it right before the one
-that is wanted. Shared by ``tests/test_kills.py``, which tries some, and ``benchmarks/kills.py``, which tries all.
+that is wanted, or raises an ``OSError`` there, as if the disk were full or could not be written. Shared by
+``tests/test_kills.py``, which tries some, and ``benchmarks/kills.py``, which tries all.
 """
 
 from __future__ import annotations
@@ -23,13 +24,22 @@ import pyarrow.parquet as pq
 
 from bench.cli import main
 
+_IN_A_ROW = 3
+"""Operations that fail one after the other: what is tried instead of the first fails too."""
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.symlink", "os.truncate"}
 
 
 def run(
-    words: Sequence[str], watched: Sequence[Path] = (), kill_at: int = 0, log: Path | None = None
+    words: Sequence[str],
+    watched: Sequence[Path] = (),
+    kill_at: int = 0,
+    log: Path | None = None,
+    failure: int = 0,
 ) -> tuple[int, int]:
-    """Run ``bench WORDS`` in a fork; returns its wait status and the number of file operations that it got to."""
+    """Run ``bench WORDS`` in a fork; returns its wait status and the number of file operations that it got to.
+
+    With ``failure``, a number of ``errno``, the operation ``kill_at`` and the next ones fail instead.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -37,7 +47,8 @@ def run(
         output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        _install(watched, kill_at, write)
+        sys.stdout, sys.stderr = (open(handle, "w", buffering=1, closefd=False) for handle in (1, 2))  # noqa: SIM115
+        _install(watched, kill_at, write, failure)
         try:
             main(list(words))
         except SystemExit as ended:
@@ -49,7 +60,7 @@ def run(
     return os.waitpid(pid, 0)[1], number
 
 
-def _install(watched: Sequence[Path], kill_at: int, counter: int) -> None:
+def _install(watched: Sequence[Path], kill_at: int, counter: int, failure: int) -> None:
     roots = tuple(str(path) for path in watched)
     count = 0
 
@@ -61,8 +72,10 @@ def _install(watched: Sequence[Path], kill_at: int, counter: int) -> None:
             changes = event in _CHANGES
         if changes and any(_below(argument, roots) for argument in arguments[:2]):
             count += 1
-            if count == kill_at:
+            if count == kill_at and not failure:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if failure and kill_at <= count < kill_at + _IN_A_ROW:
+                raise OSError(failure, os.strerror(failure), str(arguments[0]))
             os.write(counter, b".")
 
     sys.addaudithook(hook)
@@ -104,10 +117,10 @@ class Campaign:
         _, self.operations = self._run(whole, self.scenario.words(whole))
         self.expected = outcome(whole)
 
-    def _run(self, folder: Path, words: list[str], kill_at: int = 0) -> tuple[int, int]:
+    def _run(self, folder: Path, words: list[str], kill_at: int = 0, failure: int = 0) -> tuple[int, int]:
         os.environ["BENCH_CACHE_DIR"] = str(folder / "cache")
         watched = [folder / "results", folder / "cache"]
-        status, number = run(words, watched, kill_at, folder / "log")
+        status, number = run(words, watched, kill_at, folder / "log", failure)
         if not kill_at and status:
             raise AssertionError(f"{' '.join(words)} ended with {status}: {(folder / 'log').read_text()}")
         return status, number
@@ -125,6 +138,23 @@ class Campaign:
         status, _ = self._run(folder, self.scenario.words(folder), at)
         if not os.WIFSIGNALED(status):
             return [] if os.waitstatus_to_exitcode(status) == 0 else ["it failed instead of being killed"]
+        return self._after(folder, finished)
+
+    def fail(self, at: int, failure: int) -> list[str]:
+        """Let operation ``at`` of the command fail and run it again; what is wrong then, in words."""
+        folder = self._copy("attempt")
+        finished = stamps(folder)
+        status, _ = self._run(folder, self.scenario.words(folder), at, failure)
+        said = (folder / "log").read_text().splitlines()
+        if os.WIFSIGNALED(status):
+            return ["it was killed"]
+        wrong = [line for line in said if "Traceback" in line or "should not happen" in line]
+        if os.waitstatus_to_exitcode(status) and not any(word in line for line in said for word in _TOLD):
+            wrong.append(f"no reason in {said[-3:]}")
+        return wrong + self._after(folder, finished)
+
+    def _after(self, folder: Path, finished: dict[str, str]) -> list[str]:
+        """What is wrong after the command has ended early, and when it is run again."""
         wrong = [f"process left: {words}" for words in _orphans(folder)]
         kept = stamps(folder)
         wrong += [f"finished cell {cell} is lost" for cell in finished if cell not in kept]
@@ -135,6 +165,9 @@ class Campaign:
         wrong += [f"{name} differs" for name in self.expected if found.get(name) != self.expected[name]]
         wrong += [f"left over: {name}" for name in found.keys() - self.expected.keys()]
         return wrong
+
+
+_TOLD = ("error: ", " failed: ", "warning: ")
 
 
 def stamps(folder: Path) -> dict[str, str]:

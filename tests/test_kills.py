@@ -1,5 +1,7 @@
-"""Kill each command at some of its file operations; ``benchmarks/kills.py`` tries all of them."""
+"""Each command is killed at some of its file operations, or they fail; ``benchmarks/kills.py`` kills at all of them."""
 
+import errno
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -13,16 +15,39 @@ TRIED = 6
 """Operations of each command, spread evenly."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
-def test_nothing_is_lost_wherever_a_command_is_killed(scenario, tiny_cards, rough_site, tmp_path, monkeypatch):
+FAILURES = (errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.EROFS)
+
+
+@pytest.fixture
+def campaign(tiny_cards, rough_site, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(rough_site)
     monkeypatch.setenv("PYTHONPATH", str(rough_site))
     monkeypatch.setenv("BENCH_PLUGINS", "rough-plugin,recsys-bench-classic")
-    campaign = Campaign(scenario, tmp_path)
-    campaign.prepare()
-    assert campaign.operations > 3
-    step = max(1, campaign.operations // TRIED)
-    wrong = {at: found for at in range(1, campaign.operations + 1, step) if (found := campaign.kill(at))}
+
+    def make(scenario):
+        campaign = Campaign(scenario, tmp_path)
+        campaign.prepare()
+        assert campaign.operations > 3
+        return campaign, range(1, campaign.operations + 1, max(1, campaign.operations // TRIED))
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
+def test_nothing_is_lost_wherever_a_command_is_killed(scenario, campaign, tmp_path):
+    campaign, tried = campaign(scenario)
+    wrong = {at: found for at in tried if (found := campaign.kill(at))}
     assert wrong == {}, f"of {campaign.operations} operations"
     assert os.environ["BENCH_CACHE_DIR"].startswith(str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
+def test_nothing_is_lost_wherever_the_disk_is_full_or_cannot_be_written(scenario, campaign):
+    campaign, tried = campaign(scenario)
+    wrong = {}
+    for at, failure in zip(tried, itertools.cycle(FAILURES)):
+        if found := campaign.fail(at, failure):
+            wrong[at, errno.errorcode[failure]] = found
+    assert wrong == {}, f"of {campaign.operations} operations"

@@ -44,6 +44,8 @@ class Store:
         self.root = root
         self.cells = root / "cells"
         self.leaderboards = root / "leaderboards"
+        self._told: set[str] = set()
+        """Warnings that were given: each is given once."""
 
     def open_for_writing(self) -> None:
         """Make the folders and remove what killed runs of this machine left behind, but for checkpoints."""
@@ -70,7 +72,9 @@ class Store:
         try:
             return self._read(cell_id)
         except ResultsError as error:
-            _log.warning("warning: left out: %s", error)
+            if str(error) not in self._told:
+                _log.warning("warning: left out: %s", error)
+            self._told.add(str(error))
             return None
 
     def _read(self, cell_id: str) -> Result | None:
@@ -104,6 +108,8 @@ class Store:
         folder = self.path(result.cell_id)
         before = self.result(result.cell_id) if result.status == "failed" else None
         if before is None or before.status == "failed":
+            if (folder / "result.json").is_dir():
+                remove(folder / "result.json")
             write_text(folder / "result.json", result.model_dump_json(indent=2) + "\n")
         if result.status == "finished":
             leave_finished(folder)
