@@ -10,7 +10,7 @@ FAIL = {
     "raises": "RuntimeError: the model broke in two lines",
     "aborts": "killed by SIGABRT",
     "killed": "killed by SIGKILL (out of memory, or killed from outside)",
-    "exits": "the worker ended with exit status 0",
+    "exits": "SystemExit: 0",
     "hungry": "out of memory: Unable to allocate 1.00 TiB",
     "no-disk": "OSError: [Errno 27] File too large",
     "shape": "the plugin returned items of shape (48, 3)",
