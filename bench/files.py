@@ -87,19 +87,28 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-_HOST = re.sub(r"\W", "-", socket.gethostname())
+def _pid_namespace() -> str:
+    """Process ids mean something within it only: containers of one host name may have several."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+HOST = re.sub(r"\W+", "-", socket.gethostname() + _pid_namespace()).strip("-")
+"""This machine, or container, for file names."""
 
 
 def _draft(target: Path) -> Path:
     """A new name beside ``target``, whose folder is made; what killed processes left of earlier ones is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep_drafts(target.parent, glob.escape(target.name))
-    return target.with_name(f".{target.name}.{_HOST}.{os.getpid()}.{os.urandom(4).hex()}.draft")
+    return target.with_name(f".{target.name}.{HOST}.{os.getpid()}.{os.urandom(4).hex()}.draft")
 
 
 def sweep_drafts(folder: Path, name: str = "*") -> None:
     """Remove what killed processes of this machine left of :func:`new_file` and :func:`new_folder` in ``folder``."""
-    for draft in folder.glob(f".{name}.{_HOST}.*.draft"):
+    for draft in folder.glob(f".{name}.{HOST}.*.draft"):
         pid = draft.name.rsplit(".", 3)[1]
         if pid.isdigit() and not alive(int(pid)):
             if draft.is_dir():

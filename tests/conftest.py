@@ -121,7 +121,7 @@ def make_result():
     def make(model="pop", score=0.5, **fields):
         cell = {
             "model": model, "preset": "default", "config": {}, "deterministic": False, "seed": 1, "device": "cpu",
-            "code": "s" * 64, "dataset": "tiny", "texts_hash": "t", "fingerprint": "f" * 64,
+            "code": "s" * 64, "dataset": "tiny", "content": "t", "fingerprint": "f" * 64,
             "protocol": PROTOCOLS["random"],
         }  # fmt: skip
         cell = Cell(**cell | {key: value for key, value in fields.items() if key in Cell.model_fields})

@@ -69,7 +69,7 @@ def test_other_cut_offs_are_measured_without_training(bench, tmp_path, monkeypat
     def never(*arguments):
         raise AssertionError("a cell was run again")
 
-    monkeypatch.setattr("bench.runs.execute._Executor.run", never)
+    monkeypatch.setattr("bench.runs.execute._Executor.work", never)
     done = bench(*RUN, "pop", "--results", tmp_path, "--k", "1,20")
     assert done.status == 0
     [path] = result_files(tmp_path).values()

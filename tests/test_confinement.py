@@ -141,6 +141,6 @@ def test_lists_are_those_of_a_model_that_tries_nothing(confined, unconfined, pla
 def test_memory_is_measured_as_unconfined(confined, unconfined):
     """Each phase begins a new peak, which takes a file that a confined worker cannot open."""
     here, there = (results["reads"].phases for results in (confined, unconfined))
-    assert set(here) == set(there) == {"import", "fit", "recommend"}
+    assert set(here) == set(there) >= {"import", "fit", "recommend"}
     for name in here:
         assert here[name].peak_mib == pytest.approx(there[name].peak_mib, rel=0.1)

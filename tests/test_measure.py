@@ -150,7 +150,7 @@ def test_groups_are_asked_for_by_name_or_file_and_need_no_new_training(tiny_card
     def never(*arguments):
         raise AssertionError("a cell was run again")
 
-    monkeypatch.setattr("bench.runs.execute._Executor.run", never)
+    monkeypatch.setattr("bench.runs.execute._Executor.work", never)
     frame = api.run("pop", "tiny", results=tmp_path / "results", groups=["popularity", "deciles", "mine.csv"])
     for group in ("all", "long tail", "popular items", "niche items", "D1", "early"):
         assert f"{group}/ndcg@10" in frame

@@ -87,6 +87,7 @@ def _write(dataset: Dataset, protocol: Protocol, parts: Parts, fingerprint: str,
         "fingerprint": fingerprint,
         "parts": list(named),
         "candidates": protocol.candidates,
+        "texts_hash": facts["texts_hash"],
         "content": content_hash({**seen, "candidates": protocol.candidates}),
     }
     with new_folder(visible) as draft:

@@ -109,6 +109,14 @@ class Visible(ABC):
 class VisibleSplit(Texts, Visible):
     """A split on disk, without its test part."""
 
+    required = {
+        **Texts.required,
+        "fingerprint": str,
+        "parts": list,
+        "candidates": str,
+        "content": str,
+    }
+
     @property
     def part_names(self) -> list[str]:
         return list(self.facts["parts"])
@@ -118,14 +126,18 @@ class VisibleSplit(Texts, Visible):
         return str(self.facts["candidates"])
 
     def moments(self, name: str) -> NDArray[np.int64]:
-        path = self.path / f"{name}.moments.npy"
-        exact: NDArray[np.int64] = np.load(path) if path.is_file() else self.load(name).times
-        return exact
+        finer = (self.path / f"{name}.moments.npy").is_file()
+        return self.array(f"{name}.moments") if finer else self.load(name).times
 
     @property
     def content(self) -> str:
         """SHA-256 in hex of all that is visible: the parts, the texts and which items are candidates."""
         return str(self.facts["content"])
+
+    @property
+    def texts_hash(self) -> str:
+        """SHA-256 in hex of the texts alone."""
+        return str(self.facts["texts_hash"])
 
 
 def union(parts: list[Interactions], moments: list[NDArray[np.int64]] | None = None) -> Interactions:

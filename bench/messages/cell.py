@@ -35,7 +35,10 @@ class Cell(Strict):
     code: str
     """Hash of what the plugin's code means (:mod:`bench.code`)."""
     dataset: str
-    texts_hash: str
+    content: str
+    """Hash of all that a model is given: train and validation parts with their times, texts, candidates."""
+    files: dict[str, str] = {}
+    """Files and folders that the config names, such as a backbone, with a hash of what is in them."""
     protocol: Protocol
     fingerprint: str
     """Of the protocol: prepared interactions, split, history, exclusion and candidate rules."""
@@ -51,8 +54,8 @@ class Cell(Strict):
 
     @cached_property
     def id(self) -> str:
-        """Content hash of all fields, 16 hex digits."""
-        return content_hash(self.model_dump(mode="json"))[:16]
+        """Content hash of all fields, 16 hex digits; two names for the same rules are the same protocol."""
+        return content_hash({**self.model_dump(mode="json"), "protocol": self.protocol.rules()})[:16]
 
     @property
     def unablated(self) -> Cell:

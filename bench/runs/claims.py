@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import re
-import socket
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.files import alive, read_regular, remove
+from bench.files import HOST, alive, read_regular, remove
 
 STALE = 600.0
 """Seconds without a heartbeat after which a claim of another machine is dead."""
@@ -37,9 +36,13 @@ class Claim:
 
     def release(self) -> None:
         """Give it up, and remove what dead holders left."""
-        for path in self.path.parent.glob("claim.*"):
-            if _number(path) <= self.number:
-                remove(path)
+        self.give_way()
+        clear(self.path.parent)
+
+    def give_way(self) -> None:
+        """Give it up to another holder."""
+        self.path.unlink(missing_ok=True)
+        _mine.discard(self.path.absolute())
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,24 @@ def claim(folder: Path) -> Claim | Held:
             return Held(holder)
         number = _number(last) + 1 if last else 1
         path = folder / f"claim.{number}"
-        with contextlib.suppress(FileExistsError, FileNotFoundError):  # another run was faster: look again
+        try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(_identity(os.getpid()), file)
-            return Claim(path, number)
+        except (FileExistsError, FileNotFoundError):  # another run was faster: look again
+            continue
+        _mine.add(path.absolute())
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(_identity(os.getpid()), file)
+        # Numbers begin anew after a release, so that another run may have made another one meanwhile. Who sees one gives
+        # way; if both do, the next look decides.
+        others = [other for other in folder.glob("claim.*") if other != path]
+        if holder := next(filter(None, map(_holder, others)), ""):
+            Claim(path, number).give_way()
+            return Held(holder)
+        return Claim(path, number)
+
+
+_mine: set[Path] = set()
+"""Claims of this process; one that is not here was left by an interrupted call, and is nobody's."""
 
 
 def is_claimed(folder: Path) -> bool:
@@ -123,13 +139,14 @@ def _holder(path: Path) -> str:
     own = _identity(os.getpid())
     if host == own["host"]:
         lives = boot == own["boot"] and alive(pid) and _started(pid) == started
+        lives = lives and (pid != own["pid"] or path.absolute() in _mine)
     else:
         lives = age < STALE
     return f"process {pid} of {host}" if lives else ""
 
 
 def _identity(pid: int) -> dict[str, Any]:
-    return {"host": socket.gethostname(), "boot": _boot_id(), "pid": pid, "started": _started(pid)}
+    return {"host": HOST, "boot": _boot_id(), "pid": pid, "started": _started(pid)}
 
 
 def _boot_id() -> str:

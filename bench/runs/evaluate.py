@@ -116,6 +116,14 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
     return results
 
 
+def columns(path: Path) -> set[str]:
+    """Names of the columns of ``per_user.parquet``; none if it is missing or damaged."""
+    try:
+        return set(pq.read_schema(_regular(path)).names)
+    except (OSError, ValueError, pa.ArrowException):
+        return set()
+
+
 def _columns_before(path: Path, users: NDArray[np.int64]) -> dict[str, Any]:
     """Columns of groups that were asked for before; none if the file is damaged."""
     try:

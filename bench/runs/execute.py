@@ -47,6 +47,7 @@ def run_cells(plan: Plan, store: Store, watch: Watch) -> list[Result]:
     store.open_for_writing()
     sweep_scratch()
     refresh_metrics(plan, store)
+    executor = _Executor(plan, store, watch)
     done: dict[str, Result] = {}
     for cell in plan.cells:
         old = store.result(cell.id)
@@ -54,10 +55,9 @@ def run_cells(plan: Plan, store: Store, watch: Watch) -> list[Result]:
             current = refreshed(old, plan.folds[cell.fold], plan.spec.ks, store)
             if current is not None:
                 done[cell.id] = current
-                watch(cell, Kept(result=current))
+                executor.tell(cell, Kept(result=current))
     missing = [cell for cell in plan.cells if cell.id not in done]
-    if missing:
-        done |= _Executor(plan, store, watch).run(missing)
+    done |= executor.run(missing)
     return [done[cell.id] for cell in plan.cells]
 
 
@@ -73,6 +73,8 @@ class _Executor:
     running: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     """Of the waiting ones, those that another run was seen to work at."""
+    before: dict[str, str] = field(default_factory=dict)
+    """When a cell's earlier result was made, which is a failed one; empty if it has none."""
     results: dict[str, Result] = field(default_factory=dict)
     messages: queue.SimpleQueue[tuple[Cell, Event | Future[Result]]] = field(default_factory=queue.SimpleQueue)
     jobs: list[Job] = field(default_factory=list)
@@ -84,22 +86,30 @@ class _Executor:
         """Results by cell id. Interrupting kills all workers and keeps finished cells and checkpoints."""
         self.hooks.tell("bench_run_started", cells=cells)
         self.waiting = {cell.id: cell for cell in cells}
-        with ThreadPoolExecutor(self.plan.spec.jobs) as pool, self.heart:
-            try:
-                while self.waiting or self.running:
-                    self._begin(pool)
-                    if self.waiting or self.running:
-                        self._next_message()
-            except BaseException:
-                self.stopped = True
-                for job in list(self.jobs):
-                    job.child.end()
-                pool.shutdown(wait=True, cancel_futures=True)
-                for held in list(self.heart.claims):
-                    held.release()
-                raise
-        self.hooks.tell("bench_run_finished", results=list(self.results.values()))
+        for cell in cells:
+            old = self.store.result(cell.id)
+            self.before[cell.id] = old.created if old else ""
+        try:
+            with ThreadPoolExecutor(self.plan.spec.jobs) as pool, self.heart:
+                self._run_all(pool)
+        finally:
+            self.hooks.tell("bench_run_finished", results=list(self.results.values()))
         return self.results
+
+    def _run_all(self, pool: ThreadPoolExecutor) -> None:
+        try:
+            while self.waiting or self.running:
+                self._begin(pool)
+                if self.waiting or self.running:
+                    self._next_message()
+        except BaseException:
+            self.stopped = True
+            for job in list(self.jobs):
+                job.child.end()
+            pool.shutdown(wait=True, cancel_futures=True)
+            for held in list(self.heart.claims):
+                held.release()
+            raise
 
     def _begin(self, pool: ThreadPoolExecutor) -> None:
         """Start as many waiting cells as there is room for."""
@@ -110,12 +120,12 @@ class _Executor:
             if isinstance(got, Held):
                 if cell.id not in self.foreign:
                     self.foreign.add(cell.id)
-                    self._tell(cell, Waiting(holder=got.holder))
+                    self.tell(cell, Waiting(holder=got.holder))
                 continue
             del self.waiting[cell.id]
             if isinstance(got, Result):
                 self.results[cell.id] = got
-                self._tell(cell, Kept(result=got))
+                self.tell(cell, Kept(result=got))
             else:
                 self.running.add(cell.id)
                 pool.submit(self.work, cell, got).add_done_callback(partial(self._put, cell))
@@ -127,9 +137,9 @@ class _Executor:
             return got
         made = self.store.result(cell.id)
         if made is not None and made.status == "finished":
-            made = refreshed(made, self.plan.folds[cell.fold], self.plan.spec.ks, self.store)
-        elif cell.id not in self.foreign:
-            made = None  # a failed one is tried again
+            made = refreshed(made, self.plan.folds[cell.fold], self.plan.spec.ks, self.store, got)
+        elif made is not None and made.created == self.before[cell.id]:
+            made = None  # it failed before this run began, and is tried again
         if made is not None:
             got.release()
             return made
@@ -152,9 +162,9 @@ class _Executor:
             self.running.discard(cell.id)
             self.hooks.tell("bench_cell_finished", cell=cell, result=result)
             message = Finished(result=result)
-        self._tell(cell, message)
+        self.tell(cell, message)
 
-    def _tell(self, cell: Cell, event: Event) -> None:
+    def tell(self, cell: Cell, event: Event) -> None:
         self.hooks.tell("bench_event", cell=cell, event=event)
         self.watch(cell, event)
 
@@ -181,7 +191,8 @@ class _Executor:
     def _adopt(self, job: Job) -> tuple[Ended, Measured] | None:
         """What an earlier attempt left whose worker ended well and whose parent was killed; None if there is none."""
         outcome = job.found()
-        has_model = (job.folders.output / "model").is_dir()
+        places = (job.folders.output / "model", self.store.path(job.cell.id) / "model")
+        has_model = any(place.is_dir() for place in places)
         if outcome is None or (self.plan.spec.save_models and not has_model):
             return None
         measured = self._judge(job)

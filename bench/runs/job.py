@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,8 @@ class Limits:
     """CPU threads of numerical libraries."""
     confine: bool = True
     """Whether it is confined where the system can do it."""
+    closed: tuple[Path, ...] = ()
+    """Files that it must not reach, such as raw data inside a package."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,13 @@ class Job:
             output=self.root / "out",
             work=self.work,
             split_arrays=kept / f"split-{self.split.content[:24]}",
-            text_arrays=kept / f"texts-{self.cell.texts_hash[:24]}",
+            text_arrays=kept / f"texts-{self.split.texts_hash[:24]}",
         )
         self.folders = JobFolders(*(path.absolute() for path in self.folders))
         own = [self.folders.output, self.folders.work]
         reads = [self.folders.input, self.folders.split_arrays, self.folders.text_arrays]
         reads += [self.model.absolute()] if self.model else []
-        rights = Rights([*reads, *self._named_paths()], own, _closed(), confine=self.limits.confine)
+        rights = Rights([*reads, *self._named_paths()], own, self._closed(), confine=self.limits.confine)
         self.child = Child(self.interpreter, "bench.worker.run", rights, self.limits.threads)
 
     def run(self, request: Request, users: NDArray[np.int64], tell: Callable[[WorkerEvent], None]) -> Ended:
@@ -134,10 +137,12 @@ class Job:
         """The outcome of an earlier attempt whose parent was killed before it could take it."""
         if not (self.folders.output / "outcome.json").exists():
             return None
+        self._keep()
         outcome = self._outcome()
         return outcome if outcome.status == "done" else None
 
     def _give(self, request: Request, users: NDArray[np.int64]) -> None:
+        self._keep()  # what an earlier attempt made, whose parent was killed
         remove(self.root)
         clean(self.folders.work)
         for folder in self.folders:
@@ -197,15 +202,24 @@ class Job:
         """Files and folders that the config names, such as a backbone's; none that holds prepared or raw data."""
         found = []
         for value in self.cell.config.values():
-            path = _existing(value) if isinstance(value, str) and value.startswith("/") else None
-            if path and not any(path.is_relative_to(data) or data.is_relative_to(path) for data in _closed()):
+            path = existing_path(value)
+            if path and not any(path.is_relative_to(data) or data.is_relative_to(path) for data in self._closed()):
                 found.append(path)
         return found
 
+    def _closed(self) -> list[Path]:
+        """Where prepared data, raw data and results lie."""
+        raw = os.environ.get("BENCH_RAW_DIR")
+        results = [path for path in self.root.absolute().parents if path.name == "cells"][:1]
+        return [cache_folder().resolve(), *([Path(raw).resolve()] if raw else []), *results, *self.limits.closed]
 
-def _existing(name: str) -> Path | None:
+
+def existing_path(value: Any) -> Path | None:
+    """The absolute path that a value of a config is, if there is something at it."""
+    if not (isinstance(value, str) and os.sep in value):
+        return None
     try:
-        path = Path(name).resolve()
+        path = Path(value).resolve()
         return path if path.exists() else None
     except (OSError, ValueError, RuntimeError):  # a text that begins like a path
         return None
@@ -217,9 +231,3 @@ def _is_whole(entry: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-def _closed() -> list[Path]:
-    """Where prepared and raw data lie."""
-    raw = os.environ.get("BENCH_RAW_DIR")
-    return [cache_folder().resolve(), *([Path(raw).resolve()] if raw else [])]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.code import code_hash
+from bench.data.catalog import Card
 from bench.data.catalog import card as find_card
 from bench.data.dataset import Dataset
 from bench.data.groups import Group, find_groups
@@ -16,20 +19,25 @@ from bench.data.hidden import Split
 from bench.data.prepare import prepare
 from bench.data.protocol import Protocol
 from bench.data.protocol import protocol as find_protocol
+from bench.data.raw import locate_local
 from bench.data.split import split
 from bench.data.split_rules import HeldOutSplit
 from bench.errors import ConfigError
-from bench.messages.cell import Cell
-from bench.messages.description import ModelRequest
+from bench.files import content_hash, file_hash
+from bench.messages.cell import Ablation, Cell
+from bench.messages.description import Description, ModelRequest
 from bench.messages.spec import RunSpec
 from bench.plugins import find_model
 from bench.runs import environment
 from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
-from bench.runs.job import Limits
+from bench.runs.job import Limits, existing_path
 
 LIST_LENGTH = 100
 """Shortest lists that are asked for, so that all usual cut-offs share one cell."""
+
+_MOST_FILES = 10_000
+"""In a folder that a config names; all of them are read, since they decide the lists."""
 
 _log = logging.getLogger("bench")
 
@@ -69,20 +77,55 @@ def make_plan(spec: RunSpec) -> Plan:
     BenchError
         For anything that the caller can fix, by kind.
     """
-    requests = [ModelRequest.parse(name) for name in spec.models]
-    if strangers := set(spec.options) - {request.model for request in requests}:
-        raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
     card = find_card(spec.dataset)
     changes = {"history": spec.history, "exclude": spec.exclude, "candidates": spec.candidates}
     rules = find_protocol(spec.protocol or card.protocol, spec.split_seed, **changes)
-    described = describe([r.model_copy(update={"options": spec.options.get(r.model, {})}) for r in requests])
-    if isinstance(rules.split, HeldOutSplit) and (unfit := [model.model for model in described if not model.fold_in]):
+    described = _described(spec, rules)
+    ablations = chosen(described, spec.ablate)
+    data = prepare(card, spec.raw_dir, spec.strict)
+    folds = _folds(spec, card, data, rules)
+    cells = [
+        cell
+        for model, names in zip(described, ablations, strict=True)
+        for ablation, config in variants(model, names)
+        for cell in _cells(spec, model, ablation, config, rules, folds, card.name)
+    ]
+    raw_files = locate_local(card, spec.raw_dir)
+    limits = Limits(
+        timeout=spec.timeout,
+        memory=int(spec.memory_limit * 2**30) if spec.memory_limit else None,
+        threads=spec.threads or max(1, environment.cores() // spec.jobs),
+        confine=spec.confine,
+        closed=tuple(path.resolve() for path in raw_files.paths.values()) if raw_files else (),
+    )
+    return Plan(spec, list({cell.id: cell for cell in cells}.values()), folds, data, rules, limits)
+
+
+def _described(spec: RunSpec, rules: Protocol) -> list[Description]:
+    """The models that are asked for; config values that are relative paths are made absolute, as workers need them."""
+    requests = [ModelRequest.parse(name) for name in spec.models]
+    if strangers := set(spec.options) - {request.model for request in requests}:
+        raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
+    options = {model: {k: _absolute(v) for k, v in changes.items()} for model, changes in spec.options.items()}
+    described = describe([r.model_copy(update={"options": options.get(r.model, {})}) for r in requests])
+    unfit = [model.model for model in described if not model.fold_in]
+    if isinstance(rules.split, HeldOutSplit) and unfit:
         raise ConfigError(
             f"protocol '{rules.name}' tests users that are not in train, and {', '.join(unfit)} know users by id: leave "
             "them out or choose another --protocol"
         )
-    ablations = chosen(described, spec.ablate)
-    data = prepare(card, spec.raw_dir, spec.strict)
+    return described
+
+
+def _absolute(value: Any) -> Any:
+    """A text with a path separator that is an existing path from here, as an absolute one; anything else as it is."""
+    if not (isinstance(value, str) and os.sep in value):
+        return value
+    path = existing_path(value)
+    return value if path is None else str(path)
+
+
+def _folds(spec: RunSpec, card: Card, data: Dataset, rules: Protocol) -> dict[int | None, Fold]:
     user_ids = data.user_texts()["id"].tolist()
     folds = {}
     for fold in rules.folds:
@@ -90,28 +133,50 @@ def make_plan(spec: RunSpec) -> Plan:
         if not len(parts.visible.valid):
             _log.warning("warning: protocol '%s' leaves no validation item: no model will stop early", rules.name)
         folds[fold] = Fold(parts, find_groups(parts.visible.union("train"), card.long_tail, user_ids, spec.groups))
-    shared: dict[str, Any] = {
-        "dataset": card.name,
-        "texts_hash": data.facts["texts_hash"],
-        "protocol": rules,
-        "device": environment.device(spec.device),
-        "time_budget": spec.time_budget,
-        "stopping": spec.stopping,
-    }
+    return folds
+
+
+def _cells(
+    spec: RunSpec,
+    model: Description,
+    ablation: Ablation | None,
+    config: dict[str, Any],
+    rules: Protocol,
+    folds: Mapping[int | None, Fold],
+    dataset: str,
+) -> Iterator[Cell]:
+    """A model with one config, for each fold and seed."""
     length = max(LIST_LENGTH, *spec.ks)
-    cells = {}
-    for model, names in zip(described, ablations, strict=True):
-        own: dict[str, Any] = {"model": model.model, "preset": model.preset, "deterministic": model.deterministic}
-        own |= {"code": code_hash(find_model(model.model)), "list_length": min(length, model.longest_list or length)}
-        runs = itertools.product(variants(model, names), folds, [0] if model.deterministic else spec.seeds)
-        for (ablation, config), fold, seed in runs:
-            rest = {"config": config, "ablation": ablation, "fold": fold, "seed": seed}
-            cell = Cell(**shared, **own, **rest, fingerprint=folds[fold].split.fingerprint)
-            cells[cell.id] = cell
-    limits = Limits(
-        timeout=spec.timeout,
-        memory=int(spec.memory_limit * 2**30) if spec.memory_limit else None,
-        threads=spec.threads or max(1, environment.cores() // spec.jobs),
-        confine=spec.confine,
-    )
-    return Plan(spec, list(cells.values()), folds, data, rules, limits)
+    code, device = code_hash(find_model(model.model)), environment.device(spec.device)
+    files = {
+        path: content for value in config.values() if (path := existing_path(value)) and (content := _content(path))
+    }
+    for fold, seed in itertools.product(folds, [0] if model.deterministic else spec.seeds):
+        yield Cell(
+            model=model.model,
+            preset=model.preset,
+            config=config,
+            deterministic=model.deterministic,
+            code=code,
+            dataset=dataset,
+            content=folds[fold].split.visible.content,
+            files={str(path): content for path, content in files.items()},
+            protocol=rules,
+            fingerprint=folds[fold].split.fingerprint,
+            fold=fold,
+            seed=seed,
+            device=device,
+            stopping=spec.stopping,
+            time_budget=spec.time_budget,
+            list_length=min(length, model.longest_list or length),
+            ablation=ablation,
+        )
+
+
+def _content(path: Path) -> str:
+    """What a file, or a folder of files such as a backbone's, holds: SHA-256 of names and bytes."""
+    if path.is_file():
+        return file_hash(path)
+    if len(list(itertools.islice(path.rglob("*"), _MOST_FILES + 1))) > _MOST_FILES:
+        raise ConfigError(f"the config names {path}, a folder of more than {_MOST_FILES:,} files: name a smaller one")
+    return content_hash({str(f.relative_to(path)): file_hash(f) for f in sorted(path.rglob("*")) if f.is_file()})

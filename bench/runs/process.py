@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from bench.files import alive, remove
+from bench.files import alive, content_hash, HOST, remove
 from bench.runs.log import Log
 from bench.worker.bootstrap import CANNOT_CONFINE
 
 _BOOTSTRAP = Path(__file__).parents[1] / "worker" / "bootstrap.py"
 _HIDDEN = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR", "BENCH_PLUGINS_DIR")
 """Settings of the parent that would lead a worker to data."""
-_PREFIX = "bench-"
+_PREFIX = f"benchw-{content_hash(HOST)[:8]}-"
+"""Of scratch folders, short since sockets lie in them; the id of the process that made one stands behind it."""
 _GRACE = 10.0
 """Seconds that the guardian of a worker has to end everything before it is killed itself."""
 _LAST_WORDS = 2.0

@@ -108,9 +108,8 @@ def train(plan: Plan, store: Store, watch: Watch) -> Path:
     folder = store.path(result.cell_id)
     if result.status == "failed":
         raise ResultsError(f"{result.cell.label} failed: {result.reason} (log: {folder / 'worker.log'})")
-    if not (folder / "model").is_dir():
-        raise ResultsError(f"{result.cell.label}: {', '.join(result.warnings) or 'it left no model'}")
-    return folder / "model"
+    # Another run may have finished the cell meanwhile, without keeping the model.
+    return folder / "model" if (folder / "model").is_dir() else _model_alone(plan, store, watch)
 
 
 def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:

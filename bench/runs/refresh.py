@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import time
+from pathlib import Path
 
-from bench.data.groups import Group
 from bench.errors import ResultsError
 from bench.evaluation import metrics
 from bench.files import write_text
 from bench.messages.cell import Result
 from bench.runs import evaluate
+from bench.runs.claims import Claim, Held, claim
 from bench.runs.plan import Fold, Plan
 from bench.runs.store import Store
 
 _log = logging.getLogger("bench")
+
+_PATIENCE = 30.0
+"""Seconds to wait for another run that works at a finished cell."""
+_LOOK_AGAIN = 0.1
+"""Seconds between two looks at a cell that another run works at."""
 
 
 def refresh_metrics(plan: Plan, store: Store) -> None:
@@ -28,24 +35,40 @@ def refresh_metrics(plan: Plan, store: Store) -> None:
             refreshed(result, plan.folds[result.cell.fold], plan.spec.ks, store)
 
 
-def refreshed(result: Result, fold: Fold, ks: list[int], store: Store) -> Result | None:
-    """The result with all that is asked for, stored if that is new; None, with a warning, if its lists are damaged."""
-    try:
-        return _refreshed(result, fold, ks, store)
-    except ResultsError as error:
-        _log.warning("warning: %s cannot be measured again: %s", result.cell.label, error)
-        return None
+def refreshed(
+    result: Result, fold: Fold, ks: list[int], store: Store, held: Claim | None = None
+) -> Result | None:
+    """The result with all that is asked for, stored if that is new; None, with a warning, if its lists are damaged.
+
+    It is measured under a claim, ``held`` or one of its own, since two runs may ask for different groups at once.
+    """
+    folder, start = store.path(result.cell_id), time.monotonic()
+    while not _is_current(result, fold, ks, folder):
+        got = held or claim(folder)
+        if isinstance(got, Held) and time.monotonic() - start > _PATIENCE:
+            _log.warning("warning: %s is not measured again: %s works at it", result.cell.label, got.holder)
+            return result
+        if isinstance(got, Held):
+            time.sleep(_LOOK_AGAIN)
+        else:
+            result = store.result(result.cell_id) or result
+            try:
+                return _measured(result, fold, ks, store)
+            except ResultsError as error:
+                _log.warning("warning: %s cannot be measured again: %s", result.cell.label, error)
+                return None
+            finally:
+                if held is None:
+                    got.release()
+        result = store.result(result.cell_id) or result
+    return result
 
 
-def _refreshed(result: Result, fold: Fold, ks: list[int], store: Store) -> Result:
-    before = result.groups["all"].metrics
-    wanted = [k for k in ks if k <= result.cell.list_length]
-    measured = (store.path(result.cell_id) / "per_user.parquet").is_file()
-    current = measured and result.metrics_version == metrics.VERSION
-    known = all(_is_current(result, group) for group in fold.groups)
-    if current and known and all(f"ndcg@{k}" in before for k in wanted):
-        return result
-    cut_offs = sorted({int(name.split("@")[1]) for name in before} | set(wanted))
+def _measured(result: Result, fold: Fold, ks: list[int], store: Store) -> Result:
+    """The result, measured from its lists, in place of the one before."""
+    current = result.metrics_version == metrics.VERSION
+    before = {int(name.split("@")[1]) for group in result.groups.values() for name in group.metrics}
+    cut_offs = sorted(before | {k for k in ks if k <= result.cell.list_length})
     kept = result.groups if current else {}
     groups = {**kept, **evaluate.measure(store.path(result.cell_id), fold.split, fold.groups, cut_offs)}
     renewed = result.model_copy(update={"groups": groups, "metrics_version": metrics.VERSION})
@@ -53,6 +76,16 @@ def _refreshed(result: Result, fold: Fold, ks: list[int], store: Store) -> Resul
     return renewed
 
 
-def _is_current(result: Result, group: Group) -> bool:
-    own = result.groups.get(group.name)
-    return own is not None and (own.rule, own.members) == (group.rule, group.content)
+def _is_current(result: Result, fold: Fold, ks: list[int], folder: Path) -> bool:
+    """Whether all groups that are asked for were measured by today's rules at all cut-offs, in both files."""
+    if result.metrics_version != metrics.VERSION:
+        return False
+    columns = evaluate.columns(folder / "per_user.parquet")
+    for group in fold.groups:
+        own = result.groups.get(group.name)
+        if own is None or (own.rule, own.members) != (group.rule, group.content):
+            return False
+        names = [f"ndcg@{k}" for k in ks if k <= result.cell.list_length] if own.n else []
+        if any(name not in own.metrics or f"{group.name}/{name}" not in columns for name in names):
+            return False
+    return True

@@ -119,8 +119,8 @@ def confine(
     network
         Whether TCP stays open.
     closed
-        Folders that nobody should reach. That one is reachable all the same, since it lies in the interpreter's or a
-        system's folder, is part of what is said.
+        Files and folders that nobody should reach, also where they lie in the interpreter's or a system's folder. That
+        one is reachable all the same, since it lies in what was named, is part of what is said.
 
     Raises
     ------
@@ -139,7 +139,8 @@ def confine(
     named += [(scratch, SCRATCH)] if scratch else []
     for path, wanted in named:
         _allow(ruleset, path, wanted & rights, required=True)
-    own = list(_of_system([*closed, *(path for path, _ in named)])) + list(_of_imports())
+    wide = [*_of_system([*closed, *(path for path, _ in named)]), *_of_imports()]
+    own = [around for path, wanted in wide for around in _around(path, wanted, closed)]
     for path, wanted in own:
         _allow(ruleset, path, wanted & rights)
     prctl(_NO_NEW_PRIVS, 1)
@@ -148,6 +149,20 @@ def confine(
     readable = [folder for folder, wanted in named + own if wanted & READ_FILE]
     still_open = [path for path in closed if any(_inside(path, folder) for folder in readable)]
     return held(version, network) + "".join(f", but {path} is open" for path in still_open)
+
+
+def _around(path: str, wanted: int, closed: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """``path`` with its rights; where something closed lies in it, the right to list it and all that lies around that.
+
+    A rule holds for all below a folder and cannot be taken back, so it is made for each neighbour.
+    """
+    inside = [one for one in closed if _inside(one, path)]
+    if not inside:
+        yield path, wanted
+    elif not any(_inside(path, one) for one in inside):
+        yield path, wanted & READ_DIR
+        for child in Path(path).iterdir():
+            yield from _around(str(child), wanted, inside)
 
 
 def _of_system(job: Sequence[str]) -> Iterator[tuple[str, int]]:
