@@ -91,7 +91,7 @@ def test_every_command_does_without_a_damaged_result(name, place, base, bench, t
         RESULTS[name](cell_of(place, "pop"))
         done = bench(*words, "--results", place / "results")
         check(done)
-        if words[0] == "run":
+        if words[0] == "run" and not name.startswith("folder is"):
             assert done.status == 0, command
             [row] = [line for line in done.out.splitlines() if re.match(r"\| pop +\|", line)][:1]
             assert "failed" not in row

@@ -111,7 +111,7 @@ def test_only_a_regular_file_of_the_expected_size_is_opened(tmp_path, make, reas
     with pytest.raises(PluginError, match=rf"^the worker's x\.npy {reason}$"):
         open_output(tmp_path / "x.npy", 4)
     if "link" not in reason:
-        with pytest.raises(OSError, match="Not a regular file|Too large|No such file"):
+        with pytest.raises(OSError, match=r"Not a regular file|Too large|No such file"):
             read_regular(tmp_path / "x.npy", 4)
 
 

@@ -108,8 +108,6 @@ class Store:
         folder = self.path(result.cell_id)
         before = self.result(result.cell_id) if result.status == "failed" else None
         if before is None or before.status == "failed":
-            if (folder / "result.json").is_dir():
-                remove(folder / "result.json")
             write_text(folder / "result.json", result.model_dump_json(indent=2) + "\n")
         if result.status == "finished":
             leave_finished(folder)
