@@ -77,17 +77,18 @@ def test_rows_with_other_groups_and_cut_offs_are_compared_by_what_both_have(unli
 
 @pytest.fixture
 def kept(tmp_path):
-    """Store results with the per-user values 0, 1, 2, 3 times their score."""
+    """Store results with values per user of 0, 2/3, 4/3, 2 times their score, or of one user the score."""
 
     def keep(*results):
         store = Store(tmp_path)
         for result in results:
             store.path(result.cell_id).mkdir(parents=True)
             store.commit(result)
-            users = np.arange(4)
-            values = {f"all/{name}": users * result.groups["all"].metrics[name] for name in ("ndcg@10", "recall@10",
-                      "mrr@10", "hit@10", "ndcg@5", "recall@5", "mrr@5", "hit@5")}  # fmt: skip
-            pd.DataFrame({"user": users, **values}).to_parquet(store.path(result.cell_id) / "per_user.parquet")
+            group = result.groups["all"]
+            shares = np.arange(4) / 1.5 if group.n == 4 else np.ones(1)
+            values = {f"all/{name}": shares * score for name, score in group.metrics.items()}
+            path = store.path(result.cell_id) / "per_user.parquet"
+            pd.DataFrame({"user": np.arange(group.n), **values}).to_parquet(path)
         return store
 
     return keep
@@ -103,13 +104,12 @@ def test_newest_data_of_a_name_count_and_others_by_fingerprint(kept, make_result
         for name, score in (("a", 0.25), ("b", 0.125))
     ]
     store = kept(*old, *new)
-    # By hand: differences 0, d, 2d, 3d have the mean 1.5 d; d is the difference of the scores.
-    for fingerprint, expected in ((None, 1.5 * 0.125), (NEW[:4], 1.5 * 0.125), (OLD[:8], 1.5 * 0.25)):
+    # By hand: the differences 0, 2/3, 4/3, 2 times d, the difference of the scores, have the mean d.
+    for fingerprint, expected in ((None, 0.125), (NEW[:4], 0.125), (OLD[:8], 0.25)):
         found = compare(store, "a", "b", "tiny", fingerprint=fingerprint)
         row = found.frame.set_index(["group", "metric"]).loc[("all", "ndcg@10")]
         assert row["difference"] == pytest.approx(expected)
-        # Variance of 0, 1, 2, 3 is 5/3.
-        half = 1.96 * np.sqrt(5 / 3 / 4) * expected / 1.5
+        half = 1.96 * np.sqrt(5 / 3 / 4) * expected / 1.5  # the variance of 0, 1, 2, 3 is 5/3
         assert (row["low"], row["high"]) == pytest.approx((expected - half, expected + half))
     assert compare(store, "a", "b", "tiny").notes == [f"other data of the same name: --fingerprint {OLD[:8]}"]
     with pytest.raises(ResultsError, match="--fingerprint"):
@@ -155,9 +155,9 @@ def test_damaged_values_per_user_are_one_line_and_are_measured_again(bench, tmp_
 
 
 def test_one_user_has_no_interval(kept, make_result, tiny_cards):
-    store = kept(make_result("a", 0.5), make_result("b", 0.25))
-    for path in store.cells.glob("*/per_user.parquet"):
-        pd.read_parquet(path).tail(1).to_parquet(path)
+    results = [make_result("a", 0.5), make_result("b", 0.25)]
+    one = [r.groups["all"].model_copy(update={"n": 1, "errors": {}}) for r in results]
+    store = kept(*(r.model_copy(update={"groups": {"all": own}}) for r, own in zip(results, one, strict=True)))
     found = compare(store, "a", "b", "tiny")
     assert found.frame["n"].unique() == [1]
     assert found.frame["low"].isna().all()
