@@ -140,29 +140,39 @@ def confine(
     for path, wanted in named:
         _allow(ruleset, path, wanted & rights, required=True)
     wide = [*_of_system([*closed, *(path for path, _ in named)]), *_of_imports()]
-    own = [around for path, wanted in wide for around in _around(path, wanted, closed)]
+    shut = [os.path.realpath(path) for path in closed]
+    own = [around for path, wanted in wide for around in _around(path, os.path.realpath(path), wanted, shut)]
     for path, wanted in own:
         _allow(ruleset, path, wanted & rights)
     prctl(_NO_NEW_PRIVS, 1)
     _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
     os.close(ruleset)
-    readable = [folder for folder, wanted in named + own if wanted & READ_FILE]
-    still_open = [path for path in closed if any(_inside(path, folder) for folder in readable)]
+    # What is closed is left out of the others.
+    readable = [os.path.realpath(path) for path, wanted in named if wanted & READ_FILE]
+    still_open = [path for path in shut if any(_within(path, folder) for folder in readable)]
     return held(version, network) + "".join(f", but {path} is open" for path in still_open)
 
 
-def _around(path: str, wanted: int, closed: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """``path`` with its rights; where something closed lies in it, the right to list it and all that lies around that.
+def _around(path: str, real: str, wanted: int, shut: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """``path`` with its rights; where something shut lies in it, the right to list it and all that lies around that.
 
-    A rule holds for all below a folder and cannot be taken back, so it is made for each neighbour.
+    A rule holds for all below a folder and cannot be taken back, so it is made for each neighbour. ``real`` is the path
+    without links, as those of ``shut`` are.
     """
-    inside = [one for one in closed if _inside(one, path)]
-    if not inside:
+    inside = [one for one in shut if _within(one, real)]
+    if not inside or not wanted & READ_FILE:
         yield path, wanted
-    elif not any(_inside(path, one) for one in inside):
+    elif real not in inside:
         yield path, wanted & READ_DIR
-        for child in Path(path).iterdir():
-            yield from _around(str(child), wanted, inside)
+        with os.scandir(path) as entries:
+            for entry in entries:
+                place = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
+                yield from _around(entry.path, place, wanted, inside)
+
+
+def _within(path: str, folder: str) -> bool:
+    """Whether a path without links is a folder, or lies in it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _of_system(job: Sequence[str]) -> Iterator[tuple[str, int]]:
