@@ -98,6 +98,7 @@ def test_lists_are_kept_to_a_hundred_or_as_deep_as_the_model_can(start_bench, ro
     assert rows["rough-shallow"]["all/ndcg@10"] > 0
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_identical_lists_in_every_run(bench, start_bench, tmp_path):
     """In this process, in another folder, and in another process with the seeds in another order."""
     for name in ("one", "two"):

@@ -57,7 +57,7 @@ def busy(start_bench, rough_site, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted_run_leaves_nothing_behind_but_finished_cells(busy, tmp_path, number):
     process = busy()
     process.send_signal(number)
@@ -115,6 +115,7 @@ def test_child_that_a_finished_worker_left_is_ended(start_bench, rough_site, tmp
     assert processes(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_share_a_results_folder(start_bench, rough_site, tmp_path):
     """They share the work: each cell is trained by one of them, and all print the same table."""
     words = (*RUN, "pop,random,rough-healthy,rough-learner", "--seeds", "1-4", "--results", tmp_path)

@@ -87,6 +87,7 @@ def test_finished_cell_without_its_model_is_trained_again_and_keeps_its_result(b
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cells", "leaderboards"]
 
 
+@pytest.mark.slow
 def test_model_of_a_run_with_longer_lists_will_do_and_one_of_another_seed_or_config_not(bench, tmp_path):
     bench(*RUN, "random", "--results", tmp_path, "--k", "30")
     assert bench(*ASK, "random", "--user", "u003", "--results", tmp_path).err == ""

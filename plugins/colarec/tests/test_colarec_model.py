@@ -47,7 +47,9 @@ class TestPaper(ModelChecks):
     options: ClassVar = {**PAPER, "epochs": 4, "batch_size": 64, "learning_rate": 0.02, "dropout": 0.05}
 
 
-@pytest.mark.parametrize("score", ["generate", "match", "both"])
+@pytest.mark.parametrize(
+    "score", [pytest.param("generate", marks=pytest.mark.slow), pytest.param("match", marks=pytest.mark.slow), "both"]
+)
 def test_enough_beams_give_the_lists_of_exact(tiny, tmp_path, score):
     exact, _ = tiny.fit(tmp_path, score=score)
     beams, _ = tiny.fit(tmp_path / "beams", score=score, decoding="beams", num_beams=60)
@@ -219,6 +221,7 @@ def test_what_is_kept_gives_the_same_lists_with_its_cost(tiny, tmp_path):
     np.testing.assert_array_equal(found.scores, expected.scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"vectors_size": 9}, {"vectors_layers": 1}, {"seed": 2}, {"held_out": 0.3}])
 def test_what_vectors_depend_on_makes_others(tiny, tmp_path, options):
     tiny.fit(tmp_path / "one", kept=tmp_path / "kept")
