@@ -52,6 +52,8 @@ def new_file(target: Path) -> Iterator[Path]:
         yield draft
         with draft.open("rb") as file:
             os.fsync(file.fileno())
+        if target.is_dir():  # damage
+            remove(target)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

@@ -72,7 +72,7 @@ def _kept(path: Path) -> dict[str, Any] | None:
     """The answer in a file; None if it is not there or damaged."""
     try:
         return Description.model_validate_json(path.read_bytes()).model_dump(mode="json")
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
