@@ -60,7 +60,7 @@ class UnknownName(BenchError):
 
 
 def by_kind(kind: str, message: str) -> BenchError:
-    """The error of that class name and message, as another process told it; a ``PluginError`` if there is no such class."""
+    """The error of that class name and message, as another process told it; a ``PluginError`` if there is none."""
     kinds: list[type[BenchError]] = [BenchError, *BenchError.__subclasses__()]
     cls = next((cls for cls in kinds if cls.__name__ == kind), PluginError)
     error: BenchError = cls.__new__(cls)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from bench.files import alive, content_hash, HOST, remove
+from bench.files import HOST, alive, content_hash, remove
 from bench.runs.log import Log
 from bench.worker.bootstrap import CANNOT_CONFINE
 
