@@ -78,7 +78,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class ModelConfig(BaseModel):
     """Base of every model's config: unknown keys are errors, and the docstring under a field is its description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
 
 
 class Validation(NamedTuple):
@@ -267,7 +267,13 @@ class Recommender(ABC):
                     save_array(folder / f"{name}.{part}.npy", getattr(matrix, part))
                 save_array(folder / f"{name}.shape.npy", np.array(matrix.shape))
             else:
-                save_array(folder / f"{name}.npy", np.asarray(value))
+                array = np.asarray(value)
+                if array.dtype.kind not in "biufcSU":
+                    raise TypeError(
+                        f"{type(self).__name__}.state names '{name}', a {type(value).__name__}: it may name arrays, "
+                        "sparse matrices and numbers; override save and load for anything else"
+                    )
+                save_array(folder / f"{name}.npy", array)
 
     def load(self, folder: Path, device: str) -> None:
         """The inverse of :meth:`save`, on a new model made with the same config, for recommending on ``device``."""
@@ -296,6 +302,7 @@ class Recommender(ABC):
         ``bench models fetch`` calls it in a process with network and without data; when a cell is run, there is no
         network. By default there is nothing to fetch.
         """
+        return
 
     @classmethod
     def lacks(cls) -> str | None:

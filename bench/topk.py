@@ -66,6 +66,8 @@ def rank(
     for start in range(0, n, size):
         rows = np.arange(start, min(start + size, n))
         chunk = np.ascontiguousarray(score(rows), dtype=np.float32)
+        if chunk.shape != (len(rows), n_items):
+            raise ValueError(f"score() gave an array of shape {chunk.shape}, expected {(len(rows), n_items)}")
         low, high = exclude.indptr[start], exclude.indptr[rows[-1] + 1]
         lengths = np.diff(exclude.indptr[start : rows[-1] + 2])
         chunk[np.repeat(rows - start, lengths), exclude.items[low:high]] = -np.inf

@@ -2,9 +2,9 @@
 
     python benchmarks/harness_overhead.py
 
-The share of a cell is the wall time of running it in a parent that has its data prepared (spawn, confine, import,
-load, evaluate, write) less what the model itself takes to fit and recommend. Targets: 0.1 s and 0.45 s. Needs recbole or
-BENCH_RAW_DIR for ml-100k. Writes ``benchmarks/records/harness_overhead.json``.
+The share of a cell is the wall time of running it in a parent that has its data prepared (spawn, confine,
+import, load, evaluate, write) less what the model itself takes to fit and recommend. Targets: 0.1 s and 0.45 s.
+Needs recbole or BENCH_RAW_DIR for ml-100k. Writes ``benchmarks/records/harness_overhead.json``.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/kills.py [--random 200] [--only SCENARIO]
 
-For each of six commands (prepare, a fresh run, a resumed one, measuring again, leaderboard, recommend) every file operation
-below the results folder and the cache is found by an audit hook, and the command is killed right before each of them once
-and run again. Then a run is killed at random moments: its parent, its worker, the worker's guardian, or all. What has to
-hold stands in ``tests/kills.py``. Writes ``benchmarks/records/kills.json``.
+For each of six commands (prepare, a fresh run, a resumed one, measuring again, leaderboard, recommend) every file
+operation below the results folder and the cache is found by an audit hook, and the command is killed right before
+each of them once and run again. Then a run is killed at random moments: its parent, its worker, the worker's
+guardian, or all. What has to hold stands in ``tests/kills.py``. Writes ``benchmarks/records/kills.json``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ TESTS = Path(__file__).parent.parent / "tests"
 RECORD = Path(__file__).parent / "records" / "kills.json"
 sys.path.insert(0, str(TESTS))
 
+from kills import Campaign, outcome, run, scenarios, stamps  # noqa: E402
+
 import bench.data.catalog  # noqa: E402
 from bench.runs import environment  # noqa: E402
-from kills import Campaign, outcome, run, scenarios, stamps  # noqa: E402
 
 TARGETS = ("parent", "worker", "guardian", "all")
 

@@ -40,7 +40,15 @@ def on_disk(folder, data, candidates):
     """The split that a worker would be given."""
     for name in ("train", "valid"):
         save_interactions(Path(folder), name, getattr(data, name))
-    facts = {"users": data.train.n_users, "items": data.train.n_items, "parts": ["train", "valid"]}
+    facts = {
+        "dataset": "made",
+        "fingerprint": "f",
+        "content": "c",
+        "texts_hash": "t",
+        "users": data.train.n_users,
+        "items": data.train.n_items,
+        "parts": ["train", "valid"],
+    }
     (Path(folder) / "facts.json").write_text(json.dumps({**facts, "candidates": candidates}))
     return VisibleSplit(Path(folder))
 
@@ -141,6 +149,15 @@ def test_each_stage_has_a_best_score_and_patience_of_its_own(make):
     assert {event["unit"] for event in events if event["event"] == "progress"} == {"vectors epoch", "lists epoch"}
 
 
+def test_stages_have_names_of_their_own(make):
+    context, _ = make(Scripted())
+    context.epochs(2, stage="vectors")
+    context.epochs(2)
+    for stage in ("vectors", ""):
+        with pytest.raises(ValueError, match=f"a stage '{stage}' before"):
+            context.epochs(2, stage=stage)
+
+
 def test_interval_is_the_core_s(make):
     context, _ = make(Scripted([0.1, 0.2]), every=3)
     said = train(context, 7)
@@ -208,10 +225,10 @@ def test_budget_is_one_for_all_stages(make, monkeypatch, budget, done):
     monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
     context, _ = make(Scripted(), budget=budget)
     found = []
-    for preparation, duration in ((5, 10), (3, 20)):
+    for stage, preparation, duration in (("a", 5, 10), ("b", 3, 20)):
         clock.now += preparation
         found.append(0)
-        for _ in context.epochs(4):
+        for _ in context.epochs(4, stage=stage):
             found[-1] += 1
             clock.now += duration
     assert tuple(found) == done

@@ -26,7 +26,9 @@ def made(folder, **parts):
         (folder / name).mkdir()
         for part in held:
             save_interactions(folder / name, part, interactions_from(parts[part], 10))
-        (folder / name / "facts.json").write_text(json.dumps({"users": 2, "items": 10, "parts": ["train", "valid"]}))
+        facts = {"dataset": "made", "users": 2, "items": 10, "parts": ["train", "valid"], "candidates": "all"}
+        facts |= {"fingerprint": "f", "content": "c", "texts_hash": "t"}
+        (folder / name / "facts.json").write_text(json.dumps(facts))
     return SimpleNamespace(visible=VisibleSplit(folder / "visible"), hidden=HiddenTest(folder / "hidden"))
 
 

@@ -52,7 +52,7 @@ def case(tmp_path):
     matrix = interactions_from(train, N_ITEMS)
     (tmp_path / "hidden").mkdir()
     save_interactions(tmp_path / "hidden", "test", interactions_from(test, N_ITEMS))
-    (tmp_path / "hidden" / "facts.json").write_text(json.dumps({"users": N_USERS, "items": N_ITEMS}))
+    (tmp_path / "hidden" / "facts.json").write_text(json.dumps({"dataset": "made", "users": N_USERS, "items": N_ITEMS}))
     users = np.array([user for user in range(N_USERS) if test[user]], np.int32)
     lists = np.stack([rng.permutation(N_ITEMS)[:K] for _ in users]).astype(np.int32)
     columns = {"user": users, "item": pa.FixedSizeListArray.from_arrays(pa.array(lists.reshape(-1)), K)}

@@ -66,8 +66,8 @@ def test_missing_fields_are_empty(read):
 
 
 @pytest.mark.parametrize(
-    "row", ["1,2,2003-02-17", ",2,2003-02-17,4,x", "1,,2003-02-17,4,x", "1,2,,4,x", "1,2,soon,4,x", "1,2,1950-01-01,4,x",
-            "1,2,2003-02-17,4,x,y"],
+    "row", ["1,2,2003-02-17", ",2,2003-02-17,4,x", "1,,2003-02-17,4,x", "1,2,,4,x", "1,2,soon,4,x",
+            "1,2,1950-01-01,4,x", "1,2,2003-02-17,4,x,y"],
 )  # fmt: skip
 def test_bad_row_is_counted(read, row):
     found = read(f"{INTERACTIONS}{row}\n")

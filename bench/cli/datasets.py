@@ -97,8 +97,8 @@ def prepare_dataset(
     """Read, filter and split a data set now, and say what came of it."""
     from bench.data.catalog import card as find_card
     from bench.data.prepare import prepare
-    from bench.data.split import split
     from bench.data.protocol import protocol as find_protocol
+    from bench.data.split import split
     from bench.data.statistics import statistics
 
     card = find_card(name)

@@ -69,8 +69,8 @@ def claim(folder: Path) -> Claim | Held:
         _mine.add(path.absolute())
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(_identity(os.getpid()), file)
-        # Numbers begin anew after a release, so that another run may have made another one meanwhile. Who sees one gives
-        # way; if both do, the next look decides.
+        # Numbers begin anew after a release, so that another run may have made another one meanwhile. Who sees one
+        # gives way; if both do, the next look decides.
         others = [other for other in folder.glob("claim.*") if other != path]
         if holder := next(filter(None, map(_holder, others)), ""):
             Claim(path, number).give_way()

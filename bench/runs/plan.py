@@ -111,8 +111,8 @@ def _described(spec: RunSpec, rules: Protocol) -> list[Description]:
     unfit = [model.model for model in described if not model.fold_in]
     if isinstance(rules.split, HeldOutSplit) and unfit:
         raise ConfigError(
-            f"protocol '{rules.name}' tests users that are not in train, and {', '.join(unfit)} know users by id: leave "
-            "them out or choose another --protocol"
+            f"protocol '{rules.name}' tests users that are not in train, and {', '.join(unfit)} know users by id: "
+            "leave them out or choose another --protocol"
         )
     return described
 
@@ -160,7 +160,7 @@ def _cells(
             code=code,
             dataset=dataset,
             content=folds[fold].split.visible.content,
-            files={str(path): content for path, content in files.items()},
+            files=files,
             protocol=rules,
             fingerprint=folds[fold].split.fingerprint,
             fold=fold,

@@ -35,9 +35,7 @@ def refresh_metrics(plan: Plan, store: Store) -> None:
             refreshed(result, plan.folds[result.cell.fold], plan.spec.ks, store)
 
 
-def refreshed(
-    result: Result, fold: Fold, ks: list[int], store: Store, held: Claim | None = None
-) -> Result | None:
+def refreshed(result: Result, fold: Fold, ks: list[int], store: Store, held: Claim | None = None) -> Result | None:
     """The result with all that is asked for, stored if that is new; None, with a warning, if its lists are damaged.
 
     It is measured under a claim, ``held`` or one of its own, since two runs may ask for different groups at once.

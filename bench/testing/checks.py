@@ -192,6 +192,18 @@ class ModelChecks:
             np.testing.assert_array_equal(found.items, expected.items)
             np.testing.assert_array_equal(found.scores, expected.scores)
 
+    def test_kept_arrays_give_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
+        """Made by this fit, or found: nothing else may depend on which, such as a generator that was drawn from."""
+        for name in ("made", "found"):
+            model = self.model()
+            context = LocalContext(model, self._data, tmp_path / name, kept=tmp_path / "kept")
+            model.fit(self._data.train, self._data.valid, context)
+            found, expected = self.lists(model), self.lists(fitted)
+            np.testing.assert_array_equal(found.items, expected.items)
+            np.testing.assert_array_equal(found.scores, expected.scores)
+            if not (tmp_path / "kept").exists():
+                return
+
     def test_another_seed_matters_unless_deterministic(self, fitted: Any, tmp_path: Path) -> None:
         found, expected = self.lists(self.fit(tmp_path, seed=2)), self.lists(fitted)
         same = np.array_equal(found.items, expected.items) and np.array_equal(found.scores, expected.scores)

@@ -97,11 +97,16 @@ class WorkerContext:
         self._start = time.monotonic()
         self._log = EpochLog(epoch_log)
         self._last_progress: tuple[str, float] = ("", 0.0)
+        self._stages: set[str] = set()
         self._begin_stage("", 0)
+        self._stages.clear()
         self._sample = self._sample_users()
         self._inputs = visible.inputs(self._protocol, self._sample)
 
     def _begin_stage(self, name: str, done: int) -> None:
+        if name in self._stages:
+            raise ValueError(f"there was a stage '{name}' before: give each call of context.epochs a name of its own")
+        self._stages.add(name)
         self._stage = name
         self._epoch = done
         self._best = -np.inf
@@ -170,7 +175,7 @@ class WorkerContext:
 
     def cached(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
         core = {"stopping": self._stopping.model_dump(mode="json"), "exclude": self._protocol.exclude}
-        entry = entry_name(name, inputs, {**core, "device": self.device})
+        entry = entry_name(name, inputs, {**core, "device": self.device, "model": _name(type(self._model))})
         return self._cached(self._split_arrays, entry, compute)
 
     def cached_from_texts(
@@ -178,7 +183,7 @@ class WorkerContext:
     ) -> dict[str, NDArray[Any]]:
         if getattr(compute, "__closure__", None) is not None or getattr(compute, "__self__", None) is not None:
             raise TypeError(f"{name}: give a function of a module, which sees nothing but its argument")
-        entry = entry_name(name, inputs, {"device": self.device})
+        entry = entry_name(name, inputs, {"device": self.device, "function": _name(compute)})
         given = dict(inputs)
         return self._cached(
             self._text_arrays,
@@ -242,6 +247,11 @@ def _deeper(value: Any, levels: int) -> bool:
     """Whether a JSON value has more levels."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return inner is not None and (levels == 0 or any(_deeper(part, levels - 1) for part in inner))
+
+
+def _name(defined: Any) -> str:
+    """Where a class or function is defined: two of one module may give the same name to other arrays."""
+    return f"{defined.__module__}:{defined.__qualname__}"
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The process that describes models: ``INPUT/questions.json`` in, ``OUTPUT/answers.json`` out.
 
-A question is a :class:`bench.messages.description.ModelRequest`, an answer a description or ``{"error": …, "kind": …}``.
+A question is a :class:`bench.messages.description.ModelRequest`, an answer a description or an ``error`` with its
+``kind``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from bench.plugins import load_model
 from bench.worker.config import make_config
 
 
-def main(input: Path, output: Path) -> None:
+def main(asked: Path, told: Path) -> None:
     """Answer all questions."""
-    questions = json.loads((input / "questions.json").read_text(encoding="utf-8"))
-    write_json(output / "answers.json", [_answer(ModelRequest.model_validate(question)) for question in questions])
+    questions = json.loads((asked / "questions.json").read_text(encoding="utf-8"))
+    write_json(told / "answers.json", [_answer(ModelRequest.model_validate(question)) for question in questions])
 
 
 def configured(request: ModelRequest) -> tuple[type[Recommender], str, ModelConfig]:

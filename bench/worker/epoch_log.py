@@ -42,7 +42,7 @@ class EpochLog:
         self._take(epoch)
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(epoch._asdict()) + "\n")
+                file.write(f"\n{json.dumps(epoch._asdict())}\n")  # behind a line that was cut off, too
 
     def until(self, stage: str, epoch: int) -> list[Epoch]:
         """The epochs of ``stage`` up to and with ``epoch``, in order."""
