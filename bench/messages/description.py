@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.strict import Strict
 
+FINE = "it can be imported"
+"""Last words of a process that has tried a plugin. That it ends well is no sign: a plugin may end it."""
+
 
 class ModelRequest(Strict):
     """A model as the user asks for it."""

@@ -16,7 +16,7 @@ from typing import Any
 from bench.code import description_hash
 from bench.errors import BenchError, PluginError, by_kind, one_line, plain
 from bench.files import cache_folder, content_hash, write_json
-from bench.messages.description import Description, ModelRequest
+from bench.messages.description import FINE, Description, ModelRequest
 from bench.plugins import MODELS, PLUGINS, Plugin, find_model, installed
 from bench.runs.outputs import read_output
 from bench.runs.process import Child, Rights, verdict
@@ -115,20 +115,6 @@ def _checked(answer: Any) -> dict[str, Any]:
     return Description.model_validate(answer).model_dump(mode="json")
 
 
-_FINE = "it can be imported\n"
-_TRY = f"""
-import sys
-from bench.errors import BenchError
-from bench.plugins import check_module, installed
-try:
-    check_module(next(plugin for plugin in installed(sys.argv[1]) if plugin.name == sys.argv[2]))
-except BenchError as error:
-    sys.exit(str(error))
-print({_FINE!r}, end="")
-"""
-"""The process that tries a plugin. That it ends well is no sign: a plugin may end it."""
-
-
 @dataclass(frozen=True)
 class Health:
     """One plugin, and its error if it has one."""
@@ -174,11 +160,17 @@ def _problem(plugin: Plugin) -> str | None:
 
 def _import_error(plugin: Plugin) -> str | None:
     """Why a plugin cannot be used, tried in another process; None if it can."""
-    words = [plugin.interpreter, "-P", "-c", _TRY, plugin.group, plugin.name]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_PATIENCE, errors="replace")
-    except subprocess.TimeoutExpired:
-        return f"it was not imported within {_PATIENCE:.0f} s"
-    if done.stdout.endswith(_FINE):
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as name, (Path(name) / "log").open("w+b") as log:
+        child = Child(plugin.interpreter, "bench.worker.check", Rights())
+        try:
+            child.start(Path(name), [plugin.group, plugin.name], log)
+            status = child.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return f"it was not imported within {_PATIENCE:.0f} s"
+        finally:
+            child.end()
+        log.seek(0)
+        lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    if status == 0 and lines[-1:] == [FINE]:
         return None
-    return plain((done.stderr.strip().splitlines() or [verdict(done.returncode)])[-1])
+    return plain(lines[-1] if lines and status == 1 else verdict(status))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -12,14 +11,8 @@ from bench.plugins import find_model
 from bench.runs.process import Child, Rights, verdict
 
 
-def hub_cache() -> Path:
-    """Where the model hub's library keeps what it downloads."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
-
-
 def fetch_model(request: ModelRequest) -> None:
-    """Run the class's ``fetch`` for the config of ``request``; its progress goes to standard error.
+    """Run the class's ``fetch`` for the config of ``request``, into the model hub's cache.
 
     Raises
     ------
@@ -27,10 +20,8 @@ def fetch_model(request: ModelRequest) -> None:
         With the last line of what it printed, if it failed.
     """
     plugin = find_model(request.model)
-    cache = hub_cache()
-    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-fetch-") as name, (Path(name) / "log").open("w+b") as log:
-        child = Child(plugin.interpreter, "bench.worker.fetch", Rights(write=[cache], network=True))
+        child = Child(plugin.interpreter, "bench.worker.fetch", Rights(network=True))
         try:
             child.start(Path(name), [request.model_dump_json()], log)
             status = child.wait()
