@@ -1,6 +1,6 @@
 """What waiting costs a training with several threads, alone and beside busy processes.
 
-    python benchmarks/busy_neighbour.py [--steps 100] [--neighbours 3] [--rounds 3]
+    python benchmarks/busy_neighbour.py [--steps 20] [--neighbours 3] [--rounds 2]
 
 After each step of a matrix product, threads of OpenMP wait for the slowest one. By default they spin, so that on a busy
 machine they take the processor from the very thread that they wait for. The same small training runs with each way of
@@ -83,9 +83,9 @@ def beside(neighbours: int, count: int, steps: int, threads: int) -> dict[str, l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--neighbours", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     threads = environment.cores()
     load = os.getloadavg()[0]
