@@ -102,3 +102,19 @@ def test_heartbeats_touch_the_claim(folder, monkeypatch):
                 break
             end.wait(0.01)
     assert held.path.stat().st_mtime > 0
+
+
+def test_claim_that_an_interrupted_call_left_in_this_process_is_nobodys(folder):
+    """As when Ctrl-C in a notebook ends a run between its claim and its first step."""
+    left = claim(folder)
+    claims._mine.discard(left.path.absolute())
+    assert isinstance(claim(folder), Claim)
+
+
+def test_who_sees_another_claim_after_its_own_gives_way(folder, monkeypatch):
+    """One run found claim.4, which was released; meanwhile another one began with claim.1."""
+    first = claim(folder)
+    monkeypatch.setattr(claims, "max", lambda *_, **__: folder / "claim.4", raising=False)
+    monkeypatch.setattr(claims, "_holder", lambda path: "" if path.name == "claim.4" else "another run")
+    assert claim(folder) == Held("another run")
+    assert [path.name for path in folder.iterdir()] == [first.path.name]

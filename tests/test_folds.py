@@ -39,6 +39,17 @@ def test_a_row_is_the_mean_and_spread_over_folds(store):
     assert "1 × 3 folds" in main(table)
 
 
+@pytest.mark.parametrize("group", ["long tail", "head"])
+def test_every_fold_counts_in_every_group(store, group):
+    """The group has other members in each fold, since they have other train interactions."""
+    results = [r for r in store.results() if r.cell.model == "pop"]
+    assert len({r.groups[group].members for r in results}) > 1
+    [table] = tables(results)
+    expected = statistics.mean(r.groups[group].metrics["ndcg@10"] for r in results)
+    assert table.frame().loc[0, f"{group}/ndcg@10"] == pytest.approx(expected)
+    assert table.left_out == []
+
+
 def test_every_fold_is_a_cell(store):
     cells = [result.cell for result in store.results()]
     assert sorted((cell.model, cell.fold) for cell in cells) == [(m, f) for m in ("pop", "random") for f in range(3)]

@@ -156,3 +156,24 @@ def test_groups_are_asked_for_by_name_or_file_and_need_no_new_training(tiny_card
         assert f"{group}/ndcg@10" in frame
     [path] = tmp_path.glob("results/cells/*/result.json")
     assert json.loads(path.read_text())["groups"]["early"]["n"] == 24
+
+
+def test_group_that_was_asked_for_before_gets_new_cut_offs_too(tiny_cards, tmp_path):
+    for ks, groups in (([5], ["quartiles"]), ([10], []), ([5, 10], ["quartiles"])):
+        api.run("pop", "tiny", results=tmp_path, ks=ks, groups=groups)
+    [path] = tmp_path.glob("cells/*/result.json")
+    found = json.loads(path.read_text())["groups"]
+    assert {"ndcg@5", "ndcg@10"} <= set(found["Q1"]["metrics"])
+    assert "Q1/ndcg@10" in pd.read_parquet(path.parent / "per_user.parquet").columns
+
+
+def test_groups_of_two_runs_at_once_are_both_kept(tiny_cards, start_bench, tmp_path):
+    api.run("pop", "tiny", results=tmp_path)
+    words = ("run", "--models", "pop", "--dataset", "tiny", "--results", tmp_path, "--groups")
+    running = [start_bench(*words, family) for family in ("quartiles", "deciles", "cold")]
+    said = [process.communicate(timeout=60) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    [path] = tmp_path.glob("cells/*/result.json")
+    assert {"Q1", "D1", "cold users"} <= set(json.loads(path.read_text())["groups"])
+    columns = pd.read_parquet(path.parent / "per_user.parquet").columns
+    assert {"Q4/ndcg@10", "D10/ndcg@10"} <= set(columns)

@@ -148,9 +148,7 @@ def _cells(
     """A model with one config, for each fold and seed."""
     length = max(LIST_LENGTH, *spec.ks)
     code, device = code_hash(find_model(model.model)), environment.device(spec.device)
-    files = {
-        path: content for value in config.values() if (path := existing_path(value)) and (content := _content(path))
-    }
+    files = {str(path): _content(path) for value in config.values() if (path := existing_path(value))}
     for fold, seed in itertools.product(folds, [0] if model.deterministic else spec.seeds):
         yield Cell(
             model=model.model,

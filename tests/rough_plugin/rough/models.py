@@ -291,6 +291,21 @@ class Fetches(Healthy):
             context.note("cache", str(error))
 
 
+class ReadsConfig(ModelConfig):
+    path: str = ""
+    """A file that it tries to read."""
+
+
+class Reads(Healthy):
+    Config = ReadsConfig
+
+    def rough(self, context):
+        try:
+            context.note("read", Path(self.config.path).read_text())
+        except OSError as error:
+            context.note("read", type(error).__name__)
+
+
 class Shallow(Healthy):
     """Ranks no more than twelve items."""
 
