@@ -327,7 +327,8 @@ class RawData:
 
     interactions: pd.DataFrame
     """Columns ``user`` str, ``item`` str, ``time`` int64 (seconds since 1970), in the order of the raw file; perhaps
-    ``rating`` float, and ``part`` (:data:`bench.data.splits.TRAIN` and so on) where the split is published."""
+    ``nanosecond`` int64 (the part of a second), ``rating`` float, not a number where there is none, and ``part``
+    (:data:`bench.data.splits.TRAIN` and so on) where the split is published."""
     items: pd.DataFrame
     """Column ``id`` str, unique, and one str column per text field, missing as ``""``."""
     users: pd.DataFrame

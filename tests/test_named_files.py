@@ -1,4 +1,4 @@
-"""Files that a config names: read where they are no data, part of the cell's key, and closed where they are raw data."""
+"""Files that a config names: readable, part of the cell's key, and closed where they are raw data."""
 
 import json
 import shutil
