@@ -13,6 +13,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ def is_claimed(folder: Path) -> bool:
     """Whether a live run, this one included, works at the cell of ``folder``."""
     last = max(folder.glob("claim.*"), key=_number, default=None)
     return last is not None and bool(_holder(last))
+
+
+def release_all(folders: Iterable[Path]) -> None:
+    """Give up what this process holds of these cells, also what an interruption left between two steps."""
+    for folder in folders:
+        for path in list(_mine):
+            if path.parent == folder.absolute():
+                path.unlink(missing_ok=True)
+                _mine.discard(path)
+        clear(folder)
 
 
 def clear(folder: Path) -> None:

@@ -16,7 +16,7 @@ from bench.messages.cell import Cell, GroupResult, PluginVersion, Result
 from bench.messages.events import Event, Finished, Kept, Started, Waiting
 from bench.messages.job import Request
 from bench.plugins import find_model
-from bench.runs import environment, evaluate
+from bench.runs import claims, environment, evaluate
 from bench.runs.claims import Claim, Heart, Held, claim
 from bench.runs.hooks import LifeCycle
 from bench.runs.job import Ended, Job
@@ -107,8 +107,7 @@ class _Executor:
             for job in list(self.jobs):
                 job.child.end()
             pool.shutdown(wait=True, cancel_futures=True)
-            for held in list(self.heart.claims):
-                held.release()
+            claims.release_all(self.store.path(cell_id) for cell_id in self.before)
             raise
 
     def _begin(self, pool: ThreadPoolExecutor) -> None:
