@@ -280,4 +280,4 @@ def test_the_short_loop_keeps_the_best_state(tmp_path):
     assert train_epochs(context, 50, trained.append, lambda: trained[-1]) == 4
     assert trained == [1, 2, 3, 4, 5]
     context.validate = lambda: Validation(None, False, False)
-    assert train_epochs(context, 3, trained.append, lambda: trained[-1]) is None
+    assert train_epochs(context, 3, trained.append, lambda: trained[-1], "another") is None
