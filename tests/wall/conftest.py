@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,7 @@ class Started:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", bootstrap.__file__, folder / "process.json"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[end], start_new_session=True,
+                preexec_fn=_heed_interrupts,
                 env={**os.environ, **hub, "PYTHONPATH": str(folder / "site"), **(environment or {})},
             )  # fmt: skip
         os.close(end)
@@ -111,6 +113,12 @@ def alive(pid):
     with contextlib.suppress(OSError):  # one that nobody has waited for yet is dead
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     return True
+
+
+def _heed_interrupts():
+    """Signals work, also where the tests run in the background of a shell, which has its children ignore some."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
