@@ -40,6 +40,7 @@ class TestQuick(ModelChecks):
     options: ClassVar = SMALL
 
 
+@pytest.mark.slow
 class TestPaper(ModelChecks):
     """With more beams than items, since a list of beams is short where they are fewer."""
 

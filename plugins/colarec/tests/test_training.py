@@ -81,6 +81,7 @@ def bench(tiny, tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [
     {},
     {"samples": "interaction", "negative_sampling": "uniform", "loss": "bpr", "codebook": "position", "tied": False,
@@ -242,6 +243,7 @@ def out_of_memory(monkeypatch):
     return limit
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(bench, out_of_memory):
     training = bench(**rec_only(epochs=2, batch_size=16))
     expected = bench(**rec_only(epochs=2, batch_size=16)).train()
@@ -266,6 +268,7 @@ def test_a_sample_that_does_not_fit_is_an_error(bench, out_of_memory):
     assert min(tried) == 1
 
 
+@pytest.mark.slow
 def test_parts_outlive_an_interruption(bench, out_of_memory, tmp_path):
     first = bench(tmp_path / "work", interrupt_after=1, batch_size=16)
     out_of_memory(first, 4)
