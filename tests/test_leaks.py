@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,6 +81,7 @@ def cheats(tmp_path, monkeypatch):
     (metadata / "entry_points.txt").write_text(f"[bench.models]\n{entries}")
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("CHEAT_CACHE", f"{tempfile.gettempdir()}/bench-leaks-*")
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def test_installed_harness_is_not_the_repository(python, environment):
 @pytest.mark.slow
 def test_model_of_the_package_appears(python, environment):
     found = json.loads(call(python.parent / "bench", "models", "list", "--json", environment=environment))
-    assert {"name": "rough-healthy", "plugin": "rough-plugin", "version": "0.3"} in found
+    assert {"name": "rough-healthy", "plugin": "rough-plugin", "version": "0.3", "problem": None} in found
     assert "epochs = 3" in call(python.parent / "bench", "models", "info", "rough-learner", environment=environment)
 
 

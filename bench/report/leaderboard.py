@@ -17,8 +17,6 @@ from bench.messages.cell import Result
 from bench.report import names
 from bench.report.table import Row, Table
 
-tabulate.MIN_PADDING = 0  # columns as narrow as their content, to stay within a terminal
-
 WIDTH = 100
 """Columns of a terminal that a table may take."""
 _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
@@ -165,7 +163,11 @@ def pipe(lines: Sequence[Sequence[str]], heads: Sequence[str], text_columns: int
     align = ["left"] * text_columns + ["right"] * (len(heads) - text_columns)
     cells = [[names.markdown(cell) for cell in line] for line in lines]
     heads = [names.markdown(head) for head in heads]
-    return tabulate.tabulate(cells, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
+    usual, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0  # columns as narrow as their content, to fit a terminal
+    try:
+        return tabulate.tabulate(cells, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
+    finally:
+        tabulate.MIN_PADDING = usual
 
 
 def write(table: Table, folder: Path) -> list[Path]:

@@ -163,7 +163,8 @@ def ask(
             Request(cell=cell, k=k, model=str(model.absolute()), explain=explain), users, lambda event: None
         )
         if ended.reason:
-            raise ResultsError(f"{cell.label}, loaded from {model}, failed: {ended.reason}")
+            what = f"{cell.label}, loaded from {model}, failed: {ended.reason}"
+            raise ResultsError(f"{what}; remove that folder to train it again")
         output = job.folders.output
         found = Recommendations(*(read_array(output / f"{part}.npy", len(users) * k) for part in ("items", "scores")))
         reasons = _explanations(output / "explanations.json", found) if explain else None

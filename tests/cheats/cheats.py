@@ -21,10 +21,11 @@ class Cheat(Recommender):
 
 
 class FindsTest(Cheat):
-    """Looks for test arrays in the folder that CHEAT_CACHE names."""
+    """Looks for test arrays in the folders that CHEAT_CACHE names, the newest first."""
 
     def fit(self, train, valid, context):
-        tests = sorted(Path(os.environ["CHEAT_CACHE"]).glob("tests/*/test.items.npy"), key=os.path.getmtime)
+        root, pattern = os.environ["CHEAT_CACHE"].rsplit("/", 1)
+        tests = sorted(Path(root).glob(f"{pattern}/cache/tests/*/test.items.npy"), key=os.path.getmtime)
         self.known = load_interactions(tests[-1].parent, "test", train.n_items)
 
 
