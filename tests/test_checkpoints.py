@@ -89,6 +89,7 @@ def test_next_attempt_goes_on(attempt, uninterrupted, tmp_path, how, die):
     assert list(tmp_path.glob("cells/*/work")) == list(tmp_path.glob("cells/*/job")) == []
 
 
+@pytest.mark.slow
 def test_failing_once_more_replaces_what_was_kept(attempt, tmp_path, bench, monkeypatch):
     monkeypatch.setenv("BENCH_PLUGINS", "recsys-bench-classic")
     for die in ("vectors 2", "lists 1"):

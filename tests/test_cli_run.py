@@ -159,6 +159,7 @@ def test_model_that_cannot_be_saved_keeps_its_lists(start_bench, rough_site, tmp
     assert "rough-unsaved: the model was not kept: RuntimeError: it cannot be written" in out
 
 
+@pytest.mark.slow
 def test_stopping_rule_is_an_option_and_makes_a_row_of_its_own(start_bench, rough_site, tmp_path):
     words = (*RUN, "rough-learner", "--set", "rough-learner.epochs=9", "--results", tmp_path, "--json")
     for more in (

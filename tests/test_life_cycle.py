@@ -168,6 +168,7 @@ def test_reader_that_fails_is_one_line(start_bench, install, tmp_path, reader, s
     assert said in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_two_distributions_with_one_name_are_two_broken_rows_and_stop_nothing_else(start_bench, install, tmp_path):
     install("bench.models", "first", pop="")
     site = install("bench.models", "second", pop="")

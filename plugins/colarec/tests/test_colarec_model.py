@@ -109,6 +109,7 @@ def test_only_the_latest_items_count(tiny, tmp_path):
     assert (found.scores[0] != found.scores[2]).any()
 
 
+@pytest.mark.slow
 def test_an_interruption_in_the_second_stage_changes_nothing(tiny, tmp_path):
     # The published check interrupts the vectors, after which there is no checkpoint yet.
     options = {"dropout": 0.1, "epochs": 3}

@@ -84,6 +84,7 @@ def test_training_never_shows_the_network_vectors_that_know_its_targets(tmp_path
     assert last is not first
 
 
+@pytest.mark.slow
 def test_recommending_uses_the_vectors_that_know_everything(tmp_path):
     held, _ = model(tmp_path, learning_rate=1e-12, held_out=0.3)
     known, _ = model(tmp_path / "all", learning_rate=1e-12, held_out=0.0)

@@ -105,6 +105,7 @@ def test_an_interrupted_training_goes_on_as_it_would_have_gone(bench, tmp_path, 
     assert any("epoch 2" in message for message in second.context.messages)
 
 
+@pytest.mark.slow
 def test_dropout_differs_between_epochs_and_seeds(bench, monkeypatch):
     plain, dropped = bench(epochs=1), bench(epochs=1, dropout=0.3)
     dropped.network.load_state_dict(plain.network.state_dict())
@@ -154,6 +155,7 @@ def rec_only(**changes):
     return {**zero, "batch_size": 24, "epochs": 1, "max_grad_norm": 1e9, **changes}
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_is_the_batch(bench):
     # L_rec is a mean over targets, so that parts weigh as much as they have targets.
     gradients = []
@@ -280,6 +282,7 @@ def test_parts_outlive_an_interruption(bench, out_of_memory, tmp_path):
     assert max(tried) <= 4
 
 
+@pytest.mark.slow
 def test_bfloat16_trains(bench):
     training = bench(precision="bfloat16", epochs=6, learning_rate=5e-3)
     kinds = []

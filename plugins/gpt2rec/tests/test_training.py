@@ -108,6 +108,7 @@ def test_an_interrupted_training_goes_on_as_it_would_have_gone(tiny, attempt, gp
         assert any("going on from a checkpoint" in message for message in second.messages)
 
 
+@pytest.mark.slow
 def test_an_epoch_that_did_not_end_is_done_again(tiny, attempt):
     settings = {"cached_epochs": 2, "dynamic_epochs": 2, "dropout": 0.2}
     straight, expected = attempt("straight", settings=settings)
@@ -120,6 +121,7 @@ def test_an_epoch_that_did_not_end_is_done_again(tiny, attempt):
         tiny.assert_equal_weights(tiny.weights(model._network), tiny.weights(straight._network))
 
 
+@pytest.mark.slow
 def test_an_interruption_after_an_early_end_of_the_first_stage(tiny, attempt):
     scores = {"cached": [0.3, 0.2, 0.1, 0.9], "dynamic": [0.4, 0.5, 0.2, 0.1]}
     given = {"settings": {"cached_epochs": 4, "dynamic_epochs": 4}, "scores": scores, "patience": 2}
