@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal
 
@@ -56,6 +57,10 @@ class Cell(Strict):
     def id(self) -> str:
         """Content hash of all fields, 16 hex digits; two names for the same rules are the same protocol."""
         return content_hash({**self.model_dump(mode="json"), "protocol": self.protocol.rules()})[:16]
+
+    def reached(self, ks: Iterable[int]) -> list[int]:
+        """Those of the cut-offs for which its lists are long enough."""
+        return [k for k in ks if k <= self.list_length]
 
     @property
     def unablated(self) -> Cell:

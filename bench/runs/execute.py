@@ -227,7 +227,7 @@ class _Executor:
         try:
             lists, counted = evaluate.check(job.folders.output, users, exclude, cell.list_length)
             evaluate.keep_lists(folder / "lists.parquet", users, lists)
-            groups = evaluate.measure(folder, fold.split, fold.groups, self._ks(cell))
+            groups = evaluate.measure(folder, fold.split, fold.groups, cell.reached(self.plan.spec.ks))
         except (PluginError, ResultsError) as error:
             return {}, {}, one_line(error)
         return groups, counted, None
@@ -241,9 +241,6 @@ class _Executor:
         except PluginError as error:
             return [f"the model was not kept: {one_line(error)}"]
         return []
-
-    def _ks(self, cell: Cell) -> list[int]:
-        return [k for k in self.plan.spec.ks if k <= cell.list_length]
 
     def _assemble(self, cell: Cell, ended: Ended, measured: Measured, warnings: list[str]) -> Result:
         groups, violations, reason = measured

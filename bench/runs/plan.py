@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,8 +118,6 @@ def _described(spec: RunSpec, rules: Protocol) -> list[Description]:
 
 def _absolute(value: Any) -> Any:
     """A text with a path separator that is an existing path from here, as an absolute one; anything else as it is."""
-    if not (isinstance(value, str) and os.sep in value):
-        return value
     path = existing_path(value)
     return value if path is None else str(path)
 

@@ -19,7 +19,7 @@ from bench.runs.log import Log
 from bench.worker.bootstrap import CANNOT_CONFINE
 
 _BOOTSTRAP = Path(__file__).parents[1] / "worker" / "bootstrap.py"
-_HIDDEN = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR", "BENCH_PLUGINS_DIR")
+_HIDDEN = ("BENCH_RAW_DIR", "BENCH_CACHE_DIR")
 """Settings of the parent that would lead a worker to data."""
 _PREFIX = f"benchw-{content_hash(HOST)[:8]}-"
 """Of scratch folders, short since sockets lie in them; the id of the process that made one stands behind it."""

@@ -66,7 +66,7 @@ def _measured(result: Result, fold: Fold, ks: list[int], store: Store) -> Result
     """The result, measured from its lists, in place of the one before."""
     current = result.metrics_version == metrics.VERSION
     before = {int(name.split("@")[1]) for group in result.groups.values() for name in group.metrics}
-    cut_offs = sorted(before | {k for k in ks if k <= result.cell.list_length})
+    cut_offs = sorted(before | set(result.cell.reached(ks)))
     kept = result.groups if current else {}
     groups = {**kept, **evaluate.measure(store.path(result.cell_id), fold.split, fold.groups, cut_offs)}
     renewed = result.model_copy(update={"groups": groups, "metrics_version": metrics.VERSION})
@@ -83,7 +83,7 @@ def _is_current(result: Result, fold: Fold, ks: list[int], folder: Path) -> bool
         own = result.groups.get(group.name)
         if own is None or (own.rule, own.members) != (group.rule, group.content):
             return False
-        names = [f"ndcg@{k}" for k in ks if k <= result.cell.list_length] if own.n else []
+        names = [f"ndcg@{k}" for k in result.cell.reached(ks)] if own.n else []
         if any(name not in own.metrics or f"{group.name}/{name}" not in columns for name in names):
             return False
     return True
