@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.messages.spec import RunSpec
-from bench.runs import execute
+from bench.runs import execute, plan
 from bench.runs.claims import claim
 from bench.runs.plan import make_plan
 from bench.runs.store import Store
@@ -75,13 +75,13 @@ def test_cell_that_is_about_to_start_when_the_run_is_interrupted_does_not(tiny_c
     store = Store(tmp_path)
     store.open_for_writing()
     executor = execute._Executor(planned, store, lambda cell, event: None)
-    find_model = execute.find_model
+    find_model = plan.find_model
 
     def interrupted_meanwhile(name):
         executor.stopped = True
         return find_model(name)
 
-    monkeypatch.setattr(execute, "find_model", interrupted_meanwhile)
+    monkeypatch.setattr(plan, "find_model", interrupted_meanwhile)
     monkeypatch.setattr(execute.Job, "run", lambda *arguments: pytest.fail("a worker was started"))
     with pytest.raises(InterruptedError):
         executor.work(planned.cells[0], claim(store.path(planned.cells[0].id)))

@@ -33,7 +33,6 @@ class Claim:
     """A claim that this process holds."""
 
     path: Path
-    number: int
 
     def release(self) -> None:
         """Give it up, and remove what dead holders left."""
@@ -74,9 +73,9 @@ def claim(folder: Path) -> Claim | Held:
         # gives way; if both do, the next look decides.
         others = [other for other in folder.glob("claim.*") if other != path]
         if holder := next(filter(None, map(_holder, others)), ""):
-            Claim(path, number).give_way()
+            Claim(path).give_way()
             return Held(holder)
-        return Claim(path, number)
+        return Claim(path)
 
 
 _mine: set[Path] = set()

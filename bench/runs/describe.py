@@ -6,7 +6,6 @@ The parent never imports model code. Answers are kept by the bytes of the plugin
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from bench.files import cache_folder, content_hash, write_json
 from bench.messages.description import FINE, Description, ModelRequest
 from bench.plugins import MODELS, PLUGINS, Plugin, find_model, installed
 from bench.runs.outputs import read_output
-from bench.runs.process import Child, Rights, verdict
+from bench.runs.process import Child, Rights, run_to_end, verdict
 
 _FORM = 3
 """Goes up when the form of an answer changes."""
@@ -90,20 +89,13 @@ def _ask(interpreter: str, requests: list[ModelRequest]) -> list[dict[str, Any]]
         told.mkdir()
         write_json(asked / "questions.json", [request.model_dump(mode="json") for request in requests])
         child = Child(interpreter, "bench.worker.describe", Rights([asked], [told]))
-        with (asked / "log").open("w+b") as log:
-            child.start(asked, [asked, told], log)
-            try:
-                status = verdict(child.wait(_PATIENCE))
-            except subprocess.TimeoutExpired:
-                status = f"it did not answer within {_PATIENCE:.0f} s"
-            child.end()
-            log.seek(0)
-            lines = log.read().decode("utf-8", "replace").strip().splitlines()
+        status, lines = run_to_end(child, asked, [asked, told], _PATIENCE)
         try:
             answered: list[dict[str, Any]] = json.loads(read_output(told / "answers.json"))
             return [_checked(answer) for answer, _ in zip(answered, requests, strict=True)]
         except (PluginError, ValueError, TypeError):
-            last = plain(lines[-1]) if lines else status
+            ended = f"it did not answer within {_PATIENCE:.0f} s" if status is None else verdict(status)
+            last = plain(lines[-1]) if lines else ended
             error = f"asking {interpreter} to describe it failed: {last}"
             return [{"error": f"{request.model}: {error}", "kind": "PluginError"} for request in requests]
 
@@ -160,17 +152,11 @@ def _problem(plugin: Plugin) -> str | None:
 
 def _import_error(plugin: Plugin) -> str | None:
     """Why a plugin cannot be used, tried in another process; None if it can."""
-    with tempfile.TemporaryDirectory(prefix="bench-check-") as name, (Path(name) / "log").open("w+b") as log:
-        child = Child(plugin.interpreter, "bench.worker.check", Rights())
-        try:
-            child.start(Path(name), [plugin.group, plugin.name], log)
-            status = child.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            return f"it was not imported within {_PATIENCE:.0f} s"
-        finally:
-            child.end()
-        log.seek(0)
-        lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    child = Child(plugin.interpreter, "bench.worker.check", Rights())
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as name:
+        status, lines = run_to_end(child, Path(name), [plugin.group, plugin.name], _PATIENCE)
+    if status is None:
+        return f"it was not imported within {_PATIENCE:.0f} s"
     if status == 0 and lines[-1:] == [FINE]:
         return None
     return plain(lines[-1] if lines and status == 1 else verdict(status))

@@ -181,9 +181,7 @@ class _Executor:
 
     def _job(self, cell: Cell) -> Job:
         folder = self.store.path(cell.id)
-        split = self.plan.folds[cell.fold].split.visible
-        interpreter = find_model(cell.model).interpreter
-        job = Job(cell, interpreter, folder / "job", folder / "work", split, self.plan.limits)
+        job = self.plan.job(cell, folder / "job", folder / "work")
         self.jobs.append(job)
         return job
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.errors import PluginError
 from bench.messages.description import ModelRequest
 from bench.plugins import find_model
-from bench.runs.process import Child, Rights, verdict
+from bench.runs.process import Child, Rights, run_to_end, verdict
 
 
 def fetch_model(request: ModelRequest) -> None:
@@ -20,15 +20,9 @@ def fetch_model(request: ModelRequest) -> None:
         With the last line of what it printed, if it failed.
     """
     plugin = find_model(request.model)
-    with tempfile.TemporaryDirectory(prefix="bench-fetch-") as name, (Path(name) / "log").open("w+b") as log:
-        child = Child(plugin.interpreter, "bench.worker.fetch", Rights(network=True))
-        try:
-            child.start(Path(name), [request.model_dump_json()], log)
-            status = child.wait()
-        finally:
-            child.end()
-        log.seek(0)
-        lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    child = Child(plugin.interpreter, "bench.worker.fetch", Rights(network=True))
+    with tempfile.TemporaryDirectory(prefix="bench-fetch-") as name:
+        status, lines = run_to_end(child, Path(name), [request.model_dump_json()])
     if status:
         last = lines[-1].removeprefix("error: ") if lines else verdict(status)
         raise PluginError(f"{request.model}: {last}")

@@ -30,7 +30,7 @@ from bench.plugins import find_model
 from bench.runs import environment
 from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
-from bench.runs.job import Limits, existing_path
+from bench.runs.job import Job, Limits, existing_path
 
 LIST_LENGTH = 100
 """Shortest lists that are asked for, so that all usual cut-offs share one cell."""
@@ -66,6 +66,11 @@ class Plan:
         """SHA-256 of the raw files by name."""
         found: dict[str, str] = self.dataset.facts["source"]["checksums"]
         return found
+
+    def job(self, cell: Cell, root: Path, work: Path, model: Path | None = None) -> Job:
+        """A worker for ``cell`` on the split of its fold."""
+        visible = self.folds[cell.fold].split.visible
+        return Job(cell, find_model(cell.model).interpreter, root, work, visible, self.limits, model)
 
 
 def make_plan(spec: RunSpec) -> Plan:

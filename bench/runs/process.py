@@ -151,6 +151,25 @@ class Child:
         return {**kept, **numerical, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
 
 
+def run_to_end(
+    child: Child, folder: Path, arguments: Sequence[str | Path], timeout: float | None = None
+) -> tuple[int | None, list[str]]:
+    """Run ``child`` with its ``process.json`` and log in ``folder``: its exit status, and the lines that it printed.
+
+    The status is None if it did not end within ``timeout`` seconds; it is killed then.
+    """
+    with (folder / "log").open("w+b") as log:
+        try:
+            child.start(folder, arguments, log)
+            status = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            child.end()
+        log.seek(0)
+        return status, log.read().decode("utf-8", "replace").strip().splitlines()
+
+
 def verdict(status: int) -> str:
     """An exit status in words."""
     if status == CANNOT_CONFINE:

@@ -24,10 +24,8 @@ from bench.interactions import UNFILLED, Recommendations
 from bench.messages.cell import Cell
 from bench.messages.events import Started
 from bench.messages.job import Request
-from bench.plugins import find_model
 from bench.runs.claims import Heart, Held, claim
 from bench.runs.execute import Watch, run_cells
-from bench.runs.job import Job
 from bench.runs.outputs import adopt, read_array, read_output
 from bench.runs.plan import Plan
 from bench.runs.store import Store, leave_finished
@@ -119,7 +117,7 @@ def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:
     held = claim(folder)
     if isinstance(held, Held):
         raise ResultsError(f"{held.holder} works at {cell.label}: ask again when it is done")
-    job = _job(plan, folder / "job")
+    job = plan.job(cell, folder / "job" / "worker", folder / "job" / "work")
     request = Request(cell=cell, k=1, save_model=True, measure=False, memory_limit=plan.limits.memory)
     watch(cell, Started(resumed=False))
     try:
@@ -136,13 +134,6 @@ def _model_alone(plan: Plan, store: Store, watch: Watch) -> Path:
     return folder / "model"
 
 
-def _job(plan: Plan, folder: Path, model: Path | None = None) -> Job:
-    cell = plan.cells[0]
-    visible = plan.folds[cell.fold].split.visible
-    interpreter = find_model(cell.model).interpreter
-    return Job(cell, interpreter, folder / "worker", folder / "work", visible, plan.limits, model)
-
-
 def ask(
     plan: Plan, model: Path, users: NDArray[np.int64], k: int, explain: bool
 ) -> tuple[list[Answer], dict[str, int]]:
@@ -157,7 +148,7 @@ def ask(
     """
     cell = plan.cells[0]
     folder = Path(tempfile.mkdtemp(prefix="bench-recommend-"))
-    job = _job(plan, folder, model)
+    job = plan.job(cell, folder / "worker", folder / "work", model)
     try:
         ended = job.run(
             Request(cell=cell, k=k, model=str(model.absolute()), explain=explain), users, lambda event: None

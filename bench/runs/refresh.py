@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bench.errors import ResultsError
 from bench.evaluation import metrics
-from bench.files import write_text
 from bench.messages.cell import Result
 from bench.runs import evaluate
 from bench.runs.claims import Claim, Held, claim
@@ -70,7 +69,7 @@ def _measured(result: Result, fold: Fold, ks: list[int], store: Store) -> Result
     kept = result.groups if current else {}
     groups = {**kept, **evaluate.measure(store.path(result.cell_id), fold.split, fold.groups, cut_offs)}
     renewed = result.model_copy(update={"groups": groups, "metrics_version": metrics.VERSION})
-    write_text(store.path(result.cell_id) / "result.json", renewed.model_dump_json(indent=2) + "\n")
+    store.write(renewed)
     return renewed
 
 

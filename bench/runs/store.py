@@ -103,12 +103,16 @@ class Store:
         found = [result for name in names if (result := self.result(name)) is not None]
         return sorted(found, key=lambda result: (result.created, result.cell_id))
 
+    def write(self, result: Result) -> None:
+        """Put a result in the place of any before, whole or not at all."""
+        write_text(self.path(result.cell_id) / "result.json", result.model_dump_json(indent=2) + "\n")
+
     def commit(self, result: Result) -> None:
         """Put a result in place, the last step of a cell; a failed one never takes the place of a finished one."""
         folder = self.path(result.cell_id)
         before = self.result(result.cell_id) if result.status == "failed" else None
         if before is None or before.status == "failed":
-            write_text(folder / "result.json", result.model_dump_json(indent=2) + "\n")
+            self.write(result)
         if result.status == "finished":
             leave_finished(folder)
         else:
