@@ -23,6 +23,9 @@ Words = str | Sequence[str]
 Numbers = int | str | Sequence[int]
 """``3``, ``"1,2,5-7"`` or ``[1, 2, 5, 6, 7]``."""
 
+MOST_NUMBERS = 1000
+"""In one text: a range is a slip if it has more."""
+
 
 class RunOptions(TypedDict, total=False):
     """The fields of :class:`bench.messages.spec.RunSpec` beside models and dataset, which documents them."""
@@ -135,7 +138,12 @@ def numbers(name: str, value: Numbers) -> list[int]:
     try:
         for part in value.split(","):
             low, _, high = part.strip().partition("-")
-            found += range(int(low), int(high or low) + 1)
+            span = range(int(low), int(high or low) + 1)
+            if not span:
+                raise ValueError
+            if len(span) > MOST_NUMBERS - len(found):
+                raise ConfigError(f"{name} takes at most {MOST_NUMBERS:,} numbers, not '{value}'")
+            found += span
     except ValueError:
         raise ConfigError(f"{name} takes whole numbers such as 1,2,5-7, not '{value}'") from None
     return found

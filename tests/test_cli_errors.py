@@ -44,9 +44,12 @@ def last_line(done):
         ([*RUN, "ease", "--protocol", "randon"], "unknown protocol 'randon': did you mean 'random'"),
         ([*RUN, "pop", "--seeds", "one"], "--seeds takes whole numbers"),
         ([*RUN, "pop", "--seeds", "3-1"], "seed"),
+        ([*RUN, "pop", "--seeds", "3-1"], "--seeds takes whole numbers such as 1,2,5-7, not '3-1'"),
+        ([*RUN, "pop", "--seeds", "1-99999999999"], "--seeds takes at most 1,000 numbers, not '1-99999999999'"),
         ([*RUN, "pop", "--split-seed", "-1"], "--split-seed"),
         ([*RUN, "pop", "--device", "gpu"], "'gpu' is no device"),
         ([*RUN, "pop", "--k", "0"], "cut-offs must be 1 or more"),
+        ([*RUN, "pop", "--k", "99999999999"], "cut-offs must be 10,000 or less"),
         ([*RUN, "pop", "--k", "ten"], "--k takes whole numbers"),
         ([*RUN, ","], "no model was named"),
         ([*RUN, "pop", "--jobs", "0"], "--jobs"),
@@ -125,6 +128,13 @@ def test_damaged_per_user_file_is_named(bench, tmp_path):
 def test_compare_of_an_unknown_row(bench, tmp_path, a, said):
     bench(*RUN, "pop", "--results", tmp_path)
     assert said in message(bench("compare", a, "pop", "--dataset", "tiny", "--results", tmp_path))
+
+
+def test_compare_of_a_row_that_failed(bench, tmp_path):
+    bench(*RUN, "random", "--results", tmp_path)
+    bench(*RUN, "pop", "--timeout", "0.001", "--results", tmp_path)
+    done = bench("compare", "random", "pop", "--dataset", "tiny", "--results", tmp_path)
+    assert "'pop' failed on tiny: 'bench leaderboard' says why" in message(done)
 
 
 def test_compare_at_a_cut_off_that_was_not_measured(bench, tmp_path):

@@ -10,6 +10,9 @@ from pydantic import Field, field_validator
 from bench.data.protocol import Exclusion, Parts
 from bench.strict import Strict
 
+LARGEST_K = 10_000
+"""Largest cut-off: lists of that length are made and stored for each user."""
+
 
 class Stopping(Strict):
     """The one stopping rule of all models that train in epochs."""
@@ -84,4 +87,6 @@ class RunSpec(Strict):
     def _cut_offs(cls, value: list[int]) -> list[int]:
         if min(value) < 1:
             raise ValueError("cut-offs must be 1 or more")
+        if max(value) > LARGEST_K:
+            raise ValueError(f"cut-offs must be {LARGEST_K:,} or less")
         return sorted(set(value))

@@ -207,6 +207,8 @@ def _row(table: Table, name: str, others: Sequence[Table]) -> Row:
                     f"'{name}' has not been run on the newest data of {table.dataset}: run it, or compare on other "
                     f"data with --fingerprint {other.cell.fingerprint[:8]}"
                 )
+        if any(row.failed and name in (row.name, row.model) for row in table.rows):
+            raise ResultsError(f"'{name}' failed on {table.dataset}: 'bench leaderboard' says why; run it again")
         raise UnknownName(f"row of {table.dataset}", name, known, "'bench leaderboard'")
     if len(fitting) > 1:
         raise ResultsError(
