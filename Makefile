@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 # Two workers; the tests of a module or class stay together, so that what they share is made once.
 PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope
 
-PLUGINS := plugins/classic plugins/torchkit plugins/recbole plugins/colarec plugins/gpt2rec
+PLUGINS := plugins/classic plugins/irspack plugins/torchkit plugins/neural plugins/recbole plugins/colarec plugins/gpt2rec
 
 .PHONY: demo setup setup-test test test-slow test-all lint format schema clean
 
@@ -32,7 +32,7 @@ $(VENV)/.ready: Makefile constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "recsys-bench needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(PIP) install -q -c constraints.txt -e . -e plugins/classic -e plugins/torchkit -e 'plugins/recbole[ncl]' -e plugins/colarec -e plugins/gpt2rec
+	$(PIP) install -q -c constraints.txt -e . $(PLUGINS:%=-e %) -e 'plugins/recbole[ncl]'
 	$(PIP) install -q --no-deps recbole==1.2.1
 	touch $@
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.contract import RawData as RawData
     from bench.contract import Reader as Reader
     from bench.contract import Recommender as Recommender
+    from bench.contract import Search as Search
     from bench.contract import TextInputs as TextInputs
     from bench.contract import Validation as Validation
     from bench.contract import hookimpl as hookimpl
@@ -45,6 +46,7 @@ _HOMES = {
         "RawData",
         "Reader",
         "Recommender",
+        "Search",
         "TextInputs",
         "Validation",
         "hookimpl",

@@ -63,6 +63,7 @@ __all__ = [
     "Reader",
     "Recommendations",
     "Recommender",
+    "Search",
     "TextInputs",
     "Validation",
     "hookimpl",
@@ -79,6 +80,39 @@ class ModelConfig(BaseModel):
     """Base of every model's config: unknown keys are errors, and the docstring under a field is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where tuning looks for the value of a config field. A field without one keeps its value.
+
+    ::
+
+        learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = 1e-3
+        loss: Annotated[Literal["bce", "softmax"], Search(choices=("bce", "softmax"))] = "softmax"
+    """
+
+    low: float | None = None
+    high: float | None = None
+    """Both ends belong to the range; a field of whole numbers takes whole numbers of it."""
+    log: bool = False
+    """Whether factors count rather than differences."""
+    choices: tuple[Any, ...] = ()
+    """Values to choose from, in place of a range."""
+
+    def __post_init__(self) -> None:
+        ends = (self.low, self.high)
+        if self.choices:
+            fits = ends == (None, None) and not self.log
+        else:
+            fits = None not in ends and self.low < self.high and (self.low > 0 or not self.log)  # type: ignore[operator]
+        if not fits:
+            raise ValueError(f"{self}: give low < high (above 0 if log), or choices")
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """Shown in the schema of the config, as ``search``."""
+        space: dict[str, Any] = {"low": self.low, "high": self.high, "log": self.log}
+        return {**handler(core_schema), "search": {"choices": list(self.choices)} if self.choices else space}
 
 
 class Validation(NamedTuple):

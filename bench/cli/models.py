@@ -80,6 +80,8 @@ def info(name: str, as_json: bool) -> None:
         click.echo(f"  {key} = {json.dumps(found.config[key])}  ({_type(field)})")
         if field.get("description"):
             click.echo(f"      {' '.join(field['description'].split())}")
+        if space := field.get("search"):
+            click.echo(f"      tuned {_space(space)}")
     for name, ablation in found.ablations.items():
         changes = ", ".join(f"{key} = {json.dumps(value)}" for key, value in ablation.changes.items())
         click.echo(f"  --ablate {name}: {changes}")
@@ -94,3 +96,9 @@ def _type(field: dict[str, Any]) -> str:
     if "enum" in field:
         return " | ".join(json.dumps(value) for value in field["enum"])
     return str(field.get("type", "any"))
+
+
+def _space(space: dict[str, Any]) -> str:
+    if "choices" in space:
+        return f"among {', '.join(json.dumps(value) for value in space['choices'])}"
+    return f"from {space['low']:g} to {space['high']:g}{' by factors' if space['log'] else ''}"

@@ -1,17 +1,19 @@
 """EASE: a linear auto-encoder with a closed form (Steck, WWW 2019, arXiv:1905.03375)."""
 
+from typing import Annotated
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from bench import Context, Interactions, ModelConfig, Recommender
+from bench import Context, Interactions, ModelConfig, Recommender, Search
 from bench_classic.matrix import matrix
 
 
 class EASEConfig(ModelConfig):
     """EASE has one hyper-parameter."""
 
-    l2: float = 250.0
+    l2: Annotated[float, Search(1.0, 1e4, log=True)] = 250.0
     """λ, the L2 penalty; the paper tunes it between 1 and 10,000, RecBole's default is 250."""
 
 

@@ -1,0 +1,1 @@
+"""Neural recommenders that train in minutes on one core."""

@@ -1,0 +1,97 @@
+"""Everything that can be chosen about the models of sequences."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bench import ModelConfig, Search
+from bench_neural.sequences.network import Positions
+from bench_neural.sequences.rows import Targets
+
+Loss = Literal["sampled_softmax", "softmax", "bce", "gbce"]
+
+
+class SequenceConfig(ModelConfig):
+    """What all of them share."""
+
+    # Sequences
+    max_length: int = Field(50, ge=1)
+    """A user's latest items that the model sees."""
+    targets: Targets = "packed"
+    """``packed``: every item of a training sequence predicts the next one. ``prefixes``: each beginning of it is a
+    sequence of its own, and its last item predicts; slower by the length of the sequences."""
+
+    # Network
+    embedding_size: Annotated[int, Search(choices=(32, 64, 128))] = Field(64, ge=1)
+    """Dimensions of item vectors and states."""
+    layers: Annotated[int, Search(1, 4)] = Field(2, ge=1)
+    """Blocks."""
+    heads: Annotated[int, Search(choices=(1, 2, 4))] = Field(2, ge=1)
+    """Attention heads of a block; they share the dimensions."""
+    dropout: Annotated[float, Search(0.0, 0.7)] = Field(0.5, ge=0, lt=1)
+    """Of states."""
+    positions: Positions = "start"
+    """From where places are counted for their learnt vectors: from the oldest item, from the latest (where packed, the
+    latest of the training sequence), or ``none``."""
+    initializer_range: float = Field(0.02, gt=0)
+    """Standard deviation of the initial weights. Larger ones begin far from where training ends, and end worse."""
+
+    # Loss
+    loss: Loss = "sampled_softmax"
+    """``softmax``: cross-entropy over all items; ``sampled_softmax``: over the target and the negatives; ``bce`` and
+    ``gbce`` (Petrov and Macdonald, RecSys 2023): each score by itself."""
+    negatives: Annotated[int, Search(64, 4096, log=True)] = Field(1024, ge=1)
+    """Items drawn at random for a batch, uniformly; the target of a row is not among its negatives."""
+    calibration: float = Field(0.75, ge=0, le=1)
+    """t of ``gbce``."""
+
+    # Training
+    epochs: int = Field(200, ge=1)
+    """Most epochs."""
+    batch_size: int = Field(256, ge=1)
+    """Sequences per step."""
+    learning_rate: Annotated[float, Search(3e-4, 5e-3, log=True)] = Field(1e-3, gt=0)
+    """Of Adam."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Of AdamW, for all weights."""
+    max_grad_norm: float = Field(5.0, gt=0)
+    """Largest norm of the gradient."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> SequenceConfig:
+        if self.embedding_size % self.heads:
+            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
+        return self
+
+
+class SASRecConfig(SequenceConfig):
+    """Of ``sasrec-fast``."""
+
+    inner_size: int = Field(256, ge=1)
+    """Width of the feed-forward networks."""
+    attention_dropout: float = Field(0.5, ge=0, lt=1)
+    """Of attention weights."""
+
+
+class BSARecConfig(SequenceConfig):
+    """Of ``bsarec``."""
+
+    targets: Literal["prefixes"] = "prefixes"
+    """The filter of a place reads the places behind it, so that packed targets would be seen by what predicts them."""
+    inner_size: int = Field(256, ge=1)
+    """Width of the feed-forward networks."""
+    attention_dropout: float = Field(0.5, ge=0, lt=1)
+    """Of attention weights."""
+    frequencies: Annotated[int, Search(1, 5)] = Field(3, ge=1)
+    """Lowest frequencies of the filter, that of the mean included: c // 2 + 1 of the authors' code."""
+    filter_share: Annotated[float, Search(0.1, 0.9)] = Field(0.7, ge=0, le=1)
+    """α: weight of the filter against attention."""
+
+
+class HSTUConfig(SequenceConfig):
+    """Of ``hstu``."""
+
+    temperature: Annotated[float, Search(0.03, 0.2, log=True)] = Field(0.05, gt=0)
+    """Scores are cosines, divided by it."""

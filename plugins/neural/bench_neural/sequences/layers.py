@@ -1,0 +1,169 @@
+"""Layers over rows of sequences: attention, its pointwise kin of HSTU, and the filter of BSARec.
+
+Each block takes states (R, W, d) and the rows they belong to, and returns the states (t, d) of the places ``at`` of the
+flattened rows. All but the last block are asked for all places; of the last one only those that predict something are
+needed, so that the costly second half of a block is left out for all others.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, silu
+
+from bench_neural.sequences.rows import Rows
+
+
+class Attention(nn.Module):
+    """Multi-head attention to the place itself and earlier ones of its sequence."""
+
+    def __init__(self, size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.inputs = nn.Linear(size, 3 * size)
+        self.output = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        n_rows, width, size = x.shape
+        query, key, value = self.inputs(x).view(n_rows, width, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        found = scaled_dot_product_attention(query, key, value, rows.before()[:, None], dropout)
+        out: Tensor = self.output(found.transpose(1, 2).reshape(-1, size)[at])
+        return out
+
+
+class FeedForward(nn.Module):
+    """Two layers at each place, with a residual connection and a norm behind them."""
+
+    def __init__(self, size: int, inner_size: int, dropout: float) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(size, inner_size), nn.Linear(inner_size, size)
+        self.norm = nn.LayerNorm(size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(x + self.dropout(self.outer(gelu(self.inner(x)))))
+        return out
+
+
+class SASRecBlock(nn.Module):
+    """Attention and a feed-forward network (Kang and McAuley, ICDM 2018), with the norms behind, as in BERT."""
+
+    def __init__(self, size: int, heads: int, inner_size: int, dropout: float, attention_dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(size, heads, attention_dropout)
+        self.norm = nn.LayerNorm(size)
+        self.dropout = nn.Dropout(dropout)
+        self.feed_forward = FeedForward(size, inner_size, dropout)
+
+    def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        attended = self.dropout(self.attention(x, rows, at))
+        out: Tensor = self.feed_forward(self.norm(x.flatten(0, 1)[at] + attended))
+        return out
+
+
+class LowPass(nn.Module):
+    """The slow part of each sequence, and of the quick part what a learnt weight for each dimension lets through.
+
+    Shin et al., BSARec: An Attentive Inductive Bias for Sequential Recommendation beyond the Self-Attention, AAAI 2024,
+    equations 6 to 9. The paper transforms sequences that are padded to L places. Leaving all but the lowest frequencies
+    out is a convolution over these L places, whose kernel is made here; padding counts as 0.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, size: int, length: int, frequencies: int, dropout: float) -> None:
+        super().__init__()
+        k = torch.arange(1, min(frequencies, length // 2 + 1), dtype=torch.float64)
+        distance = torch.arange(length, dtype=torch.float64)
+        waves = torch.cos(2 * math.pi * k[:, None] * distance / length)
+        weight = torch.where(2 * k == length, 1.0, 2.0)  # the highest frequency of an even length has no partner
+        kernel = (1 + (weight[:, None] * waves).sum(0)) / length
+        self.register_buffer("kernel", kernel.float(), persistent=False)
+        self.high = nn.Parameter(torch.randn(size))
+        self.norm = nn.LayerNorm(size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        place = torch.arange(x.shape[1], device=x.device)
+        weights = self.kernel[(place[:, None] - place).abs()] * rows.together()
+        low = (weights @ x).flatten(0, 1)[at]
+        x = x.flatten(0, 1)[at]
+        out: Tensor = self.norm(x + self.dropout(low + self.high.square() * (x - low)))
+        return out
+
+
+class BSARecBlock(nn.Module):
+    """The mean of a filter, with weight ``filter_share``, and of attention; then a feed-forward network."""
+
+    def __init__(
+        self,
+        size: int,
+        heads: int,
+        inner_size: int,
+        dropout: float,
+        attention_dropout: float,
+        *,
+        length: int,
+        frequencies: int,
+        filter_share: float,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(size, heads, attention_dropout)
+        self.norm = nn.LayerNorm(size)
+        self.dropout = nn.Dropout(dropout)
+        self.filter = LowPass(size, length, frequencies, dropout)
+        self.feed_forward = FeedForward(size, inner_size, dropout)
+        self.share = filter_share
+
+    def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        attended = self.norm(x.flatten(0, 1)[at] + self.dropout(self.attention(x, rows, at)))
+        out: Tensor = self.feed_forward(self.share * self.filter(x, rows, at) + (1 - self.share) * attended)
+        return out
+
+
+_TIME_BUCKETS = 64
+"""Of the logarithm of the seconds between two interactions; the last one begins after more than 500 years."""
+
+
+class HSTUBlock(nn.Module):
+    """Attention without soft-max, gated (Zhai et al., HSTU, ICML 2024, equations 1 to 3).
+
+    The weights SiLU(query · key + bias) are divided by ``length``; the bias has a part for the distance in places and
+    one for the distance in time.
+    """
+
+    def __init__(self, size: int, heads: int, dropout: float, length: int) -> None:
+        super().__init__()
+        self.heads, self.length = heads, length
+        self.norm = nn.LayerNorm(size)
+        self.inputs = nn.Linear(size, 4 * size)
+        self.output = nn.Linear(size, size)
+        self.dropout = nn.Dropout(dropout)
+        self.by_distance = nn.Parameter(torch.zeros(length))
+        self.by_time = nn.Parameter(torch.zeros(_TIME_BUCKETS))
+
+    def bias(self, rows: Rows) -> Tensor:
+        """(R, W, W): of a place, seen from a later one of its sequence."""
+        width = rows.items.shape[1]
+        place = torch.arange(width, device=rows.items.device)
+        distance = (place[:, None] - place).clamp(0, self.length - 1)
+        return self.by_distance[distance] + self.by_time[time_buckets(rows)]
+
+    def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
+        n_rows, width, size = x.shape
+        parts = silu(self.inputs(self.norm(x))).view(n_rows, width, 4, self.heads, size // self.heads)
+        gate, value, query, key = parts.permute(2, 0, 3, 1, 4)
+        weights = silu(query @ key.transpose(2, 3) + self.bias(rows)[:, None]) * rows.before()[:, None] / self.length
+        found = (weights @ value).transpose(1, 2).reshape(-1, size)[at]
+        gate = gate.transpose(1, 2).reshape(-1, size)[at]
+        out: Tensor = x.flatten(0, 1)[at] + self.output(self.dropout(layer_norm(found, (size,)) * gate))
+        return out
+
+
+def time_buckets(rows: Rows) -> Tensor:
+    """(R, W, W): number of the bucket of the seconds between two places: 2 buckets for each doubling."""
+    apart = (rows.times[:, :, None] - rows.times[:, None, :]).abs().double()
+    return (2 * torch.log2(1 + apart)).long().clamp(max=_TIME_BUCKETS - 1)

@@ -1,0 +1,149 @@
+"""The models of the next item."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import safetensors.torch
+import torch
+from bench_torchkit.trainer import Settings, Trainer
+from numpy.typing import NDArray
+from torch import nn
+
+from bench import Context, DataError, Interactions, Recommender
+from bench_neural.sequences.config import BSARecConfig, HSTUConfig, SASRecConfig, SequenceConfig
+from bench_neural.sequences.layers import BSARecBlock, HSTUBlock, SASRecBlock
+from bench_neural.sequences.network import Network
+from bench_neural.sequences.rows import Sequences, histories, pack
+from bench_neural.sequences.training import Training, check_memory
+
+_USERS_AT_ONCE = 512
+
+
+class SequenceModel(Recommender):
+    """What they share: a subclass has a config and makes a block."""
+
+    config: SequenceConfig
+    _network: Network
+
+    @abstractmethod
+    def make_block(self) -> nn.Module:
+        """One block of the network."""
+
+    def network(self, n_items: int) -> Network:
+        """With initial weights."""
+        config = self.config
+        return Network(
+            n_items,
+            config.embedding_size,
+            config.max_length,
+            config.layers,
+            config.dropout,
+            self.make_block,
+            positions=config.positions,
+            initial_range=config.initializer_range,
+            temperature=getattr(config, "temperature", None),
+        )
+
+    def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
+        """Predict each next item from those before it.
+
+        Raises
+        ------
+        DataError
+            If the data have no times, so that there is no next item.
+        ConfigError
+            If a softmax over all items would not fit into memory.
+        """
+        config = self.config
+        if len(train) and (train.times == train.times[0]).all():
+            raise DataError("this model learns the order of interactions, and these data have no times")
+        sequences = Sequences(train, config.max_length, config.targets, config.batch_size)
+        check_memory(config, sequences, context.device)
+        torch.manual_seed(context.seed)
+        network = self.network(train.n_items).to(context.device)
+        network.popularity.copy_(torch.from_numpy(np.bincount(train.items, minlength=train.n_items)))
+        context.note("parameters", sum(p.numel() for p in network.parameters()))
+        self._network = network
+        Trainer(Training(config, network, sequences, context.seed), context, Settings(config.max_grad_norm)).train()
+
+    def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
+        """Of the next item; who has no history gets what is popular in train."""
+        network = self._network.eval()
+        scores = np.tile(network.popularity.cpu().numpy(), (len(users), 1))
+        known = np.flatnonzero(history.lengths)
+        with torch.inference_mode():
+            vectors = network.item_vectors().T
+            for begin in range(0, len(known), _USERS_AT_ONCE):
+                chosen = known[begin : begin + _USERS_AT_ONCE]
+                some = history.select(chosen)
+                rows = pack(some, histories(some, self.config.max_length), self.config.max_length)
+                rows = rows.to(vectors.device)
+                scores[chosen] = (network.states(rows, rows.last) @ vectors).float().cpu().numpy()
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Weights, and the size of the catalogue."""
+        safetensors.torch.save_model(self._network, str(folder / "network.safetensors"))
+        (folder / "shape.json").write_text(json.dumps({"items": self._network.n_items}), encoding="utf-8")
+
+    def load(self, folder: Path, device: str) -> None:
+        """The inverse of :meth:`save`."""
+        network = self.network(json.loads((folder / "shape.json").read_text(encoding="utf-8"))["items"])
+        safetensors.torch.load_model(network, folder / "network.safetensors")
+        self._network = network.to(device).eval()
+
+
+class SASRec(SequenceModel):
+    """Self-attention over the history (Kang and McAuley, ICDM 2018), all next items of a user in one pass."""
+
+    Config = SASRecConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "default": {},
+        "softmax": {"loss": "softmax"},
+        "paper": {"loss": "bce", "negatives": 1},
+    }
+    config: SASRecConfig
+
+    def make_block(self) -> nn.Module:
+        """Attention."""
+        c = self.config
+        return SASRecBlock(c.embedding_size, c.heads, c.inner_size, c.dropout, c.attention_dropout)
+
+
+class BSARec(SequenceModel):
+    """Attention beside a filter of slow changes (Shin et al., AAAI 2024), trained on all beginnings of a history."""
+
+    Config = BSARecConfig
+    config: BSARecConfig
+
+    def make_block(self) -> nn.Module:
+        """Attention and filter."""
+        c = self.config
+        return BSARecBlock(
+            c.embedding_size,
+            c.heads,
+            c.inner_size,
+            c.dropout,
+            c.attention_dropout,
+            length=c.max_length,
+            frequencies=c.frequencies,
+            filter_share=c.filter_share,
+        )
+
+
+class HSTU(SequenceModel):
+    """Gated attention without soft-max, with distances in time (Zhai et al., ICML 2024), small."""
+
+    Config = HSTUConfig
+    config: HSTUConfig
+
+    def make_block(self) -> nn.Module:
+        """Gated attention."""
+        c = self.config
+        return HSTUBlock(c.embedding_size, c.heads, c.dropout, c.max_length)

@@ -1,0 +1,80 @@
+"""From rows of items to states, and from states to scores of items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from bench_neural.sequences.rows import Rows
+
+Positions = Literal["start", "end", "none"]
+
+
+class Network(nn.Module):
+    """Vectors of items, blocks over them, and the score of an item: the product of its vector and a state.
+
+    Parameters
+    ----------
+    make_block
+        Makes one block; see :mod:`bench_neural.sequences.layers`.
+    positions
+        From where places are counted for their vectors: from the oldest item, or from the latest one.
+    initial_range
+        Standard deviation of the initial weights.
+    temperature
+        None: scores are plain products. Otherwise products of vectors of length 1, divided by it.
+    """
+
+    popularity: Tensor
+
+    def __init__(
+        self,
+        n_items: int,
+        size: int,
+        length: int,
+        layers: int,
+        dropout: float,
+        make_block: Callable[[], nn.Module],
+        *,
+        positions: Positions = "start",
+        initial_range: float = 0.02,
+        temperature: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_items, self.length = n_items, length
+        self.positions, self.temperature = positions, temperature
+        self.items = nn.Embedding(n_items + 1, size)
+        self.places = nn.Embedding(length, size)
+        self.norm = nn.LayerNorm(size)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList([make_block() for _ in range(layers)])
+        self.register_buffer("popularity", torch.zeros(n_items))
+        self.apply(lambda module: _initialize(module, initial_range))
+
+    def states(self, rows: Rows, at: Tensor) -> Tensor:
+        """(t, d): of the places ``at`` (t,) of the flattened rows."""
+        x = self.items(rows.items)
+        if self.positions != "none":
+            x = x + self.places(rows.places if self.positions == "start" else rows.ages)
+        x = self.dropout(self.norm(x))
+        everywhere = torch.arange(rows.items.numel(), device=rows.items.device)
+        for block in self.blocks[:-1]:
+            x = block(x, rows, everywhere).view(x.shape)
+        out: Tensor = self.blocks[-1](x, rows, at)
+        return out if self.temperature is None else normalize(out, dim=1) / self.temperature
+
+    def item_vectors(self, items: Tensor | None = None) -> Tensor:
+        """(n, d): of ``items`` (n,), or of all."""
+        vectors = self.items.weight[: self.n_items] if items is None else self.items(items)
+        return vectors if self.temperature is None else normalize(vectors, dim=-1)
+
+
+def _initialize(module: nn.Module, initial_range: float) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, 0.0, initial_range)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,105 @@
+"""What is trained, and by which loss."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from bench_torchkit import losses
+from bench_torchkit.negatives import shared
+from bench_torchkit.trainer import Place, Stage, Task
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from bench.errors import ConfigError
+from bench_neural.sequences.config import SequenceConfig
+from bench_neural.sequences.network import Network
+from bench_neural.sequences.rows import Batch, Sequences
+
+
+class Training(Task[Batch]):
+    """Of the next item, one stage."""
+
+    def __init__(self, config: SequenceConfig, network: Network, sequences: Sequences, seed: int) -> None:
+        self.config = config
+        self.module: Network = network
+        self.sequences = sequences
+        self.stages = [Stage("", config.epochs, len(sequences))]
+        self._seed = seed
+
+    def optimizer(self, stage: int) -> torch.optim.AdamW:
+        """AdamW, which is Adam without decay."""
+        config = self.config
+        return torch.optim.AdamW(
+            self.module.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+
+    def _rng(self, place: Place) -> np.random.Generator:
+        return np.random.default_rng([self._seed, 3, place.epoch])
+
+    def seed(self, place: Place) -> int:
+        """The first draw of the epoch's generator."""
+        return int(self._rng(place).integers(2**31))
+
+    def batches(self, place: Place) -> Iterable[Batch]:
+        """All sequences, in a random order of the epoch."""
+        return self.sequences.batches(self._rng(place))
+
+    def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """The loss of the config over all targets of the batch."""
+        network, config = self.module, self.config
+        device = network.items.weight.device
+        states = network.states(batch.rows.to(device), batch.at.to(device))
+        targets = batch.targets.to(device)
+        if config.loss == "softmax":
+            return {"total": cross_entropy(states @ network.item_vectors().T, targets)}
+        rng = np.random.default_rng([self._seed, 4, place.epoch, place.step, place.part])
+        negatives = torch.from_numpy(shared(rng, network.n_items, config.negatives)).to(device)
+        positive = (states * network.item_vectors(targets)).sum(1)
+        negative = states @ network.item_vectors(negatives).T
+        allowed = negatives != targets[:, None]
+        if config.loss == "sampled_softmax":
+            return {"total": losses.sampled_softmax(positive, negative, allowed)}
+        if config.loss == "bce":
+            return {"total": losses.bce(positive, negative, allowed)}
+        rate = len(negatives) / max(1, network.n_items - 1)
+        return {"total": losses.gbce(positive, negative, min(1.0, rate), config.calibration, allowed)}
+
+
+_LOGITS = 3
+"""Arrays of one number for each target and item that a step over all items holds at a time."""
+
+
+def check_memory(config: SequenceConfig, sequences: Sequences, device: str) -> None:
+    """Refuse a softmax over so many items that a batch would not fit.
+
+    Raises
+    ------
+    ConfigError
+        With what to choose instead.
+    """
+    if config.loss != "softmax":
+        return
+    n_items, has = sequences.train.n_items, memory(device)
+    needs = 4 * _LOGITS * sequences.most_targets * n_items
+    if needs > has / 2:
+        raise ConfigError(
+            f"loss=softmax over {n_items:,} items takes {needs / 2**30:.1f} GiB a batch, where there are "
+            f"{has / 2**30:.1f}: choose loss=sampled_softmax, or a smaller batch_size"
+        )
+
+
+def memory(device: str) -> int:
+    """Bytes of the device, or of this machine within the limit of the process."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return has if limit == resource.RLIM_INFINITY else min(has, limit)

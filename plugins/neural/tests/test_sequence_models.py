@@ -1,0 +1,115 @@
+"""The published checks, errors, losses and what a model of sequences must learn."""
+
+import numpy as np
+import pytest
+import torch
+from bench_neural.sequences.config import BSARecConfig, SASRecConfig
+from bench_neural.sequences.models import SASRec
+from bench_neural.sequences.rows import Sequences
+from bench_neural.sequences.training import Training, check_memory, memory
+from bench_torchkit.trainer import Place
+
+from bench import ConfigError, DataError, Interactions
+from bench.messages.spec import Stopping
+from bench.testing import LocalContext, MemorySplit, ModelChecks, interactions_from
+
+SMALL = {"embedding_size": 16, "layers": 1, "dropout": 0.1, "negatives": 40, "batch_size": 16, "learning_rate": 0.01}
+
+
+class TestSASRec(ModelChecks):
+    name = "sasrec-fast"
+    options = {**SMALL, "attention_dropout": 0.1}
+
+
+class TestBSARec(ModelChecks):
+    name = "bsarec"
+    options = {**SMALL, "attention_dropout": 0.1}
+
+
+class TestHSTU(ModelChecks):
+    name = "hstu"
+    options = SMALL
+
+
+def successors(n_users=60, n_items=30, length=6, seed=0):
+    """Every item has one item that always follows it; validation is the item after the last one of train."""
+    rng = np.random.default_rng(seed)
+    ring = rng.permutation(n_items)
+    rows = [
+        [int(ring[(start + step) % n_items]) for step in range(length + 1)]
+        for start in rng.integers(0, n_items, n_users)
+    ]
+    return MemorySplit(
+        interactions_from([row[:-1] for row in rows], n_items), interactions_from([row[-1:] for row in rows], n_items)
+    )
+
+
+def hits(model, data, k=1):
+    found = model.recommend(np.arange(data.train.n_users), data.train, data.train, k)
+    return float((found.items == data.valid.items[:, None]).any(1).mean())
+
+
+def fitted(model, data, folder, **options):
+    model.fit(data.train, data.valid, LocalContext(model, data, folder, **options))
+    return model
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce", "gbce"])
+def test_every_loss_learns_what_follows(loss, tmp_path):
+    data = successors()
+    model = SASRec(SASRecConfig(**{**SMALL, "attention_dropout": 0.0, "loss": loss, "negatives": 8}))
+    assert hits(fitted(model, data, tmp_path, stopping=Stopping(patience=50)), data) > 0.9
+
+
+@pytest.mark.parametrize("targets", ["packed", "prefixes"])
+def test_both_kinds_of_targets_learn_what_follows(targets, tmp_path):
+    data = successors()
+    model = SASRec(SASRecConfig(**{**SMALL, "attention_dropout": 0.0, "targets": targets}))
+    assert hits(fitted(model, data, tmp_path), data) > 0.9
+
+
+def test_sampled_softmax_over_all_items_is_the_softmax():
+    data = successors()
+    torch.manual_seed(0)
+    found = []
+    for loss in ("softmax", "sampled_softmax"):
+        config = SASRecConfig(**{**SMALL, "dropout": 0.0, "attention_dropout": 0.0, "loss": loss, "negatives": 30})
+        torch.manual_seed(0)
+        network = SASRec(config).network(30)
+        sequences = Sequences(data.train, 50, "packed", 100)
+        training = Training(config, network, sequences, 1)
+        [batch] = training.batches(Place(0, 1))
+        found.append(training.losses(batch, Place(0, 1))["total"])
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_users_without_history_get_what_is_popular(tmp_path):
+    data = successors()
+    model = fitted(SASRec(SASRecConfig(**{**SMALL, "epochs": 1})), data, tmp_path)
+    nothing = interactions_from([[]], 30)
+    counts = np.bincount(data.train.items, minlength=30)
+    np.testing.assert_array_equal(model.score(np.array([0]), nothing)[0], counts)
+
+
+def test_data_without_times_are_refused_before_training(tmp_path):
+    data = successors()
+    same = Interactions(data.train.indptr, data.train.items, np.zeros_like(data.train.times), data.train.n_items)
+    with pytest.raises(DataError, match="order of interactions, and these data have no times"):
+        fitted(SASRec(SASRecConfig()), MemorySplit(same, data.valid), tmp_path)
+
+
+def test_softmax_over_too_many_items_says_what_to_choose(tmp_path):
+    n_items = memory("cpu") // (4 * 3 * 2 * 10)  # ten targets over all items take half of the memory
+    rows = [list(range(start, start + 7)) for start in range(2)]
+    data = MemorySplit(interactions_from(rows, 10), interactions_from([[], []], 10))
+    large = Interactions(data.train.indptr, data.train.items, data.train.times, n_items)
+    sequences = Sequences(large, 50, "packed", 100)
+    with pytest.raises(ConfigError, match=r"takes \d+\.\d GiB a batch.*choose loss=sampled_softmax"):
+        check_memory(SASRecConfig(loss="softmax"), sequences, "cpu")
+    check_memory(SASRecConfig(), sequences, "cpu")
+    check_memory(SASRecConfig(loss="softmax"), Sequences(data.train, 50, "packed", 100), "cpu")
+
+
+def test_bsarec_cannot_be_configured_to_packed_targets():
+    with pytest.raises(ValueError, match="prefixes"):
+        BSARecConfig(targets="packed")
