@@ -1,15 +1,17 @@
 """The published checks, errors, losses and what a model of sequences must learn."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
 from bench_neural.sequences.config import BSARecConfig, SASRecConfig
-from bench_neural.sequences.models import SASRec
+from bench_neural.sequences.models import BSARec, SASRec
 from bench_neural.sequences.rows import Sequences
 from bench_neural.sequences.training import Training, check_memory, memory
 from bench_torchkit.trainer import Place
 
-from bench import ConfigError, DataError, Interactions
+from bench import ConfigError, DataError, Interactions, PluginError
 from bench.messages.spec import Stopping
 from bench.testing import LocalContext, MemorySplit, ModelChecks, interactions_from
 
@@ -54,10 +56,14 @@ def fitted(model, data, folder, **options):
     return model
 
 
-@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce", "gbce"])
-def test_every_loss_learns_what_follows(loss, tmp_path):
+@pytest.mark.parametrize(
+    ("loss", "shared"),
+    [("softmax", "batch"), ("sampled_softmax", "batch"), ("bce", "batch"), ("bce", "target"), ("gbce", "batch")],
+)
+def test_every_loss_learns_what_follows(loss, shared, tmp_path):
     data = successors()
-    model = SASRec(SASRecConfig(**{**SMALL, "attention_dropout": 0.0, "loss": loss, "negatives": 8}))
+    changes = {"attention_dropout": 0.0, "loss": loss, "negatives": 8, "negatives_of": shared}
+    model = SASRec(SASRecConfig(**{**SMALL, **changes}))
     assert hits(fitted(model, data, tmp_path, stopping=Stopping(patience=50)), data) > 0.9
 
 
@@ -66,6 +72,17 @@ def test_both_kinds_of_targets_learn_what_follows(targets, tmp_path):
     data = successors()
     model = SASRec(SASRecConfig(**{**SMALL, "attention_dropout": 0.0, "targets": targets}))
     assert hits(fitted(model, data, tmp_path), data) > 0.9
+
+
+def test_negatives_of_a_target_are_new_to_its_user():
+    data = successors()
+    config = SASRecConfig(negatives=3, negatives_of="target", loss="bce")
+    training = Training(config, SASRec(config).network(30), Sequences(data.train, 50, "packed", 100), 1)
+    [batch] = training.batches(Place(0, 1))
+    found = training._negatives(batch, Place(0, 1)).numpy()
+    assert found.shape == (len(batch.targets), 3)
+    assert not data.train.contains(np.repeat(batch.users, 3), found.reshape(-1)).any()
+    assert len(np.unique(found)) == 30
 
 
 def test_sampled_softmax_over_all_items_is_the_softmax():
@@ -108,6 +125,22 @@ def test_softmax_over_too_many_items_says_what_to_choose(tmp_path):
         check_memory(SASRecConfig(loss="softmax"), sequences, "cpu")
     check_memory(SASRecConfig(), sequences, "cpu")
     check_memory(SASRecConfig(loss="softmax"), Sequences(data.train, 50, "packed", 100), "cpu")
+
+
+class PackedConfig(BSARecConfig):
+    targets: Literal["packed", "prefixes"] = "packed"
+
+
+class PackedBSARec(BSARec):
+    """Its filter reads the targets."""
+
+    Config = PackedConfig
+
+
+def test_bsarec_on_packed_targets_is_found_before_training(tmp_path):
+    data = successors()
+    with pytest.raises(PluginError, match="reads items behind it"):
+        fitted(PackedBSARec(PackedConfig()), data, tmp_path)
 
 
 def test_bsarec_cannot_be_configured_to_packed_targets():

@@ -43,7 +43,9 @@ class SequenceConfig(ModelConfig):
     """``softmax``: cross-entropy over all items; ``sampled_softmax``: over the target and the negatives; ``bce`` and
     ``gbce`` (Petrov and Macdonald, RecSys 2023): each score by itself."""
     negatives: Annotated[int, Search(64, 4096, log=True)] = Field(1024, ge=1)
-    """Items drawn at random for a batch, uniformly; the target of a row is not among its negatives."""
+    """Items drawn uniformly: for a batch, where a target is not among its own negatives, or for each target."""
+    negatives_of: Literal["batch", "target"] = "batch"
+    """Who shares them: all targets of a batch, or none; then they are new to the user, as in the paper of SASRec."""
     calibration: float = Field(0.75, ge=0, le=1)
     """t of ``gbce``."""
 
@@ -93,5 +95,5 @@ class BSARecConfig(SequenceConfig):
 class HSTUConfig(SequenceConfig):
     """Of ``hstu``."""
 
-    temperature: Annotated[float, Search(0.03, 0.2, log=True)] = Field(0.05, gt=0)
+    temperature: float | None = Field(0.05, gt=0)
     """Scores are cosines, divided by it."""

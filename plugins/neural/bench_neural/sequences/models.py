@@ -59,6 +59,8 @@ class SequenceModel(Recommender):
             If the data have no times, so that there is no next item.
         ConfigError
             If a softmax over all items would not fit into memory.
+        PluginError
+            If the network sees at one place what it has to predict there.
         """
         config = self.config
         if len(train) and (train.times == train.times[0]).all():
@@ -70,7 +72,9 @@ class SequenceModel(Recommender):
         network.popularity.copy_(torch.from_numpy(np.bincount(train.items, minlength=train.n_items)))
         context.note("parameters", sum(p.numel() for p in network.parameters()))
         self._network = network
-        Trainer(Training(config, network, sequences, context.seed), context, Settings(config.max_grad_norm)).train()
+        training = Training(config, network, sequences, context.seed)
+        training.check_unseen()
+        Trainer(training, context, Settings(config.max_grad_norm)).train()
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
         """Of the next item; who has no history gets what is popular in train."""
@@ -106,7 +110,7 @@ class SASRec(SequenceModel):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
         "softmax": {"loss": "softmax"},
-        "paper": {"loss": "bce", "negatives": 1},
+        "bce": {"loss": "bce", "negatives": 1, "negatives_of": "target"},
     }
     config: SASRecConfig
 

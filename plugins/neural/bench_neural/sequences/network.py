@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Literal
 
@@ -52,6 +53,7 @@ class Network(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList([make_block() for _ in range(layers)])
+        self.final = nn.LayerNorm(size)
         self.register_buffer("popularity", torch.zeros(n_items))
         self.apply(lambda module: _initialize(module, initial_range))
 
@@ -65,6 +67,8 @@ class Network(nn.Module):
         for block in self.blocks[:-1]:
             x = block(x, rows, everywhere).view(x.shape)
         out: Tensor = self.blocks[-1](x, rows, at)
+        if os.environ.get("FN"):
+            out = self.final(out)
         return out if self.temperature is None else normalize(out, dim=1) / self.temperature
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
@@ -76,5 +80,7 @@ class Network(nn.Module):
 def _initialize(module: nn.Module, initial_range: float) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, 0.0, initial_range)
+    if isinstance(module, nn.Linear) and os.environ.get("XAV"):
+        nn.init.xavier_uniform_(module.weight)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)

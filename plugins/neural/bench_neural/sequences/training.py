@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 from collections.abc import Iterable
@@ -9,15 +10,20 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from bench_torchkit import losses
-from bench_torchkit.negatives import shared
+from bench_torchkit.causality import check_unseen
+from bench_torchkit.negatives import NegativeSampler, shared
 from bench_torchkit.trainer import Place, Stage, Task
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from bench.errors import ConfigError
+from bench import UNFILLED, ConfigError
 from bench_neural.sequences.config import SequenceConfig
 from bench_neural.sequences.network import Network
-from bench_neural.sequences.rows import Batch, Sequences
+from bench_neural.sequences.rows import Batch, Rows, Sequences
+
+
+_ATTEMPTS = 100
+"""To find an item that is new to a user."""
 
 
 class Training(Task[Batch]):
@@ -29,6 +35,7 @@ class Training(Task[Batch]):
         self.sequences = sequences
         self.stages = [Stage("", config.epochs, len(sequences))]
         self._seed = seed
+        self._sampler = NegativeSampler(sequences.train)
 
     def optimizer(self, stage: int) -> torch.optim.AdamW:
         """AdamW, which is Adam without decay."""
@@ -52,6 +59,18 @@ class Training(Task[Batch]):
         """All sequences, in a random order of the epoch."""
         return self.sequences.batches(self._rng(place))
 
+    def check_unseen(self) -> None:
+        """See :func:`bench_torchkit.causality.check_unseen`; of the first batch."""
+        network = self.module.eval()
+        device = network.items.weight.device
+        for batch in itertools.islice(self.batches(Place(0, 1)), 1):
+            rows, at = batch.rows.to(device), batch.at.to(device)
+
+            def states(items: Tensor, rows: Rows = rows, at: Tensor = at) -> Tensor:
+                return network.states(rows._replace(items=items), at)
+
+            check_unseen(states, rows.items, rows.places, at, network.n_items)
+
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """The loss of the config over all targets of the batch."""
         network, config = self.module, self.config
@@ -60,17 +79,27 @@ class Training(Task[Batch]):
         targets = batch.targets.to(device)
         if config.loss == "softmax":
             return {"total": cross_entropy(states @ network.item_vectors().T, targets)}
-        rng = np.random.default_rng([self._seed, 4, place.epoch, place.step, place.part])
-        negatives = torch.from_numpy(shared(rng, network.n_items, config.negatives)).to(device)
         positive = (states * network.item_vectors(targets)).sum(1)
-        negative = states @ network.item_vectors(negatives).T
+        negatives = self._negatives(batch, place).to(device)
+        vectors = network.item_vectors(negatives)
+        negative = states @ vectors.T if negatives.dim() == 1 else torch.einsum("td,tmd->tm", states, vectors)
         allowed = negatives != targets[:, None]
         if config.loss == "sampled_softmax":
             return {"total": losses.sampled_softmax(positive, negative, allowed)}
         if config.loss == "bce":
             return {"total": losses.bce(positive, negative, allowed)}
-        rate = len(negatives) / max(1, network.n_items - 1)
+        rate = negative.shape[1] / max(1, network.n_items - 1)
         return {"total": losses.gbce(positive, negative, min(1.0, rate), config.calibration, allowed)}
+
+    def _negatives(self, batch: Batch, place: Place) -> Tensor:
+        """(m,) for all targets, or (t, m)."""
+        rng = np.random.default_rng([self._seed, 4, place.epoch, place.step, place.part])
+        if self.config.negatives_of == "batch":
+            return torch.from_numpy(shared(rng, self.module.n_items, self.config.negatives))
+        users, targets = (np.repeat(part, self.config.negatives) for part in (batch.users, batch.targets.numpy()))
+        found = self._sampler.draw(rng, users, attempts=_ATTEMPTS)
+        # Who has nearly everything may have no negative: the target in its place does not count.
+        return torch.from_numpy(np.where(found == UNFILLED, targets, found).reshape(len(batch.users), -1))
 
 
 _LOGITS = 3
