@@ -60,7 +60,7 @@ def sampled_softmax(
         positive, negative = positive - log_q[0], negative - log_q[1]
     if allowed is not None:
         negative = negative.masked_fill(~allowed, -torch.inf)
-    return (torch.cat([positive[:, None], negative], 1).logsumexp(1) - positive).mean()
+    return (torch.logaddexp(positive, negative.logsumexp(1)) - positive).mean()
 
 
 def bce(positive: Tensor, negative: Tensor, allowed: Tensor | None = None) -> Tensor:

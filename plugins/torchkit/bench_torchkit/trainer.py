@@ -106,6 +106,9 @@ class Settings:
     """Parts that a batch is computed in, to save memory."""
     bfloat16: bool = False
     """Whether losses are computed under autocast."""
+    averaging: float = 0.0
+    """Share of what was, in a step, of the weights that validate and recommend: a moving average of those that are
+    trained, which begins with short memory. 0: they are those that are trained."""
 
 
 @dataclass
@@ -128,6 +131,10 @@ class Trainer(Generic[Batch]):
     """Whether the stopping rule has ended it."""
     optimizer: Optimizer = field(init=False)
     scheduler: LambdaLR = field(init=False)
+    average: dict[str, Tensor] = field(init=False)
+    """Of the parameters that the stage trains; empty without averaging."""
+    steps: int = 0
+    """That the average has seen."""
 
     def __post_init__(self) -> None:
         self.parts = self.settings.parts
@@ -151,6 +158,8 @@ class Trainer(Generic[Batch]):
                 self.task.enter(number)
             # A stage of an earlier attempt is told to the harness once more, so that its time and scores count.
             self._run(number, stage.epochs if number < first else self.done, path)
+        if self.best is None:
+            self._swap()
         self._restore()
         self.task.module.eval()
 
@@ -160,6 +169,29 @@ class Trainer(Generic[Batch]):
         stage, settings = self.task.stages[number], self.settings
         self.optimizer = self.task.optimizer(number)
         self.scheduler = schedule(self.optimizer, settings.schedule, stage.steps * stage.epochs, settings.warm_up)
+        trained = self._trained() if settings.averaging else {}
+        self.average, self.steps = {name: p.detach().clone() for name, p in trained.items()}, 0
+
+    def _trained(self) -> dict[str, Tensor]:
+        return {name: p for name, p in self.task.module.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        """Exchange the weights that are trained and their average."""
+        trained = self._trained() if self.average else {}
+        for name, value in trained.items():
+            held = value.clone()
+            value.copy_(self.average[name])
+            self.average[name].copy_(held)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the weights of now; at first by much, so that it forgets the initial ones."""
+        trained = self._trained() if self.average else {}
+        self.steps += 1
+        share = max(1 - self.settings.averaging, 10 / (10 + self.steps))
+        for name, value in trained.items():
+            self.average[name].lerp_(value, share)
 
     def _restore(self) -> None:
         if self.best is not None:
@@ -171,11 +203,13 @@ class Trainer(Generic[Batch]):
             if self.over:
                 break
             self._epoch(stage, Place(number, epoch))
+            self._swap()
             with self.task.validating():
                 found = self.context.validate()
                 if found.score is not None and found.score > self.best_score:
                     self.best = {name: value.detach().cpu().clone() for name, value in self.task.weights().items()}
                     self.best_score = found.score
+            self._swap()
             self.done, self.over = epoch, found.stop
             self.save(path)
             if found.stop:
@@ -221,6 +255,7 @@ class Trainer(Generic[Batch]):
         self.optimizer.step()
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self._follow()
         return sums
 
     def save(self, path: Path) -> None:
@@ -229,6 +264,8 @@ class Trainer(Generic[Batch]):
             "weights": self.task.weights(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "average": self.average,
+            "steps": self.steps,
             "best": self.best,
             "best_score": self.best_score,
             "parts": self.parts,
@@ -247,6 +284,9 @@ class Trainer(Generic[Batch]):
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.best, self.best_score = state["best"], state["best_score"]
+        for name, value in self.average.items():
+            value.copy_(state["average"][name])
+        self.steps = state["steps"]
         self.parts, self.stage, self.done, self.over = (state[name] for name in ("parts", "stage", "done", "over"))
 
 

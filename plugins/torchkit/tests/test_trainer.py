@@ -281,3 +281,55 @@ def test_the_short_loop_keeps_the_best_state(tmp_path):
     assert trained == [1, 2, 3, 4, 5]
     context.validate = lambda: Validation(None, False, False)
     assert train_epochs(context, 3, trained.append, lambda: trained[-1], "another") is None
+
+
+AVERAGING = Settings(max_grad_norm=1e9, averaging=0.6)
+
+
+def averages(epochs, memory=0.6):
+    """The average after each epoch, step by step, and the weights that are trained."""
+    task = Regression()
+    optimizer = task.optimizer(0)
+    names = [name for name, p in task.module.named_parameters() if p.requires_grad]
+    average = copied(task.module.state_dict())
+    found, step = [], 0
+    for epoch in range(1, epochs + 1):
+        for batch in task.batches(Place(0, epoch)):
+            optimizer.zero_grad()
+            task.losses(batch, Place(0, epoch))["total"].backward()
+            optimizer.step()
+            step += 1
+            kept = min(memory, step / (10 + step))
+            for name in names:
+                average[name] = kept * average[name] + (1 - kept) * task.module.state_dict()[name]
+        found.append(copied(average))
+    return found, task.module.state_dict()
+
+
+def test_averages_are_validated_and_kept_and_training_goes_on_from_its_own_weights(tmp_path):
+    task = Regression()
+    made = trainer(tmp_path, task, [0.1, 0.3, 0.2, 0.25], AVERAGING)
+    made.train()
+    expected, trained = averages(4)
+    for validated, average in zip(task.validated, expected, strict=True):
+        for name, value in validated.items():
+            torch.testing.assert_close(value, average[name])
+    state = torch.load(tmp_path / "checkpoints" / "training.pt", weights_only=True)
+    assert_equal_weights(state["weights"], {"1.weight": trained["1.weight"]})
+    assert_equal_weights(task.module.state_dict(), task.validated[1])
+
+
+def test_averages_stay_when_nothing_is_validated(tmp_path):
+    task = Regression()
+    trainer(tmp_path, task, [None] * 4, AVERAGING).train()
+    expected, _ = averages(4)
+    torch.testing.assert_close(task.module.state_dict()["1.weight"], expected[3]["1.weight"])
+
+
+def test_an_interrupted_training_goes_on_with_its_average(tmp_path):
+    whole, first, again = Regression(), Regression(), Regression()
+    trainer(tmp_path / "whole", whole, [None] * 4, AVERAGING).train()
+    with pytest.raises(Interrupted):
+        trainer(tmp_path / "parts", first, [None] * 4, AVERAGING, interrupt_after=2).train()
+    trainer(tmp_path / "parts", again, [None] * 4, AVERAGING).train()
+    assert_equal_weights(again.module.state_dict(), whole.module.state_dict())

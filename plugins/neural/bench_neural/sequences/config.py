@@ -58,6 +58,8 @@ class SequenceConfig(ModelConfig):
     """Of Adam."""
     weight_decay: float = Field(0.0, ge=0)
     """Of AdamW, for all weights."""
+    averaging: float = Field(0.99, ge=0, lt=1)
+    """Share of what was, in a step, of the weights that recommend: a moving average of those that are trained."""
     max_grad_norm: float = Field(5.0, gt=0)
     """Largest norm of the gradient."""
 
@@ -95,5 +97,5 @@ class BSARecConfig(SequenceConfig):
 class HSTUConfig(SequenceConfig):
     """Of ``hstu``."""
 
-    temperature: float | None = Field(0.05, gt=0)
-    """Scores are cosines, divided by it."""
+    temperature: float | None = Field(None, gt=0)
+    """If given, scores are cosines, divided by it, as in the authors' code; products otherwise."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 
 import torch
+from bench_torchkit.dropout import Dropout
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import gelu, layer_norm, silu
 
 from bench_neural.sequences.rows import Rows
 
@@ -21,15 +22,16 @@ class Attention(nn.Module):
 
     def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout = heads, Dropout(dropout)
         self.inputs = nn.Linear(size, 3 * size)
         self.output = nn.Linear(size, size)
 
     def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         n_rows, width, size = x.shape
         query, key, value = self.inputs(x).view(n_rows, width, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        found = scaled_dot_product_attention(query, key, value, rows.before()[:, None], dropout)
+        logits = (query @ key.transpose(2, 3)) / math.sqrt(size // self.heads)
+        weights = logits.masked_fill(~rows.before()[:, None], -torch.inf).softmax(-1)
+        found = self.dropout(weights) @ value
         out: Tensor = self.output(found.transpose(1, 2).reshape(-1, size)[at])
         return out
 
@@ -41,7 +43,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.inner, self.outer = nn.Linear(size, inner_size), nn.Linear(inner_size, size)
         self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(x + self.dropout(self.outer(gelu(self.inner(x)))))
@@ -55,7 +57,7 @@ class SASRecBlock(nn.Module):
         super().__init__()
         self.attention = Attention(size, heads, attention_dropout)
         self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.feed_forward = FeedForward(size, inner_size, dropout)
 
     def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
@@ -84,7 +86,7 @@ class LowPass(nn.Module):
         self.register_buffer("kernel", kernel.float(), persistent=False)
         self.high = nn.Parameter(torch.randn(size))
         self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         place = torch.arange(x.shape[1], device=x.device)
@@ -113,7 +115,7 @@ class BSARecBlock(nn.Module):
         super().__init__()
         self.attention = Attention(size, heads, attention_dropout)
         self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.filter = LowPass(size, length, frequencies, dropout)
         self.feed_forward = FeedForward(size, inner_size, dropout)
         self.share = filter_share
@@ -141,7 +143,7 @@ class HSTUBlock(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.inputs = nn.Linear(size, 4 * size)
         self.output = nn.Linear(size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.by_distance = nn.Parameter(torch.zeros(length))
         self.by_time = nn.Parameter(torch.zeros(_TIME_BUCKETS))
 
@@ -159,7 +161,8 @@ class HSTUBlock(nn.Module):
         weights = silu(query @ key.transpose(2, 3) + self.bias(rows)[:, None]) * rows.before()[:, None] / self.length
         found = (weights @ value).transpose(1, 2).reshape(-1, size)[at]
         gate = gate.transpose(1, 2).reshape(-1, size)[at]
-        out: Tensor = x.flatten(0, 1)[at] + self.output(self.dropout(layer_norm(found, (size,)) * gate))
+        gated = self.output(self.dropout(layer_norm(found, (size,)) * gate))
+        out: Tensor = x.flatten(0, 1)[at] + self.dropout(gated)
         return out
 
 

@@ -35,6 +35,10 @@ class SequenceModel(Recommender):
     def make_block(self) -> nn.Module:
         """One block of the network."""
 
+    def network_options(self) -> dict[str, Any]:
+        """What else its network is told."""
+        return {}
+
     def network(self, n_items: int) -> Network:
         """With initial weights."""
         config = self.config
@@ -47,7 +51,7 @@ class SequenceModel(Recommender):
             self.make_block,
             positions=config.positions,
             initial_range=config.initializer_range,
-            temperature=getattr(config, "temperature", None),
+            **self.network_options(),
         )
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
@@ -74,7 +78,8 @@ class SequenceModel(Recommender):
         self._network = network
         training = Training(config, network, sequences, context.seed)
         training.check_unseen()
-        Trainer(training, context, Settings(config.max_grad_norm)).train()
+        settings = Settings(config.max_grad_norm, averaging=config.averaging)
+        Trainer(training, context, settings).train()
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
         """Of the next item; who has no history gets what is popular in train."""
@@ -146,6 +151,10 @@ class HSTU(SequenceModel):
 
     Config = HSTUConfig
     config: HSTUConfig
+
+    def network_options(self) -> dict[str, Any]:
+        """By cosines or products; its blocks have no norm behind them."""
+        return {"temperature": self.config.temperature, "norm_behind": True}
 
     def make_block(self) -> nn.Module:
         """Gated attention."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Literal
 
 import torch
+from bench_torchkit.dropout import Dropout
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -28,6 +28,8 @@ class Network(nn.Module):
         Standard deviation of the initial weights.
     temperature
         None: scores are plain products. Otherwise products of vectors of length 1, divided by it.
+    norm_behind
+        Whether states are normalized behind the last block, where blocks do not do it themselves.
     """
 
     popularity: Tensor
@@ -44,6 +46,7 @@ class Network(nn.Module):
         positions: Positions = "start",
         initial_range: float = 0.02,
         temperature: float | None = None,
+        norm_behind: bool = False,
     ) -> None:
         super().__init__()
         self.n_items, self.length = n_items, length
@@ -51,9 +54,9 @@ class Network(nn.Module):
         self.items = nn.Embedding(n_items + 1, size)
         self.places = nn.Embedding(length, size)
         self.norm = nn.LayerNorm(size)
-        self.dropout = nn.Dropout(dropout)
+        self.last_norm = nn.LayerNorm(size) if norm_behind else None
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList([make_block() for _ in range(layers)])
-        self.final = nn.LayerNorm(size)
         self.register_buffer("popularity", torch.zeros(n_items))
         self.apply(lambda module: _initialize(module, initial_range))
 
@@ -67,9 +70,9 @@ class Network(nn.Module):
         for block in self.blocks[:-1]:
             x = block(x, rows, everywhere).view(x.shape)
         out: Tensor = self.blocks[-1](x, rows, at)
-        if os.environ.get("FN"):
-            out = self.final(out)
-        return out if self.temperature is None else normalize(out, dim=1) / self.temperature
+        if self.temperature is not None:
+            return normalize(out, dim=1) / self.temperature
+        return out if self.last_norm is None else self.last_norm(out)
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """(n, d): of ``items`` (n,), or of all."""
@@ -80,7 +83,5 @@ class Network(nn.Module):
 def _initialize(module: nn.Module, initial_range: float) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, 0.0, initial_range)
-    if isinstance(module, nn.Linear) and os.environ.get("XAV"):
-        nn.init.xavier_uniform_(module.weight)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)

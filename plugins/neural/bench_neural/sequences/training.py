@@ -21,7 +21,6 @@ from bench_neural.sequences.config import SequenceConfig
 from bench_neural.sequences.network import Network
 from bench_neural.sequences.rows import Batch, Rows, Sequences
 
-
 _ATTEMPTS = 100
 """To find an item that is new to a user."""
 
@@ -83,13 +82,13 @@ class Training(Task[Batch]):
         negatives = self._negatives(batch, place).to(device)
         vectors = network.item_vectors(negatives)
         negative = states @ vectors.T if negatives.dim() == 1 else torch.einsum("td,tmd->tm", states, vectors)
-        allowed = negatives != targets[:, None]
+        negative[_same(targets, negatives)] = -torch.inf
         if config.loss == "sampled_softmax":
-            return {"total": losses.sampled_softmax(positive, negative, allowed)}
+            return {"total": losses.sampled_softmax(positive, negative)}
         if config.loss == "bce":
-            return {"total": losses.bce(positive, negative, allowed)}
+            return {"total": losses.bce(positive, negative)}
         rate = negative.shape[1] / max(1, network.n_items - 1)
-        return {"total": losses.gbce(positive, negative, min(1.0, rate), config.calibration, allowed)}
+        return {"total": losses.gbce(positive, negative, min(1.0, rate), config.calibration)}
 
     def _negatives(self, batch: Batch, place: Place) -> Tensor:
         """(m,) for all targets, or (t, m)."""
@@ -100,6 +99,15 @@ class Training(Task[Batch]):
         found = self._sampler.draw(rng, users, attempts=_ATTEMPTS)
         # Who has nearly everything may have no negative: the target in its place does not count.
         return torch.from_numpy(np.where(found == UNFILLED, targets, found).reshape(len(batch.users), -1))
+
+
+def _same(targets: Tensor, negatives: Tensor) -> tuple[Tensor, ...]:
+    """Where a target is among its negatives: rows and columns. There are few, which a mask of all pairs would hide."""
+    if negatives.dim() == 2:
+        return (negatives == targets[:, None]).nonzero(as_tuple=True)
+    column = torch.searchsorted(negatives, targets).clamp(max=len(negatives) - 1)
+    rows = (negatives[column] == targets).nonzero().squeeze(1)
+    return rows, column[rows]
 
 
 _LOGITS = 3
