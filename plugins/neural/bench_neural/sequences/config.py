@@ -58,7 +58,7 @@ class SequenceConfig(ModelConfig):
     """Of Adam."""
     weight_decay: float = Field(0.0, ge=0)
     """Of AdamW, for all weights."""
-    averaging: float = Field(0.99, ge=0, lt=1)
+    averaging: float = Field(0.998, ge=0, lt=1)
     """Share of what was, in a step, of the weights that recommend: a moving average of those that are trained."""
     max_grad_norm: float = Field(5.0, gt=0)
     """Largest norm of the gradient."""

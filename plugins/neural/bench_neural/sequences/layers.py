@@ -159,7 +159,7 @@ class HSTUBlock(nn.Module):
         parts = silu(self.inputs(self.norm(x))).view(n_rows, width, 4, self.heads, size // self.heads)
         gate, value, query, key = parts.permute(2, 0, 3, 1, 4)
         weights = silu(query @ key.transpose(2, 3) + self.bias(rows)[:, None]) * rows.before()[:, None] / self.length
-        found = (weights @ value).transpose(1, 2).reshape(-1, size)[at]
+        found = (self.dropout(weights) @ value).transpose(1, 2).reshape(-1, size)[at]
         gate = gate.transpose(1, 2).reshape(-1, size)[at]
         gated = self.output(self.dropout(layer_norm(found, (size,)) * gate))
         out: Tensor = x.flatten(0, 1)[at] + self.dropout(gated)
