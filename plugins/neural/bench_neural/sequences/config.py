@@ -36,7 +36,7 @@ class SequenceConfig(ModelConfig):
     """From where places are counted for their learnt vectors: from the oldest item, from the latest (where packed, the
     latest of the training sequence), or ``none``."""
     initializer_range: float = Field(0.02, gt=0)
-    """Standard deviation of the initial weights. Larger ones begin far from where training ends, and end worse."""
+    """Standard deviation of the initial weights."""
 
     # Loss
     loss: Loss = "sampled_softmax"
