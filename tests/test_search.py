@@ -1,0 +1,52 @@
+"""Search spaces: declared on the fields of a config, shown, and refused where they cannot be."""
+
+from typing import Annotated, Literal
+
+import pytest
+
+from bench import ModelConfig, Search
+
+
+class Config(ModelConfig):
+    """A config with every kind of space."""
+
+    rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = 1e-3
+    layers: Annotated[int, Search(1, 4)] = 2
+    loss: Annotated[Literal["bce", "softmax"], Search(choices=("bce", "softmax"))] = "bce"
+    epochs: int = 10
+
+
+def test_schema_of_a_config_holds_the_spaces():
+    fields = Config.model_json_schema()["properties"]
+    assert fields["rate"]["search"] == {"low": 1e-4, "high": 1e-2, "log": True}
+    assert fields["layers"]["search"] == {"low": 1, "high": 4, "log": False}
+    assert fields["loss"]["search"] == {"choices": ["bce", "softmax"]}
+    assert "search" not in fields["epochs"]
+
+
+def test_a_space_binds_no_value():
+    """Where tuning looks is not what is allowed."""
+    assert Config(rate=0.5).rate == 0.5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"low": 1},
+        {"low": 2, "high": 1},
+        {"low": 1, "high": 1},
+        {"low": 0, "high": 1, "log": True},
+        {"low": 0, "high": 1, "choices": (1, 2)},
+        {"choices": (1, 2), "log": True},
+    ],
+)
+def test_a_space_that_is_none_is_refused(wrong):
+    with pytest.raises(ValueError, match="give low < high"):
+        Search(**wrong)
+
+
+def test_spaces_are_shown(bench):
+    done = bench("models", "info", "ease")
+    assert done.status == 0
+    assert "tuned from 1 to 10000 by factors" in done.out
