@@ -1,0 +1,1 @@
+"""Collaborative filtering whose solvers are written in C++: models of irspack."""
