@@ -1,10 +1,12 @@
 """Item-kNN on the cosine of item columns (Sarwar et al., WWW 2001; Deshpande & Karypis, TOIS 2004)."""
 
+from typing import Annotated
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench import UNFILLED, Context, Interactions, ModelConfig, Recommender, top_k
+from bench import UNFILLED, Context, Interactions, ModelConfig, Recommender, Search, top_k
 from bench.topk import chunk_size
 from bench_classic.matrix import matrix
 
@@ -12,9 +14,9 @@ from bench_classic.matrix import matrix
 class ItemKNNConfig(ModelConfig):
     """Neighbourhood and shrinkage."""
 
-    neighbours: int = 100
+    neighbours: Annotated[int, Search(5, 1000, log=True)] = 100
     """Most similar items kept for each item; RecBole's default."""
-    shrink: float = 0.0
+    shrink: Annotated[float, Search(0.0, 1000.0)] = 0.0
     """Added to the product of norms, so that few common users count less."""
 
 
