@@ -1,1 +1,1 @@
-"""What neural recommenders share: the training loop, texts, losses, negative samples, rows of different lengths."""
+"""What neural recommenders share: the training loop, texts, losses, graphs, negative samples, ragged rows."""

@@ -1,0 +1,1 @@
+"""Recommenders from who interacted with what: matrix factorisation, graph convolution, joint product quantisation."""

@@ -1,0 +1,90 @@
+"""Everything about ``mf``, ``gcn`` and ``jpq`` that can be chosen."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bench import ModelConfig, Search
+
+
+class CollaborativeConfig(ModelConfig):
+    """What the three have in common."""
+
+    embedding_size: Annotated[int, Search(choices=(32, 64, 128))] = Field(64, ge=1)
+    """Dimensions of the vectors of users and items."""
+    item_bias: bool = True
+    """Whether an item has a number of its own in each score; it begins as the logarithm of its popularity."""
+    loss: Annotated[Literal["sampled_softmax", "bpr"], Search(choices=("sampled_softmax", "bpr"))] = "sampled_softmax"
+    """Cross-entropy among the item and negatives, corrected for how they are drawn; or the paper's BPR."""
+    negatives: Annotated[int, Search(64, 1024, log=True)] = Field(256, ge=1)
+    """Draws of negative items, shared by a batch; a user's own items do not count. With as many as there are items, all
+    items are negatives once, and the softmax is exact."""
+    popularity: Annotated[float, Search(0.0, 1.0)] = Field(0.5, ge=0, le=1)
+    """Share of the negatives that are drawn by popularity, the rest being drawn uniformly."""
+    hardness: float = Field(1.0, ge=0)
+    """Of BPR: temperature of the weights softmax(hardness · score) of negatives (Sun et al., RotatE, ICLR 2019,
+    equation 5); 0 weights all equally."""
+    batch_size: Annotated[int, Search(choices=(1024, 2048, 4096, 8192))] = Field(2048, ge=1)
+    """Interactions per step."""
+    learning_rate: Annotated[float, Search(1e-3, 5e-2, log=True)] = Field(5e-3, gt=0)
+    """Of Adam."""
+    schedule: Literal["constant", "linear"] = "linear"
+    """Of the learning rate: constant, or falling to 0 over the epochs."""
+    max_grad_norm: float = Field(5.0, gt=0)
+    """Largest norm of the gradient."""
+    epochs: int = Field(10, ge=1)
+    """Most epochs."""
+
+
+class MFConfig(CollaborativeConfig):
+    """All options of ``mf``."""
+
+    init: Literal["svd", "random"] = "svd"
+    """How vectors begin: as the leading singular vectors of the normalized interactions, or at random."""
+    initial_length: Annotated[float, Search(0.5, 4.0, log=True)] = Field(1.5, gt=0)
+    """Length of the vectors that begin as singular vectors. Longer ones trust them more, against the popularity in the
+    bias."""
+    l2: Annotated[float, Search(1e-3, 0.3, log=True)] = Field(0.07, ge=0)
+    """Weight in the loss of the squared vectors of the batch's users, items and negatives."""
+
+
+class GCNConfig(MFConfig):
+    """All options of ``gcn``; what is propagated begins longer, since the mean over layers is shorter."""
+
+    initial_length: Annotated[float, Search(1.0, 8.0, log=True)] = Field(4.0, gt=0)
+    """Length of the vectors that begin as singular vectors, before propagation."""
+    l2: Annotated[float, Search(1e-4, 0.1, log=True)] = Field(0.01, ge=0)
+    """Weight in the loss of the squared vectors of the batch's users, items and negatives, before propagation."""
+    batch_size: Annotated[int, Search(choices=(2048, 4096, 8192, 16384))] = Field(4096, ge=1)
+    """Interactions per step; each step propagates over the whole graph."""
+    epochs: int = Field(8, ge=1)
+    """Most epochs."""
+    layers: Annotated[int, Search(1, 4)] = Field(2, ge=0)
+    """Propagations over the graph of users and items; the mean over all of them is scored. 0 is ``mf``."""
+
+
+class JPQConfig(CollaborativeConfig):
+    """All options of ``jpq``."""
+
+    embedding_size: Annotated[int, Search(choices=(64, 128, 256))] = Field(128, ge=1)
+    """Dimensions of the vectors of items and histories."""
+    codes: Annotated[int, Search(choices=(8, 16, 32, 64))] = Field(32, ge=1)
+    """Codes of an item, one for each of so many singular vectors (m of the paper)."""
+    code_values: int = Field(256, ge=2, le=2**15)
+    """Values of a code: bins of equal size along a singular vector (b of the paper)."""
+    initial_length: Annotated[float, Search(0.5, 4.0, log=True)] = Field(1.5, ge=0)
+    """Length of the vectors at the beginning, when a code's vector is the mean of its bin; 0: they begin at random."""
+    length_power: Annotated[float, Search(0.0, 1.0)] = Field(0.5, ge=0, le=1)
+    """A history of n items is the sum of their vectors divided by n to this power: 1 is the mean."""
+    dropout: Annotated[float, Search(0.0, 0.5)] = Field(0.0, ge=0, lt=1)
+    """Dropout of user vectors."""
+    l2: Annotated[float, Search(1e-4, 0.3, log=True)] = Field(0.01, ge=0)
+    """Weight in the loss of the squared vectors of the batch's users, items and negatives."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> JPQConfig:
+        if self.embedding_size % self.codes:
+            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of codes {self.codes}")
+        return self

@@ -1,0 +1,1 @@
+"""Two towers: items by their texts, users by their histories."""
