@@ -40,14 +40,16 @@ class IALSConfig(ModelConfig):
     solver: Solver = "cg"
     """How vectors are solved in training: by three steps of conjugate gradients from where they are, or exactly, which
     takes several times as long for vectors of some hundred numbers."""
+    reproducible: bool = True
+    """Whether irspack solves on one thread, so that runs of one seed give the same lists; else on all that the cell
+    has, where sums are taken in any order and scores differ in their last digits."""
 
 
 class IALS(Recommender):
     """Matrix factorisation by alternating least squares over all pairs (implicit ALS).
 
     A user's vector is always solved exactly, for the items of the history, also when it was learnt in training: so a
-    user who was not there is served like others. The first vectors are drawn with the seed. With more than one thread
-    sums are taken in any order, and scores of two runs may differ in their last digits.
+    user who was not there is served like others. The first vectors are drawn with the seed.
     """
 
     Config = IALSConfig
@@ -105,7 +107,7 @@ def _learner(config: IALSConfig, x: sp.csr_matrix, solver: Solver, seed: int) ->
         init_std=config.init_std,
         solver_type="CHOLESKY" if solver == "cholesky" else "CG",
         random_seed=seed,
-        n_threads=threads(),
+        n_threads=1 if config.reproducible else threads(),
     )
     found.start_learning()
     return found

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import Context, Interactions, ModelConfig, Recommender, Search
-from bench_irspack.matrix import matrix
+from bench_irspack.matrix import matrix, threads
 
 
 class SLIMConfig(ModelConfig):
@@ -26,14 +26,14 @@ class SLIMConfig(ModelConfig):
     """Most passes over the weights of an item."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     """The passes end when no weight has changed by more."""
+    reproducible: bool = True
+    """Whether irspack solves on one thread, so that runs of one seed give the same lists; else on all that the cell
+    has, where the order of a pass depends on which
+    thread was first, and weights differ within the tolerance."""
 
 
 class SLIM(Recommender):
-    """Sparse linear model over items: each item is predicted from others by an elastic net.
-
-    All on one thread: with more, the order in which irspack visits the weights depends on which thread was first, and
-    so do the weights, within the tolerance.
-    """
+    """Sparse linear model over items: each item is predicted from others by an elastic net."""
 
     Config = SLIMConfig
     deterministic = True
@@ -55,7 +55,7 @@ class SLIM(Recommender):
             positive_only=config.positive,
             n_iter=config.epochs,
             tol=config.tolerance,
-            n_threads=1,
+            n_threads=1 if config.reproducible else threads(),
         )
         context.log(f"solving for the weights of {train.n_items:,} items")
         found.learn()

@@ -55,8 +55,8 @@ class UserKNN(Recommender):
             rows = sp.csr_matrix(self.train @ self._weights)
             self._neighbours = Neighbours(rows, cosine=True, shrink=config.shrink)
         found = self._neighbours.of(sp.csr_matrix(matrix(history) @ self._weights), config.neighbours + 1)
-        near = without_self(found, users, config.neighbours)
-        scores: NDArray[np.float32] = (near @ self.train).toarray().astype(np.float32)
+        near = without_self(found, users, config.neighbours).astype(np.float32)
+        scores: NDArray[np.float32] = (near @ self.train).toarray()
         return scores
 
 

@@ -124,6 +124,19 @@ def test_ials_keeps_the_items_of_the_best_validation(tmp_path):
     np.testing.assert_array_equal(model.items, again.items)
 
 
+@pytest.mark.parametrize(
+    ("model_class", "options", "near"), [(IALS, {"embedding_size": 8}, 1e-4), (SLIM, {"tolerance": 1e-5}, 1e-3)]
+)
+def test_all_threads_solve_nearly_the_same(data, model_class, options, near, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    users = np.arange(data.train.n_users)
+    one, all_ = (
+        fitted(model_class(model_class.Config(reproducible=choice, **options)), data, tmp_path / str(choice))
+        for choice in (True, False)
+    )
+    np.testing.assert_allclose(one.score(users, data.train), all_.score(users, data.train), atol=near)
+
+
 # RP3β -----------------------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
 
+def never(scores: Tensor) -> float:
+    """A score that counts nothing; not minus infinity, since a row of nothing else would have a gradient of NaN."""
+    return torch.finfo(scores.dtype).min
+
+
 def bpr(positive: Tensor, negative: Tensor, allowed: Tensor | None = None, hardness: float = 0.0) -> Tensor:
     """-ln σ(positive - negative), a weighted mean over negatives, then the mean over rows.
 
@@ -59,7 +64,7 @@ def sampled_softmax(
     if log_q is not None:
         positive, negative = positive - log_q[0], negative - log_q[1]
     if allowed is not None:
-        negative = negative.masked_fill(~allowed, -torch.inf)
+        negative = negative.masked_fill(~allowed, never(negative))
     return (torch.logaddexp(positive, negative.logsumexp(1)) - positive).mean()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -12,6 +13,13 @@ from torch.optim.lr_scheduler import LambdaLR
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
+_PLAIN: dict[str, Callable[[int], Callable[[int], float]]] = {
+    "constant": lambda n_steps: lambda step: 1.0,
+    "linear": lambda n_steps: lambda step: max(0.0, (n_steps - step) / max(1, n_steps)),
+}
+"""The two usual ones, as that function has them, which need nothing of it where the rate does not rise."""
+
+
 def schedule(optimizer: Optimizer, name: str, n_steps: int, warm_up: float = 0.0) -> LambdaLR:
     """A learning rate over ``n_steps`` steps by one of the names of ``transformers.get_scheduler``.
 
@@ -19,7 +27,9 @@ def schedule(optimizer: Optimizer, name: str, n_steps: int, warm_up: float = 0.0
     0, where the first step would learn nothing, but at its first stair, and the first step at the full rate is the last
     of the rise.
     """
-    from transformers import get_scheduler  # imported late: it takes a second
+    if name in _PLAIN and not warm_up:
+        return LambdaLR(optimizer, _PLAIN[name](n_steps))
+    from transformers import get_scheduler  # imported late: it takes seconds, more than some models train
 
     rise = min(max(1, math.ceil(warm_up * n_steps)), n_steps - 1) if warm_up else 0
     found: LambdaLR = get_scheduler(name, optimizer, num_warmup_steps=rise, num_training_steps=n_steps)

@@ -152,3 +152,13 @@ def test_info_nce_in_closed_forms():
     ones = torch.eye(5)
     assert info_nce(ones, ones, 0.5).item() == pytest.approx(math.log(math.exp(2) + 4) - 2, rel=1e-5)
     assert info_nce(ones[:1].expand(5, 5), ones[:1].expand(5, 5), 0.5).item() == pytest.approx(math.log(5), rel=1e-5)
+
+
+def test_sampled_softmax_of_a_row_without_negatives_has_a_gradient():
+    positive = torch.tensor([0.3, 1.0], requires_grad=True)
+    negative = torch.tensor([[0.5, 2.0], [1.0, -1.0]], requires_grad=True)
+    with torch.autograd.detect_anomaly(check_nan=True):
+        sampled_softmax(positive, negative, torch.tensor([[False, False], [True, True]])).backward()
+    weights = torch.softmax(torch.tensor([1.0, 1.0, -1.0]), 0)
+    torch.testing.assert_close(positive.grad, torch.stack([torch.tensor(0.0), (weights[0] - 1) / 2]))
+    torch.testing.assert_close(negative.grad, torch.stack([torch.zeros(2), weights[1:] / 2]))

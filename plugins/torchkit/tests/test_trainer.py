@@ -333,3 +333,20 @@ def test_an_interrupted_training_goes_on_with_its_average(tmp_path):
         trainer(tmp_path / "parts", first, [None] * 4, AVERAGING, interrupt_after=2).train()
     trainer(tmp_path / "parts", again, [None] * 4, AVERAGING).train()
     assert_equal_weights(again.module.state_dict(), whole.module.state_dict())
+
+
+@pytest.mark.parametrize("name", ["constant", "linear"])
+def test_plain_schedules_are_those_of_transformers(name):
+    from transformers import get_scheduler
+
+    rates = []
+    for make in (schedule, lambda *given: get_scheduler(given[1], given[0], 0, given[2])):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+        found = make(optimizer, name, 7)
+        own = []
+        for _ in range(9):
+            own.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            found.step()
+        rates.append(own)
+    assert rates[0] == rates[1]

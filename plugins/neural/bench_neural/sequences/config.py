@@ -84,6 +84,14 @@ class BSARecConfig(SequenceConfig):
 
     targets: Literal["prefixes"] = "prefixes"
     """The filter of a place reads the places behind it, so that packed targets would be seen by what predicts them."""
+    heads: Annotated[int, Search(choices=(1, 2, 4))] = Field(1, ge=1)
+    """Attention heads of a block; they share the dimensions."""
+    positions: Positions = "end"
+    """From where places are counted for their learnt vectors: from the latest item, as in the authors' code, or not."""
+    loss: Loss = "softmax"
+    """As of the other models; the authors' is ``softmax``."""
+    batch_size: int = Field(512, ge=1)
+    """Sequences per step."""
     inner_size: int = Field(256, ge=1)
     """Width of the feed-forward networks."""
     attention_dropout: float = Field(0.5, ge=0, lt=1)

@@ -82,7 +82,7 @@ class Training(Task[Batch]):
         negatives = self._negatives(batch, place).to(device)
         vectors = network.item_vectors(negatives)
         negative = states @ vectors.T if negatives.dim() == 1 else torch.einsum("td,tmd->tm", states, vectors)
-        negative[_same(targets, negatives)] = -torch.inf
+        negative[_same(targets, negatives)] = losses.never(negative)
         if config.loss == "sampled_softmax":
             return {"total": losses.sampled_softmax(positive, negative)}
         if config.loss == "bce":
