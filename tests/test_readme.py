@@ -61,9 +61,9 @@ def test_example_passes_the_published_checks(site):
 
 PUBLIC = {
     "Arrays", "BenchError", "ConfigError", "Context", "DataError", "Interactions", "ModelConfig", "PluginError",
-    "RawData", "Reader", "Recommendations", "Recommender", "ResultsError", "RunSpec", "Search", "TextInputs", "UNFILLED",
-    "UnknownName", "Validation", "hookimpl", "load_interactions", "rank", "run", "save_array", "save_interactions",
-    "top_k",
+    "RawData", "Reader", "Recommendations", "Recommender", "ResultsError", "RunSpec", "Search", "TextInputs",
+    "UNFILLED", "UnknownName", "Validation", "hookimpl", "load_interactions", "rank", "run", "save_array",
+    "save_interactions", "top_k",
 }  # fmt: skip
 
 
