@@ -68,7 +68,10 @@ class SequenceModel(Recommender):
         """
         config = self.config
         if len(train) and (train.times == train.times[0]).all():
-            raise DataError("this model learns the order of interactions, and these data have no times")
+            raise DataError(
+                "this model learns the order of interactions, and these data have no times: "
+                "name their column in the card, or choose a model that needs none, such as mf"
+            )
         sequences = Sequences(train, config.max_length, config.targets, config.batch_size)
         check_memory(config, sequences, context.device)
         torch.manual_seed(context.seed)
