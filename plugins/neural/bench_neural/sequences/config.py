@@ -79,8 +79,8 @@ class SASRecConfig(SequenceConfig):
     """Of attention weights."""
 
 
-class BSARecConfig(SequenceConfig):
-    """Of ``bsarec``."""
+class BSARecConfig(SASRecConfig):
+    """Of ``bsarec``: attention as in ``sasrec-fast``, and the filter."""
 
     targets: Literal["prefixes"] = "prefixes"
     """The filter of a place reads the places behind it, so that packed targets would be seen by what predicts them."""
@@ -92,10 +92,6 @@ class BSARecConfig(SequenceConfig):
     """As of the other models; the authors' is ``softmax``."""
     batch_size: int = Field(512, ge=1)
     """Sequences per step."""
-    inner_size: int = Field(256, ge=1)
-    """Width of the feed-forward networks."""
-    attention_dropout: float = Field(0.5, ge=0, lt=1)
-    """Of attention weights."""
     frequencies: Annotated[int, Search(1, 5)] = Field(3, ge=1)
     """Lowest frequencies of the filter, that of the mean included: c // 2 + 1 of the authors' code."""
     filter_share: Annotated[float, Search(0.1, 0.9)] = Field(0.7, ge=0, le=1)
