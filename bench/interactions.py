@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import DataError
+
 UNFILLED = -1
 """Padding id for the empty positions at the end of a short list. Their score is minus infinity."""
 
@@ -50,6 +52,20 @@ class Interactions:
     def users(self) -> NDArray[np.int64]:
         """(n_interactions,): the row of each interaction."""
         return np.repeat(np.arange(self.n_users), self.lengths)
+
+    def require_times(self) -> None:
+        """Refuse what has no times; the harness gives one and the same to all interactions of data without any.
+
+        Raises
+        ------
+        DataError
+            If there are no two different times.
+        """
+        if not (self.times != self.times[:1]).any():
+            raise DataError(
+                "this model needs to know when things happened, and these data have no times: name their column "
+                "in the card, or choose a model that needs none"
+            )
 
     def select(self, users: NDArray[np.integer[Any]]) -> Interactions:
         """The rows of ``users``, in that order, as a matrix of ``len(users)`` rows."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import Context, Interactions, ModelConfig, Recommender, Search
-from bench_classic.order import require_times
 from bench_classic.texts import blocks, required_text_vectors, similarities, text_vectors
 
 _POPULARITY = 1e-3
@@ -67,7 +66,7 @@ class Graph(Recommender):
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Count transitions."""
-        require_times(train, "graph")
+        train.require_times()
         config: GraphConfig = self.config
         found = None
         if config.order != "weight":

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench import Context, Interactions, ModelConfig, Recommender, Search
-from bench_classic.order import require_times
 
 _DAY = 86_400
 """Seconds."""
@@ -35,7 +34,7 @@ class Recent(Recommender):
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Count. Items whose interactions are all older than some 150 half-lives count 0, like those without any."""
-        require_times(train, "recent")
+        train.require_times()
         days = (train.times.max() - train.times) / _DAY
         weights = np.exp2(-days / self.config.half_life)
         self.counts = np.bincount(train.items, weights, train.n_items).astype(np.float32)

@@ -14,22 +14,13 @@ import torch
 from bench_colarec.items import lightgcn as module
 from bench_colarec.items.lightgcn import Pairs, lightgcn
 from bench_colarec.items.vectors import from_file, minilm_vectors, text_vectors
+from bench_torchkit.testing import dense_adjacency
 
 from bench import BenchError, TextInputs, Validation, rank
 from bench.testing import LocalContext, MemorySplit, block_interactions, interactions_from
 
 ROWS = [[0, 1, 2], [2, 3], [], [1, 3, 4, 0, 2], [4]]
 TINY = interactions_from(ROWS, 6)  # user 2 and item 5 have no interactions
-
-
-def dense_adjacency():
-    """Eq. 8, entry by entry: 1 / √(|N_u| |N_i|) where u and i interacted."""
-    matrix = np.zeros((11, 11))
-    readers = Counter(item for row in ROWS for item in row)
-    for user, row in enumerate(ROWS):
-        for item in row:
-            matrix[user, 5 + item] = matrix[5 + item, user] = 1 / math.sqrt(len(row) * readers[item])
-    return matrix
 
 
 class Scorer:
@@ -66,19 +57,6 @@ def trained(folder, seed=1, **options):
     return lightgcn(data.train, context, **options), context.scores
 
 
-def test_adjacency_is_normalized_by_both_degrees():
-    np.testing.assert_allclose(module.normalized_adjacency(TINY).toarray(), dense_adjacency(), atol=1e-7)
-
-
-@pytest.mark.parametrize("layers", [0, 1, 3])
-def test_propagation_is_the_mean_of_powers(layers):
-    ego = np.random.default_rng(0).normal(size=(11, 4))
-    matrix = module.as_tensor(module.normalized_adjacency(TINY).astype(np.float64), "cpu")
-    found = module.propagate(torch.from_numpy(ego), matrix, layers).numpy()
-    powers = [np.linalg.matrix_power(dense_adjacency(), layer) @ ego for layer in range(layers + 1)]
-    np.testing.assert_allclose(found, np.mean(powers, axis=0), atol=1e-6)
-
-
 def test_loss_and_gradient_equal_those_of_the_formulas_written_out():
     ego = torch.randn(11, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     triples = torch.tensor([[0, 1, 3, 3, 0], [5, 7, 6, 9, 5], [8, 10, 10, 10, 9]])
@@ -90,7 +68,7 @@ def test_loss_and_gradient_equal_those_of_the_formulas_written_out():
     loss.backward()
 
     theirs = ego.clone().requires_grad_()
-    a = torch.from_numpy(dense_adjacency())
+    a = torch.from_numpy(dense_adjacency(TINY))
     e = (theirs + a @ theirs + a @ a @ theirs + a @ a @ a @ theirs) / 4
     expected = 0
     for u, i, j in triples.T.tolist():

@@ -13,22 +13,12 @@ from bench_neural.collaborative.histories import histories, recency, summed, wit
 from bench_neural.collaborative.jpq import CodeNetwork, concatenated
 from bench_neural.collaborative.losses import Scored, batch_scores, penalty, ranking_loss
 from bench_neural.collaborative.sampling import InBatch, Proposal, Sampler
-from bench_torchkit.testing import rows_of
+from bench_torchkit.testing import dense_adjacency, rows_of
 
 from bench.testing import interactions_from
 
 ROWS = [[0, 1, 2], [2, 3], [], [1, 3, 4, 0, 2], [4]]
 TINY = interactions_from(ROWS, 6)  # user 2 and item 5 have no interactions
-
-
-def dense_adjacency():
-    """1 / √(|N_u| |N_i|) where u and i interacted, users first."""
-    matrix = np.zeros((11, 11))
-    readers = Counter(item for row in ROWS for item in row)
-    for user, row in enumerate(ROWS):
-        for item in row:
-            matrix[user, 5 + item] = matrix[5 + item, user] = 1 / math.sqrt(len(row) * readers[item])
-    return matrix
 
 
 def one_batch(train, negatives, batch_size=100, seed=1):
@@ -42,7 +32,7 @@ def one_batch(train, negatives, batch_size=100, seed=1):
 def test_scored_vectors_are_the_mean_of_powers(layers):
     network = Factors(GCNConfig(embedding_size=4, layers=layers), TINY, 1, "cpu", layers)
     nodes = network.nodes.detach().numpy()
-    powers = [np.linalg.matrix_power(dense_adjacency(), layer) @ nodes for layer in range(layers + 1)]
+    powers = [np.linalg.matrix_power(dense_adjacency(TINY), layer) @ nodes for layer in range(layers + 1)]
     expected = np.mean(powers, axis=0)
     np.testing.assert_allclose(network().detach().numpy(), expected, atol=1e-6)
     batch = one_batch(TINY, Proposal(TINY, 3, 0.5))
@@ -55,7 +45,7 @@ def test_scored_vectors_are_the_mean_of_powers(layers):
 
 def test_vectors_begin_as_singular_vectors_of_the_asked_length():
     network = Factors(MFConfig(embedding_size=3, initial_length=2.0), TINY, 1, "cpu")
-    left, values, right = np.linalg.svd(dense_adjacency()[:5, 5:], full_matrices=False)
+    left, values, right = np.linalg.svd(dense_adjacency(TINY)[:5, 5:], full_matrices=False)
     expected = np.concatenate([left[:, :3], right[:3].T]) * np.sqrt(values[:3])
     lengths = np.linalg.norm(expected, axis=1, keepdims=True)
     expected = 2 * np.divide(expected, lengths, out=np.zeros_like(expected), where=lengths > 1e-9)
@@ -93,7 +83,7 @@ def test_with_all_items_as_negatives_it_is_the_softmax(layers):
 
     nodes = network.nodes.detach().clone().double().requires_grad_()
     bias = network.bias.detach().clone().double().requires_grad_()
-    a = torch.from_numpy(dense_adjacency())
+    a = torch.from_numpy(dense_adjacency(TINY))
     mean = torch.stack([torch.linalg.matrix_power(a, layer) @ nodes for layer in range(layers + 1)]).mean(0)
     expected = written_out(mean, bias, ROWS)
     pairs = [(user, item) for user, row in enumerate(ROWS) for item in row]

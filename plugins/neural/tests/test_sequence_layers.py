@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from bench_neural.sequences.layers import BSARecBlock, HSTUBlock, LowPass, SASRecBlock, time_buckets
+from bench_neural.sequences.layers import BSARecBlock, HSTUBlock, LowPass, SASRecBlock
 from bench_neural.sequences.network import Network
 from bench_neural.sequences.rows import histories, pack
 from torch.nn.functional import gelu, layer_norm, silu
@@ -167,7 +167,7 @@ def test_kernel_is_that_of_the_lowest_frequencies(length, frequencies):
 
 def test_buckets_of_time_grow_with_the_logarithm():
     rows = rows_of([[1, 2, 3, 4]], [np.array([0, 1, 3, 2**40])])
-    assert time_buckets(rows)[0, 0, :4].tolist() == [0, 2, 4, 63]
+    assert rows.time_buckets[0, 0, :4].tolist() == [0, 2, 4, 63]
 
 
 def test_scores_by_cosine_are_within_the_temperature():

@@ -111,7 +111,7 @@ def test_users_without_history_get_what_is_popular(tmp_path):
 def test_data_without_times_are_refused_before_training(tmp_path):
     data = successors()
     same = Interactions(data.train.indptr, data.train.items, np.zeros_like(data.train.times), data.train.n_items)
-    with pytest.raises(DataError, match="order of interactions, and these data have no times"):
+    with pytest.raises(DataError, match="these data have no times"):
         fitted(SASRec(SASRecConfig()), MemorySplit(same, data.valid), tmp_path)
 
 

@@ -87,14 +87,14 @@ def test_a_place_is_together_with_its_own_sequence_alone():
     known = interactions_from([[1, 2, 3], [4, 5]], N_ITEMS)
     rows = pack(known, histories(known, 6), 6)
     assert rows.items.tolist() == [[1, 2, 3, 4, 5, N_ITEMS]]
-    assert rows.before()[0, :5, :5].int().tolist() == [
+    assert rows.before[0, :5, :5].int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
         [1, 1, 1, 0, 0],
         [0, 0, 0, 1, 0],
         [0, 0, 0, 1, 1],
     ]
-    assert torch.equal(rows.together()[0, :3, :3], torch.ones(3, 3, dtype=torch.bool))
+    assert torch.equal(rows.together[0, :3, :3], torch.ones(3, 3, dtype=torch.bool))
 
 
 def test_rows_are_well_filled():

@@ -20,6 +20,11 @@ def pointers(lengths: Ints) -> NDArray[np.int64]:
     return found
 
 
+def row_of(indptr: Ints, places: Ints) -> NDArray[np.int64]:
+    """(n,): the row in which each of ``places`` (n,) stands."""
+    return (np.searchsorted(indptr, places, side="right") - 1).astype(np.int64)
+
+
 def within(lengths: Ints) -> NDArray[np.int64]:
     """(sum of lengths,): 0, 1, 2, … within each row."""
     begin = pointers(lengths)

@@ -6,11 +6,15 @@ other), and tokenizers with none of their own.
 
 from __future__ import annotations
 
+import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import Interactions
@@ -42,3 +46,14 @@ def assert_equal_weights(found: Mapping[str, Tensor], expected: Mapping[str, Ten
 def rows_of(matrix: Interactions) -> list[list[int]]:
     """Lists of items, row by row."""
     return [matrix.items[a:b].tolist() for a, b in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)]
+
+
+def dense_adjacency(train: Interactions) -> NDArray[np.float64]:
+    """(n, n), users first: eq. 8 of LightGCN entry by entry, 1 / √(|N_u| |N_i|) where u and i interacted."""
+    n_users, rows = train.n_users, rows_of(train)
+    matrix = np.zeros((n_users + train.n_items,) * 2)
+    readers = Counter(item for row in rows for item in row)
+    for user, row in enumerate(rows):
+        for item in row:
+            matrix[user, n_users + item] = matrix[n_users + item, user] = 1 / math.sqrt(len(row) * readers[item])
+    return matrix

@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from bench_torchkit.ragged import gather, latest_first, padded, pointers, sample, within
+from bench_torchkit.ragged import gather, latest_first, padded, pointers, row_of, sample, within
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,6 +17,13 @@ def test_pointers_and_places_within_rows(lengths):
     array = np.array(lengths, np.int64)
     assert pointers(array).tolist() == [sum(lengths[:r]) for r in range(len(lengths) + 1)]
     assert within(array).tolist() == [place for length in lengths for place in range(length)]
+
+
+@given(LENGTHS)
+def test_the_row_of_each_place(lengths):
+    indptr = pointers(np.array(lengths, np.int64))
+    expected = [row for row, length in enumerate(lengths) for _ in range(length)]
+    assert row_of(indptr, np.arange(sum(lengths))).tolist() == expected
 
 
 @given(LENGTHS, st.data())

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from bench_torchkit.ragged import gather, pointers
+from bench_torchkit.ragged import gather, pointers, row_of
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding, embedding_bag
@@ -62,7 +62,7 @@ def histories(interactions: Interactions, weights: NDArray[np.float32], users: N
 
 def without_target(train: Interactions, weights: NDArray[np.float32], places: NDArray[np.int64]) -> Histories:
     """The histories that predict the train interactions at ``places`` (n,): all of the user's others."""
-    users = np.searchsorted(train.indptr, places, side="right") - 1
+    users = row_of(train.indptr, places)
     found = histories(train, weights, users)
     left_out = torch.from_numpy(train.items[places].astype(np.int64))
     return found._replace(left_out=left_out, left_out_weights=torch.from_numpy(weights[places]))

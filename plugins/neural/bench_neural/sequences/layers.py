@@ -14,7 +14,7 @@ from bench_torchkit.dropout import Dropout
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, silu
 
-from bench_neural.sequences.rows import Rows
+from bench_neural.sequences.rows import TIME_BUCKETS, Rows
 
 
 class Attention(nn.Module):
@@ -30,7 +30,7 @@ class Attention(nn.Module):
         n_rows, width, size = x.shape
         query, key, value = self.inputs(x).view(n_rows, width, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
         logits = (query @ key.transpose(2, 3)) / math.sqrt(size // self.heads)
-        weights = logits.masked_fill(~rows.before()[:, None], -torch.inf).softmax(-1)
+        weights = logits.masked_fill(~rows.before[:, None], -torch.inf).softmax(-1)
         found = self.dropout(weights) @ value
         out: Tensor = self.output(found.transpose(1, 2).reshape(-1, size)[at])
         return out
@@ -90,7 +90,7 @@ class LowPass(nn.Module):
 
     def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         place = torch.arange(x.shape[1], device=x.device)
-        weights = self.kernel[(place[:, None] - place).abs()] * rows.together()
+        weights = self.kernel[(place[:, None] - place).abs()] * rows.together
         low = (weights @ x).flatten(0, 1)[at]
         x = x.flatten(0, 1)[at]
         out: Tensor = self.norm(x + self.dropout(low + self.high.square() * (x - low)))
@@ -126,10 +126,6 @@ class BSARecBlock(nn.Module):
         return out
 
 
-_TIME_BUCKETS = 64
-"""Of the logarithm of the seconds between two interactions; the last one begins after more than 500 years."""
-
-
 class HSTUBlock(nn.Module):
     """Attention without soft-max, gated (Zhai et al., HSTU, ICML 2024, equations 1 to 3).
 
@@ -145,28 +141,22 @@ class HSTUBlock(nn.Module):
         self.output = nn.Linear(size, size)
         self.dropout = Dropout(dropout)
         self.by_distance = nn.Parameter(torch.zeros(length))
-        self.by_time = nn.Parameter(torch.zeros(_TIME_BUCKETS))
+        self.by_time = nn.Parameter(torch.zeros(TIME_BUCKETS))
 
     def bias(self, rows: Rows) -> Tensor:
         """(R, W, W): of a place, seen from a later one of its sequence."""
         width = rows.items.shape[1]
         place = torch.arange(width, device=rows.items.device)
         distance = (place[:, None] - place).clamp(0, self.length - 1)
-        return self.by_distance[distance] + self.by_time[time_buckets(rows)]
+        return self.by_distance[distance] + self.by_time[rows.time_buckets]
 
     def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         n_rows, width, size = x.shape
         parts = silu(self.inputs(self.norm(x))).view(n_rows, width, 4, self.heads, size // self.heads)
         gate, value, query, key = parts.permute(2, 0, 3, 1, 4)
-        weights = silu(query @ key.transpose(2, 3) + self.bias(rows)[:, None]) * rows.before()[:, None] / self.length
+        weights = silu(query @ key.transpose(2, 3) + self.bias(rows)[:, None]) * rows.before[:, None] / self.length
         found = (self.dropout(weights) @ value).transpose(1, 2).reshape(-1, size)[at]
         gate = gate.transpose(1, 2).reshape(-1, size)[at]
         gated = self.output(self.dropout(layer_norm(found, (size,)) * gate))
         out: Tensor = x.flatten(0, 1)[at] + self.dropout(gated)
         return out
-
-
-def time_buckets(rows: Rows) -> Tensor:
-    """(R, W, W): number of the bucket of the seconds between two places: 2 buckets for each doubling."""
-    apart = (rows.times[:, :, None] - rows.times[:, None, :]).abs().double()
-    return (2 * torch.log2(1 + apart)).long().clamp(max=_TIME_BUCKETS - 1)

@@ -15,7 +15,7 @@ from bench_torchkit.trainer import Settings, Trainer
 from numpy.typing import NDArray
 from torch import nn
 
-from bench import Context, DataError, Interactions, Recommender
+from bench import Context, Interactions, Recommender
 from bench_neural.sequences.config import BSARecConfig, HSTUConfig, SASRecConfig, SequenceConfig
 from bench_neural.sequences.layers import BSARecBlock, HSTUBlock, SASRecBlock
 from bench_neural.sequences.network import Network
@@ -67,11 +67,7 @@ class SequenceModel(Recommender):
             If the network sees at one place what it has to predict there.
         """
         config = self.config
-        if len(train) and (train.times == train.times[0]).all():
-            raise DataError(
-                "this model learns the order of interactions, and these data have no times: "
-                "name their column in the card, or choose a model that needs none, such as mf"
-            )
+        train.require_times()
         sequences = Sequences(train, config.max_length, config.targets, config.batch_size)
         check_memory(config, sequences, context.device)
         torch.manual_seed(context.seed)

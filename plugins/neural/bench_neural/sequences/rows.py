@@ -8,11 +8,13 @@ its own with one target behind it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from bench_torchkit.ragged import within
+from bench_torchkit.ragged import row_of, within
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,8 +22,12 @@ from bench import Interactions
 
 Targets = Literal["packed", "prefixes"]
 
+TIME_BUCKETS = 64
+"""Of the logarithm of the seconds between two interactions; the last one begins after more than 500 years."""
 
-class Rows(NamedTuple):
+
+@dataclass(frozen=True)
+class Rows:
     """n sequences in R rows of width W; all int64."""
 
     items: Tensor
@@ -38,16 +44,24 @@ class Rows(NamedTuple):
     """(n,): where in the flattened rows the latest item of each sequence stands."""
 
     def to(self, device: str | torch.device) -> Rows:
-        return Rows(*(part.to(device) for part in self))
+        return Rows(*(getattr(self, field.name).to(device) for field in fields(self)))
 
+    @cached_property
     def together(self) -> Tensor:
         """(R, W, W): whether two places belong to the same sequence."""
         return self.segments[:, :, None] == self.segments[:, None, :]
 
+    @cached_property
     def before(self) -> Tensor:
         """(R, W, W): whether the second place is the first one or an earlier one of the same sequence."""
         width = self.items.shape[1]
-        return self.together() & torch.ones(width, width, dtype=torch.bool, device=self.items.device).tril()
+        return self.together & torch.ones(width, width, dtype=torch.bool, device=self.items.device).tril()
+
+    @cached_property
+    def time_buckets(self) -> Tensor:
+        """(R, W, W): of the seconds between two places, 2 buckets for each doubling, below :data:`TIME_BUCKETS`."""
+        apart = (self.times[:, :, None] - self.times[:, None, :]).abs().double()
+        return (2 * torch.log2(1 + apart)).long().clamp(max=TIME_BUCKETS - 1)
 
 
 class Slices(NamedTuple):
@@ -139,7 +153,7 @@ class Sequences:
     def __init__(self, train: Interactions, most: int, targets: Targets, batch_size: int) -> None:
         self.train = train
         self._slices = training_sequences(train, most, targets)
-        self._users = np.searchsorted(train.indptr, self._slices.begin, side="right") - 1
+        self._users = row_of(train.indptr, self._slices.begin)
         self._targets = targets
         self._width = most
         self._batch_size = batch_size

@@ -6,6 +6,7 @@ import itertools
 import os
 import resource
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Training(Task[Batch]):
             rows, at = batch.rows.to(device), batch.at.to(device)
 
             def states(items: Tensor, rows: Rows = rows, at: Tensor = at) -> Tensor:
-                return network.states(rows._replace(items=items), at)
+                return network.states(replace(rows, items=items), at)
 
             check_unseen(states, rows.items, rows.places, at, network.n_items)
 

@@ -32,7 +32,7 @@ class TwoTowerConfig(ModelConfig):
     """Length of the items' own vectors that begin as singular vectors."""
 
     # User tower
-    half_life: float | None = Field(None, gt=0)
+    half_life: Annotated[float | None, Search(choices=(None, 3.0, 10.0, 30.0))] = Field(None, gt=0)
     """An item of the history weighs half as much with every so many later ones; none: all weigh the same."""
     length_power: Annotated[float, Search(0.0, 1.0)] = Field(0.5, ge=0, le=1)
     """A history of n items is the sum of their vectors divided by n to this power: 1 is the mean."""
