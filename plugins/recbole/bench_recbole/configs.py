@@ -83,8 +83,9 @@ class NGCFConfig(SampledConfig):
 class LightGCNConfig(SampledConfig):
     """Hyper-parameters of LightGCN."""
 
-    # Every batch propagates over the whole graph. RecBole has batches of 2048 and a rate of 0.001; half as many batches
-    # halve the time of an epoch on a CPU. Trained to the end with these two, ml-100k takes 40 s on two cores.
+    # Every batch propagates over the whole graph. RecBole has batches of 2048 and a rate of 0.001 (preset ``recbole``);
+    # half as many batches halve the time of an epoch on a CPU. Trained to the end with these two, ml-100k takes 40 s on
+    # two cores.
     train_batch_size: Count = 4096
     """Training rows in a batch."""
     learning_rate: Positive = 0.005

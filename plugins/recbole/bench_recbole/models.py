@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import recbole.model.general_recommender as general
 import recbole.model.sequential_recommender as sequential
 
@@ -34,6 +37,10 @@ class LightGCN(RecBoleModel):
     """Light graph convolution (He et al., SIGIR 2020)."""
 
     Config = configs.LightGCNConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "default": {},
+        "recbole": {"train_batch_size": 2048, "learning_rate": 0.001, "epochs": 3000},
+    }
     recbole_class = general.LightGCN
 
 
