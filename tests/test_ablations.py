@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 import bench as api
 from bench.errors import BenchError
@@ -97,9 +98,25 @@ def test_difference_is_the_mean_over_users_of_means_over_seeds(run, name, group)
     [record] = [record for record in table_of(run)["rows"] if record["ablation"] == name]
     assert record[group] == pytest.approx(np.mean([score(run, own[seed], group).mean() for seed in (1, 2)]), abs=1e-6)
     assert record[f"{group}/difference"] == pytest.approx(by_user.mean(), abs=1e-6)
-    half = 1.96 * by_user.std(ddof=1) / len(by_user) ** 0.5
+    half = half_width([[np.asarray(score(run, row[seed], group)) for seed in (1, 2)] for row in (own, whole)])
     assert record[f"{group}/low"] == pytest.approx(by_user.mean() - half, abs=1e-6)
     assert record[f"{group}/high"] == pytest.approx(by_user.mean() + half, abs=1e-6)
+
+
+def half_width(rows):
+    """The rule of intervals written out, for the difference of two rows of two seeds each."""
+    rows = np.array(rows)
+    n = rows.shape[2]
+    users = (rows[0].mean(axis=0) - rows[1].mean(axis=0)).var(ddof=1) / n
+    seeds = [(row[0].mean() - row[1].mean()) ** 2 / 4 for row in rows]  # variances of the mean, one degree of freedom
+    for row in rows:
+        apart = row[0] - row[1]
+        users -= ((apart - apart.mean()) ** 2).sum() / 2 / (n - 1) / (2 * n)
+    users, both = max(users, 0), sum(seeds)
+    weight = sum(part**2 for part in seeds)
+    quantiles = [scipy.stats.t.ppf(0.975, total**2 / weight) for total in (both, users + both)] if weight else [0, 1.96]
+    apart = scipy.stats.norm.ppf(0.975) ** 2 * users + quantiles[0] ** 2 * both
+    return ((apart + quantiles[1] ** 2 * (users + both)) / 2) ** 0.5
 
 
 def test_a_part_that_matters_is_missed_in_the_printed_table(run):

@@ -29,12 +29,12 @@ def command(
     results: Path,
     as_json: bool,
 ) -> None:
-    """Paired difference A − B per metric and group, with a 95 % interval over users.
+    """Paired difference A − B per metric and group, with a 95 % interval over users and seeds.
 
     A and B are rows of a leaderboard, named as there: a model, or model@preset. What both were measured by is compared.
-    Several seeds of a model are averaged per user first. The interval is the mean difference ± 1.96 standard errors; a
-    star marks one without 0. It holds the choice of users, not that of seeds: where a model depends on its seed,
-    another training may move the difference by more. Run several seeds and look at 'sd of runs' in the leaderboard.
+    Users are paired, and the spread of the seeds of both rows is in the interval. Of a row of one seed, 5 % of its
+    value are assumed, unless its model does not depend on seeds: three seeds put a measurement in its place. A star
+    marks what differs by Holm's rule over all lines: of tables of two models that are level, 5 % have any.
     """
     from bench.report.compare import compare
     from bench.runs.store import Store

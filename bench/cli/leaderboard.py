@@ -23,6 +23,7 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
     from bench.report import ablations
     from bench.report.leaderboard import terminal, write
     from bench.report.table import tables
+    from bench.report.verdict import verdict
     from bench.runs.store import Store
 
     store = Store(results)
@@ -30,7 +31,8 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
     if not found:
         what = f"results of '{dataset}'" if dataset else "results"
         raise ResultsError(f"no {what} in {store.cells}: make some with 'bench run', or give another --results")
-    written = [(table, write(table, store.leaderboards)) for table in found]
+    verdicts = [verdict(table, store) for table in found]
+    written = [(table, write(table, store.leaderboards, judged)) for table, judged in zip(found, verdicts, strict=True)]
     parts = {table.name: ablations.ablations(table, store) for table in found}
     part_paths = {name: [ablations.write(one, store.leaderboards) for one in those] for name, those in parts.items()}
     if as_json:
@@ -40,8 +42,8 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
                 document["ablations"] = [part.document() for part in those]
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
-    for table, paths in written:
-        click.echo(f"{terminal(table, results)}\n")
+    for (table, paths), judged in zip(written, verdicts, strict=True):
+        click.echo(f"{terminal(table, results, judged)}\n")
         for part in parts[table.name]:
             click.echo(f"{part.text()}\n")
         for some in [paths, *part_paths[table.name]]:

@@ -116,6 +116,7 @@ def command(context: click.Context, /, spec: Path | None, results: Path, as_json
     from bench.report import ablations
     from bench.report.leaderboard import terminal, write
     from bench.report.table import tables
+    from bench.report.verdict import verdict
     from bench.runs.execute import run_cells
     from bench.runs.plan import make_plan
     from bench.runs.store import Store
@@ -131,7 +132,8 @@ def command(context: click.Context, /, spec: Path | None, results: Path, as_json
     own = (cell.dataset, cell.fingerprint)
     everything = [result for result in store.results() if (result.cell.dataset, result.cell.fingerprint) == own]
     [table] = tables(everything)
-    paths = write(table, store.leaderboards)
+    judged = verdict(table, store)
+    paths = write(table, store.leaderboards, judged)
     ablated = {cell.unablated.name for cell in planned.cells if cell.ablation}
     found_parts = ablations.ablations(table, store) if ablated else []
     parts = [found for found in found_parts if found.whole.first.cell.name in ablated]
@@ -142,7 +144,7 @@ def command(context: click.Context, /, spec: Path | None, results: Path, as_json
         document |= {"ablations": [found.document() for found in parts]} if ablated else {}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        click.echo(f"\n{terminal(table, results)}\n")
+        click.echo(f"\n{terminal(table, results, judged)}\n")
         for found in parts:
             click.echo(f"{found.text()}\n")
         click.echo(f"leaderboard: {files(paths)}")

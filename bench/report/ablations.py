@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import ResultsError
+from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.report import leaderboard
 from bench.report.compare import paired
 from bench.report.names import csv, markdown, slug
@@ -59,8 +60,8 @@ class Ablations:
             lines = [_line(record, group)[: len(heads)] for record in records]
             parts.append(leaderboard.pipe(lines, heads, text_columns=1))
         pairing = (
-            f"Differences of {metric} to the whole model with 95 % intervals, paired over users, of the seeds that "
-            "both have; other seeds are not in the intervals."
+            f"Differences of {metric} to the whole model with 95 % intervals over users and seeds, of the seeds that "
+            f"both have; of one seed, a spread over seeds of {ASSUMED_SPREAD:.0%} is assumed."
         )
         said = "\n".join("- " + markdown(f"{r['row']}: {r['changes']}") for r in records if r["ablation"])
         title = markdown(f"{self.title} ({self.whole.first.cell.fingerprint[:8]})")
@@ -139,7 +140,7 @@ def _difference(store: Store, row: Row, whole: Row, group: str, metric: str) -> 
     if not (own.has(group, metric) and other.has(group, metric)):
         return (math.nan,) * 3
     try:
-        interval = paired(store, own, other, [f"{group}/{metric}"]).interval
+        interval = paired(store, own, other, [f"{group}/{metric}"]).difference.interval()
     except ResultsError as error:
         _log.warning("warning: %s has no difference to the whole model: %s", row.name, error)
         return (math.nan,) * 3

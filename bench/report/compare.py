@@ -1,4 +1,4 @@
-"""Is A better than B? Paired over users."""
+"""Is A better than B? Paired over users, beside the spread of seeds."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 from tabulate import tabulate
 
 from bench.data.catalog import card, cards
 from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
-from bench.errors import ResultsError, UnknownName, one_line, plain
-from bench.evaluation.intervals import Interval, over_users
-from bench.messages.cell import Result
+from bench.errors import ResultsError, UnknownName, plain
+from bench.evaluation.intervals import ASSUMED_SPREAD, Estimate, holm
+from bench.report.per_user import common_users, per_user, sample
 from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
 
-_ROUNDING = 1e-5
-"""Values per user are kept with seven digits."""
+_ERRORS = 0.05
+
+_MEANING = "95 % intervals over users and seeds, one by one; * differs, by Holm's rule over all lines of the table"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Comparison:
 
     head: str
     notes: list[str]
-    """What is not compared, and what other data there are, a line each."""
+    """How to read it, what is not compared, and what other data there are, a line each."""
     frame: pd.DataFrame
-    """Columns group, n, metric, a, b, difference, low, high; one row per group and metric."""
+    """Columns group, n, metric, a, b, difference, low, high, p, and p_holm, adjusted for the number of lines; one row
+    per group and metric."""
 
     def text(self) -> str:
         """The table for a terminal."""
@@ -46,7 +47,7 @@ class Comparison:
                 f"{r['b']:.4f}",
                 f"{r['difference']:+.4f}",
                 f"[{r['low']:+.4f}, {r['high']:+.4f}]" if r["n"] > 1 else "",
-                "*" if r["low"] > 0 or r["high"] < 0 else "",
+                "*" if r["p_holm"] < _ERRORS else "",
             ]
             for r in self.frame.to_dict("records")
         ]
@@ -95,13 +96,23 @@ def compare(
             notes += [f"{plain(group)} is not compared: only {owner} was measured by it" for owner in owners]
             continue
         pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
+        interval, p_values = pair.difference.interval(), pair.difference.p_values()
         for i, metric in enumerate(metrics):
-            numbers = {"a": pair.a[i], "b": pair.b[i], "difference": pair.interval.mean[i]}
-            bounds = {"low": pair.interval.low[i], "high": pair.interval.high[i]}
+            numbers = {"a": pair.a[i], "b": pair.b[i], "difference": interval.mean[i]}
+            bounds = {"low": interval.low[i], "high": interval.high[i], "p": p_values[i]}
             records.append({"group": group, "n": pair.n, "metric": metric, **numbers, **bounds})
     runs = " and ".join(f"{len(row.results)} of {row.title}" for row in rows)
-    head = f"A = {plain(a)}, B = {plain(b)} on {plain(dataset)} ({table.name}); runs: {runs}; * interval without 0"
-    return Comparison(head, notes, pd.DataFrame(records))
+    frame = pd.DataFrame(records)
+    if records:
+        frame["p_holm"] = holm(frame["p"].to_numpy(np.float64))
+    head = f"A = {plain(a)}, B = {plain(b)} on {plain(dataset)} ({table.name}); runs: {runs}"
+    return Comparison(head, [_MEANING, *_of_one_seed(rows), *notes], frame)
+
+
+def _of_one_seed(rows: Sequence[Row]) -> list[str]:
+    names = " and ".join(row.title for row in rows if row.one_of_many_seeds)
+    spread = f"{names}: one seed, a spread over seeds of {ASSUMED_SPREAD:.0%} is assumed; --seeds 1-3 measures it"
+    return [spread] if names else []
 
 
 class Paired(NamedTuple):
@@ -111,25 +122,22 @@ class Paired(NamedTuple):
     a: NDArray[np.float64]
     """(m,) means of the first row, one per column."""
     b: NDArray[np.float64]
-    interval: Interval
-    """Of the m differences a − b."""
+    difference: Estimate
+    """a − b."""
 
 
 def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
-    """Differences of two rows in ``columns``, such as ``all/ndcg@10``; runs of a row are averaged per user first.
+    """Differences of two rows in ``columns``, metrics of one group such as ``all/ndcg@10``.
 
     Raises
     ------
     ResultsError
         If the per-user values of a cell cannot be read.
     """
-    first, second = (_per_user(store, row, columns) for row in (a, b))
-    both = first.index.intersection(second.index)
-    left, right = first.loc[both].to_numpy(), second.loc[both].to_numpy()
-    interval = over_users(left - right)
-    if not len(both):
-        return Paired(0, interval.mean, interval.mean, interval)
-    return Paired(len(both), left.mean(axis=0), right.mean(axis=0), interval)
+    values = [per_user(store, row, columns) for row in (a, b)]
+    users = common_users(*values)
+    first, second = (sample(row, found, users) for row, found in zip((a, b), values, strict=True))
+    return Paired(len(users), first.mean, second.mean, first.minus(second))
 
 
 def _cut_off(table: Table, rows: tuple[Row, Row], k: int | None) -> int:
@@ -227,27 +235,3 @@ def _fitting(table: Table, name: str) -> list[Row]:
         or [row for row in rows if row.model == name]
         or [row for row in meant if not preset or row.first.cell.preset == preset]
     )
-
-
-def _per_user(store: Store, row: Row, columns: Sequence[str]) -> pd.DataFrame:
-    """One row per user of a group, index the user: averages over the runs in which the user has test items."""
-    frames = [_read(store, result, columns) for result in row.results]
-    return pd.concat(frames).groupby("user")[list(columns)].mean()
-
-
-def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
-    """Values per user in ``columns``, whose means are those of the result."""
-    path = store.path(result.cell_id) / "per_user.parquet"
-    try:
-        frame = pd.read_parquet(path, columns=["user", *columns]).dropna()
-        for column in columns:
-            group, _, metric = column.rpartition("/")
-            told = result.groups[group]
-            if len(frame) != told.n or not abs(float(frame[column].mean()) - told.metrics[metric]) < _ROUNDING:
-                raise ValueError(f"its means of {column} are not those of the result")
-    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
-        raise ResultsError(
-            f"{path} cannot be read ({plain(one_line(error), 200)}): run the model again, "
-            "its lists are measured again without training"
-        ) from error
-    return frame

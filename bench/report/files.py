@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from bench.messages.cell import Result
 from bench.report import ablations, leaderboard
 from bench.report.table import tables
+from bench.report.verdict import verdict
 from bench.runs.store import Store
 
 
@@ -21,7 +22,7 @@ def rewrite(store: Store, before: Iterable[Result]) -> None:
         )
         new = []
         if old and (table := now.get(name)):
-            new = leaderboard.write(table, store.leaderboards)
+            new = leaderboard.write(table, store.leaderboards, verdict(table, store))
             for found in ablations.ablations(table, store):
                 new += ablations.write(found, store.leaderboards)
         for path in old - set(new):

@@ -9,51 +9,55 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import tabulate
 
 from bench.errors import plain
+from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.files import write_text
 from bench.messages.cell import Result
 from bench.report import names
 from bench.report.table import Row, Table
+from bench.report.verdict import Verdict
 
 WIDTH = 100
 """Columns of a terminal that a table may take."""
 _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
 """Columns that a terminal drops after all metrics but the first."""
-_INTERVALS = "± is a 95 % interval over users, n their number; other seeds are not in it."
+_NOTHING = Verdict()
+"""Where values per user are not at hand."""
 
 Words = Callable[[str], str]
 """Makes a stranger's text fit for the page: :func:`bench.errors.plain` or :func:`bench.report.names.markdown`."""
 
 
-def markdown(table: Table) -> str:
+def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
     """The whole page: protocol, tables, groups, notes, and the commands that made it."""
     protocol, words = table.cell.protocol, names.markdown
     commands = sorted({result.command for row in table.rows for result in row.results})
     return _page(
         f"# {words(table.dataset)}, protocol {words(protocol.name)}",
         f"{protocol.describe().capitalize()}; fingerprint {words(table.cell.fingerprint[:12])}.",
-        pipe(*_main(table), text_columns=2),
-        _INTERVALS,
-        by_group(table),
+        pipe(*_main(table, verdict), text_columns=2),
+        reading(table, verdict),
+        by_group(table, verdict),
         "\n".join(f"- {words(name)}: {words(rule)}, n = {n:,}" for name, (rule, n) in table.groups.items()),
         failures(table, words=words),
-        _notes(table, words),
+        _notes(table, verdict, words),
         f"Config, code, packages and hardware of each run: [{table.name}.json]({table.name}.json).",
         "Made by\n\n" + "\n".join(textwrap.indent(command, "    ") for command in commands) if commands else "",
     )
 
 
-def terminal(table: Table, root: Path) -> str:
+def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
     """What ``bench run`` prints, about :data:`WIDTH` columns wide. ``root`` is the results folder."""
     return _page(
         f"{plain(table.dataset)}, protocol {plain(table.cell.protocol.name)} ({plain(table.cell.fingerprint[:8])})",
-        main(table),
-        _INTERVALS,
-        by_group(table, WIDTH),
+        main(table, verdict),
+        textwrap.fill(reading(table, verdict), WIDTH),
+        by_group(table, verdict, WIDTH),
         failures(table, root),
-        _notes(table, plain),
+        _notes(table, verdict, plain),
     ).rstrip()
 
 
@@ -61,9 +65,27 @@ def _page(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def main(table: Table) -> str:
+def reading(table: Table, verdict: Verdict) -> str:
+    """How to read the tables, and what they cannot show."""
+    if not verdict.standings:
+        return "± is a 95 % interval over users of each run."
+    text = "± is a 95 % interval over users and seeds."
+    if verdict.compares:
+        text += (
+            " rank: those that a row may have, by Holm's rule over all pairs of rows (5 %); = is level with the best."
+        )
+    if any(row.one_of_many_seeds for row in table.rows if not row.failed):
+        text += (
+            f" Of a row of one seed, ± holds users alone, and rank assumes a spread over seeds of {ASSUMED_SPREAD:.0%}."
+        )
+    if not math.isnan(verdict.detectable):
+        text += f" Differences below {number(verdict.detectable)} would mostly not show (80 % power, median of pairs)."
+    return text
+
+
+def main(table: Table, verdict: Verdict = _NOTHING) -> str:
     """The main table for a terminal: with as many of its columns as there is room for, and which are left out."""
-    lines, heads = _main(table)
+    lines, heads = _main(table, verdict)
     metrics = [head for head in heads if head in table.main_metrics]
     dropped: list[str] = []
     text = pipe(lines, heads, text_columns=2)
@@ -77,23 +99,29 @@ def main(table: Table) -> str:
     return text + (f"\n\nnot shown for want of room, see the files: {left_out}" if dropped else "")
 
 
-def _main(table: Table) -> tuple[list[list[str]], list[str]]:
+def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     """Lines and heads of the main table."""
     metrics = table.main_metrics
     lines = []
     for row in table.rows:
         name = [row.model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
-            lines.append([*name, "failed", *[""] * (len(metrics) + 2)])
+            lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
             continue
+        standing = verdict.standings.get((row.name, "all"))
         shown = [number(row.mean("all", metric)) for metric in metrics]
-        shown[0] += f" ±{number(row.interval('all', metrics[0]))}"
+        shown[0] += f" ±{number(standing.half_width if standing else row.interval('all', metrics[0]))}"
+        mark = "= " if verdict.level(row.name, "all") else ""
+        name.append(f"{mark}{standing or ''}")
         costs = [f"{row.cost('fit', 'seconds'):.1f}", f"{row.cost('recommend', 'seconds'):.1f}", f"{row.peak_mib:.0f}"]
         lines.append([*name, *shown, *costs])
-    return lines, ["model", "preset", "seeds", *metrics, "fit s", "rank s", "MiB"]
+    heads = ["model", "preset", "seeds", "rank", *metrics, "fit s", "rank s", "MiB"]
+    if verdict.compares:
+        return lines, heads
+    return [[*line[:3], *line[4:]] for line in lines], [*heads[:3], *heads[4:]]
 
 
-def by_group(table: Table, width: int | None = None) -> str:
+def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None) -> str:
     """The first metric of the main table for each group of users, and its spread over seeds and folds.
 
     In blocks below each other where it is wider than ``width``.
@@ -108,7 +136,7 @@ def by_group(table: Table, width: int | None = None) -> str:
     left = max(len(metric), *(len(row.title) for row in rows)) + 4
     parts = []
     for some in _blocks(columns, math.inf if width is None else width - left):
-        lines = [[row.title, *(_by_group_cell(row, name, metric) for name in some)] for row in rows]
+        lines = [[row.title, *(_by_group_cell(row, name, metric, verdict) for name in some)] for row in rows]
         parts.append(pipe(lines, [metric, *(columns[name] for name in some)], text_columns=1))
     return "\n\n".join(parts)
 
@@ -127,9 +155,11 @@ def _blocks(heads: dict[str | None, str], width: float) -> list[list[str | None]
     return blocks
 
 
-def _by_group_cell(row: Row, group: str | None, metric: str) -> str:
+def _by_group_cell(row: Row, group: str | None, metric: str, verdict: Verdict) -> str:
     """The mean of a group, or the spread over runs where none is named."""
-    return number(row.spread("all", metric) if group is None else row.mean(group, metric))
+    if group is None:
+        return number(row.spread("all", metric))
+    return ("= " if verdict.level(row.name, group) else "") + number(row.mean(group, metric))
 
 
 def failures(table: Table, root: Path | None = None, words: Words = plain) -> str:
@@ -141,8 +171,8 @@ def failures(table: Table, root: Path | None = None, words: Words = plain) -> st
     )
 
 
-def _notes(table: Table, words: Words) -> str:
-    notes = [f"left out: {line}" for line in table.left_out]
+def _notes(table: Table, verdict: Verdict, words: Words) -> str:
+    notes = [f"left out: {line}" for line in table.left_out] + verdict.notes
     for row in table.rows:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
@@ -170,9 +200,14 @@ def pipe(lines: Sequence[Sequence[str]], heads: Sequence[str], text_columns: int
         tabulate.MIN_PADDING = usual
 
 
-def write(table: Table, folder: Path) -> list[Path]:
+def write(table: Table, folder: Path, verdict: Verdict = _NOTHING) -> list[Path]:
     """Write the table as ``.md``, ``.csv`` and ``.json`` into ``folder``; returns the paths."""
-    frame = table.frame()
+    metric = table.main_metrics[0]
+    judged = [
+        {key: value for group in table.groups for key, value in verdict.record(row.name, group, metric).items()}
+        for row in table.rows
+    ]
+    frame = table.frame().join(pd.DataFrame(judged)) if verdict.standings else table.frame()
     document = {
         "dataset": table.dataset,
         "protocol": table.cell.protocol.model_dump(mode="json"),
@@ -183,7 +218,7 @@ def write(table: Table, folder: Path) -> list[Path]:
             for i, row in enumerate(table.rows)
         ],
     }
-    return write_all(folder / table.name, markdown(table), names.csv(frame), document)
+    return write_all(folder / table.name, markdown(table, verdict), names.csv(frame), document)
 
 
 def write_all(stem: Path, page: str, csv: str, document: dict[str, Any]) -> list[Path]:

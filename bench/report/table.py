@@ -81,6 +81,11 @@ class Row:
         return len({result.cell.seed for result in self.results or self.failures})
 
     @property
+    def one_of_many_seeds(self) -> bool:
+        """Whether it has one seed, and others would give something else."""
+        return self.seeds == 1 and not self.first.cell.deterministic
+
+    @property
     def folds(self) -> int:
         """Number of folds that were tested; 1 if the protocol has none."""
         return len({result.cell.fold for result in self.results or self.failures})

@@ -1,0 +1,67 @@
+"""Values per user of the runs of a row, as the core stored them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.errors import ResultsError, one_line, plain
+from bench.evaluation.intervals import Sample
+from bench.messages.cell import Result
+from bench.report.table import Row
+from bench.runs.store import Store
+
+_ROUNDING = 1e-5
+"""Values per user are kept with seven digits."""
+
+
+def per_user(store: Store, row: Row, columns: Sequence[str]) -> dict[int, pd.DataFrame]:
+    """By seed, a row per user of a group, index the user: averages over the folds in which the user has test items.
+
+    ``columns`` are metrics of one group, such as ``all/ndcg@10``.
+
+    Raises
+    ------
+    ResultsError
+        If the values of a cell cannot be read.
+    """
+    frames: dict[int, list[pd.DataFrame]] = {}
+    for result in row.results:
+        frames.setdefault(result.cell.seed, []).append(_read(store, result, columns))
+    return {seed: pd.concat(found).groupby("user")[list(columns)].mean() for seed, found in frames.items()}
+
+
+def common_users(*rows: dict[int, pd.DataFrame]) -> NDArray[np.int64]:
+    """Users that all seeds of all rows have."""
+    users, *others = [frame.index for row in rows for frame in row.values()]
+    for other in others:
+        users = users.intersection(other)
+    return users.to_numpy(np.int64)
+
+
+def sample(row: Row, values: dict[int, pd.DataFrame], users: NDArray[np.int64]) -> Sample:
+    """What intervals need of a row, over these users."""
+    stacked = np.stack([frame.loc[users].to_numpy(np.float64) for frame in values.values()])
+    return Sample(stacked, row.first.cell.deterministic)
+
+
+def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
+    """Values per user in ``columns``, whose means are those of the result."""
+    path = store.path(result.cell_id) / "per_user.parquet"
+    try:
+        frame = pd.read_parquet(path, columns=["user", *columns]).dropna()
+        for column in columns:
+            group, _, metric = column.rpartition("/")
+            told = result.groups[group]
+            if len(frame) != told.n or not abs(float(frame[column].mean()) - told.metrics[metric]) < _ROUNDING:
+                raise ValueError(f"its means of {column} are not those of the result")
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        raise ResultsError(
+            f"{path} cannot be read ({plain(one_line(error), 200)}): run the model again, "
+            "its lists are measured again without training"
+        ) from error
+    return frame

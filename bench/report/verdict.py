@@ -1,0 +1,97 @@
+"""What can a table tell apart? Intervals over users and seeds, and the ranks that each row may have."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.errors import ResultsError
+from bench.evaluation.intervals import Sample, detectable, holm, ranks
+from bench.report.per_user import common_users, per_user, sample
+from bench.report.table import Table
+from bench.runs.store import Store
+
+ERRORS = 0.05
+"""In at most so many tables, any two rows that are truly level are told apart."""
+
+
+class Standing(NamedTuple):
+    """Of a row in a group of users."""
+
+    half_width: float
+    """Half of the 95 % interval of its mean, over users and seeds; of users alone where it has one seed."""
+    first: int
+    """The best rank that it may have."""
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}–{self.last}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of the first main metric of a table, for each group of users; ablations have a table of their own."""
+
+    standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
+    """By name of the row and group."""
+    detectable: float = np.nan
+    """The difference of two rows that these users and seeds would show in 80 % of all cases: the median of pairs."""
+    notes: list[str] = field(default_factory=list)
+    """Which rows have no rank, and why, a line each."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are two rows to be told apart."""
+        return len({row for row, _ in self.standings}) > 1
+
+    def level(self, row: str, group: str) -> bool:
+        """Whether the row is known to be level with the best."""
+        standing = self.standings.get((row, group))
+        return self.compares and standing is not None and standing.first == 1
+
+    def record(self, row: str, group: str, metric: str) -> dict[str, Any]:
+        """Columns of a table for programs."""
+        standing = self.standings.get((row, group))
+        found = (standing.half_width, standing.first, standing.last) if standing else (np.nan, None, None)
+        names = ("half_width", "rank_first", "rank_last")
+        return {f"{group}/{metric}/{name}": value for name, value in zip(names, found, strict=True)}
+
+
+def verdict(table: Table, store: Store) -> Verdict:
+    """Compare all pairs of rows in each group, from what ``store`` has of each user."""
+    metric = table.main_metrics[0]
+    standings: dict[tuple[str, str], Standing] = {}
+    smallest, notes = np.nan, dict[str, None]()
+    for group in table.groups:
+        column, values = f"{group}/{metric}", {}
+        for row in table.rows:
+            if row.has(group, metric) and not row.ablation:
+                try:
+                    values[row.name] = (row, per_user(store, row, [column]))
+                except ResultsError as error:
+                    notes[f"{row.name} has no rank: {error}"] = None
+        users = common_users(*(frames for _, frames in values.values())) if values else np.empty(0, np.int64)
+        if len(users) < 2:
+            continue
+        samples = {name: sample(row, frames, users) for name, (row, frames) in values.items()}
+        places, shown = _places(list(samples.values()))
+        for (name, one), place in zip(samples.items(), places, strict=True):
+            standings[name, group] = Standing(float(one.estimate.half_width()[0]), *place)
+        smallest = shown if group == "all" else smallest
+    return Verdict(standings, smallest, list(notes))
+
+
+def _places(samples: list[Sample]) -> tuple[list[tuple[int, int]], float]:
+    """Ranks of rows by Holm's rule over all pairs, and the median difference that could be shown."""
+    pairs = list(itertools.combinations(range(len(samples)), 2))
+    differences = [samples[a].minus(samples[b]) for a, b in pairs]
+    better = np.zeros((len(samples),) * 2, bool)
+    adjusted = holm(np.array([one.p_values()[0] for one in differences]))
+    for (a, b), difference, p in zip(pairs, differences, adjusted, strict=True):
+        if p < ERRORS:
+            better[(a, b) if difference.mean[0] > 0 else (b, a)] = True
+    shown = [float(detectable(one)[0]) for one in differences]
+    return ranks(better), float(np.median(shown)) if shown else np.nan

@@ -1,0 +1,117 @@
+"""What a table tells apart: ranks, the group that is level with the best, and how it is shown."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.report import leaderboard
+from bench.report.table import tables
+from bench.report.verdict import verdict
+from bench.runs.store import Store
+
+USERS = 400
+GROUPS = {"all": slice(None), "long tail": slice(0, 100)}
+
+
+@pytest.fixture
+def kept(tmp_path, make_result):
+    """Store rows of given values (S, n) per user: of S seeds, or of a model without seeds if there is one."""
+
+    def keep(**rows):
+        store = Store(tmp_path)
+        for name, values in rows.items():
+            for seed, scores in enumerate(np.atleast_2d(values)):
+                result = make_result(name, 0.5, seed=seed, deterministic=np.ndim(values) == 1)
+                known = result.groups["all"]
+                frame, groups = {"user": np.arange(USERS)}, {}
+                for group, chosen in GROUPS.items():
+                    own = np.full(USERS, np.nan)
+                    own[chosen] = scores[chosen]
+                    frame |= {f"{group}/{metric}": own for metric in known.metrics}
+                    told = {"n": len(scores[chosen]), "metrics": dict.fromkeys(known.metrics, scores[chosen].mean())}
+                    groups[group] = known.model_copy(update={**told, "rule": group, "members": group})
+                result = result.model_copy(update={"groups": groups})
+                store.path(result.cell_id).mkdir(parents=True)
+                store.commit(result)
+                pd.DataFrame(frame).to_parquet(store.path(result.cell_id) / "per_user.parquet")
+        [table] = tables(store.results())
+        return table, verdict(table, store), store
+
+    return keep
+
+
+def scores(mean, tail=None, seed=0):
+    """Values per user around a mean, and another for the first hundred."""
+    noise = 0.1 * np.random.default_rng(seed).normal(size=USERS)
+    means = np.full(USERS, mean)
+    means[:100] = mean if tail is None else tail
+    return means + noise - noise.mean()
+
+
+def test_ranks_say_what_can_be_told_apart_in_each_group(kept):
+    table, found, _ = kept(a=scores(0.50, tail=0.3), b=scores(0.49, tail=0.6, seed=1), c=scores(0.2, seed=2))
+    shown = {key: str(standing) for key, standing in found.standings.items()}
+    assert [row.name for row in table.rows] == ["b", "a", "c"]
+    assert shown == {
+        ("a", "all"): "2", ("b", "all"): "1", ("c", "all"): "3",
+        ("a", "long tail"): "2", ("b", "long tail"): "1", ("c", "long tail"): "3",
+    }  # fmt: skip
+    table, found, _ = kept(d=scores(0.50, tail=0.59, seed=3))
+    assert {row: str(found.standings[row, "all"]) for row in "abcd"} == {"a": "3", "b": "1–2", "c": "4", "d": "1–2"}
+    assert [row for row in "abcd" if found.level(row, "all")] == ["b", "d"]
+
+
+def test_seeds_that_swing_take_the_ranks_away(kept):
+    """One and the same mean, and users who never differ by more: three seeds of .3, .5 and .7 may be anything."""
+    steady = np.stack([scores(0.5, seed=1)] * 3)
+    swinging = np.stack([scores(mean, seed=1) for mean in (0.3, 0.5, 0.7)]) - 0.1
+    _, found, _ = kept(a=steady, b=swinging)
+    assert {str(found.standings[row, "all"]) for row in "ab"} == {"1–2"}
+    assert found.standings["b", "all"].half_width > 10 * found.standings["a", "all"].half_width
+
+
+def test_one_row_has_an_interval_and_no_rank(kept):
+    table, found, _ = kept(a=scores(0.5))
+    assert not found.compares
+    page = leaderboard.markdown(table, found)
+    assert "rank:" not in page
+    assert "| rank |" not in page
+    assert f"±{found.standings['a', 'all'].half_width:.4f}".replace("0.", ".") in page
+
+
+def test_page_and_files_show_the_ranks(kept, tmp_path):
+    table, found, _ = kept(a=scores(0.5), b=scores(0.5, seed=1), c=scores(0.2, seed=2)[None].repeat(2, axis=0))
+    _, csv, document = leaderboard.write(table, tmp_path, found)
+    page = leaderboard.markdown(table, found)
+    for row, rank in (("a", "= 1–2"), ("b", "= 1–2"), ("c", "3")):
+        line = next(line for line in page.splitlines() if line.startswith(f"| {row} "))
+        assert line.split("|")[4].strip() == rank
+    assert "= is level with the best" in page
+    assert f"Differences below {found.detectable:.4f}".replace("0.", ".") in page
+    rows = json.loads(document.read_text())["rows"]
+    assert [(row["all/ndcg@10/rank_first"], row["all/ndcg@10/rank_last"]) for row in rows] == [(1, 2), (1, 2), (3, 3)]
+    frame = pd.read_csv(csv)
+    assert frame["long tail/ndcg@10/half_width"].iloc[0] == pytest.approx(found.standings["a", "long tail"].half_width)
+
+
+def test_rows_of_one_seed_are_compared_with_an_assumed_spread(kept):
+    """Ten per cent apart, users who hardly differ: not told apart, as another seed may move each by five."""
+    even = 0.001 * scores(0.0)
+    table, found, _ = kept(a=(0.55 + even)[None], b=(0.5 + even)[None], c=(0.3 + even)[None])
+    assert {row: str(found.standings[row, "all"]) for row in "abc"} == {"a": "1–2", "b": "1–2", "c": "3"}
+    assert found.standings["a", "all"].half_width < 0.001
+    assert "rank assumes a spread over seeds of 5%" in leaderboard.markdown(table, found)
+
+
+def test_values_that_cannot_be_read_take_a_row_out_with_a_line(kept):
+    table, _, store = kept(a=scores(0.5), b=scores(0.2, seed=1))
+    [broken] = [result.cell_id for result in store.results() if result.cell.model == "a"]
+    (store.path(broken) / "per_user.parquet").write_bytes(b"PAR1")
+    found = verdict(table, store)
+    assert set(found.standings) == {("b", "all"), ("b", "long tail")}
+    [line] = found.notes
+    assert line.startswith("a has no rank: ")
+    assert "per_user.parquet cannot be read" in line
+    assert "a has no rank" in leaderboard.markdown(table, found)
