@@ -74,7 +74,7 @@ def reading(table: Table, verdict: Verdict) -> str:
         text += (
             " rank: those that a row may have, by Holm's rule over all pairs of rows (5 %); = is level with the best."
         )
-    if any(row.one_of_many_seeds for row in table.rows if not row.failed):
+    if any(row.one_of_many_seeds for row in table.rows if not row.failed) and verdict.compares:
         text += (
             f" Of a row of one seed, ± holds users alone, and rank assumes a spread over seeds of {ASSUMED_SPREAD:.0%}."
         )

@@ -13,7 +13,7 @@ from torch.nn.functional import gelu, layer_norm, silu
 from bench.interactions import Interactions
 from bench.testing import interactions_from
 
-SIZE, HEADS, LENGTH, N_ITEMS = 8, 2, 7, 30
+SIZE, HEADS, HEAD, LENGTH, N_ITEMS = 8, 2, 3, 7, 30
 SEQUENCES = [[3, 1, 4, 15, 9], [2, 6], [5, 3, 8, 27, 10, 11, 12], [7]]
 
 
@@ -22,7 +22,7 @@ def block(kind):
         return SASRecBlock(SIZE, HEADS, 16, 0.5, 0.5)
     if kind == "bsarec":
         return BSARecBlock(SIZE, HEADS, 16, 0.5, 0.5, length=LENGTH, frequencies=3, filter_share=0.7)
-    return HSTUBlock(SIZE, HEADS, 0.5, LENGTH)
+    return HSTUBlock(SIZE, HEADS, HEAD, 0.5, LENGTH)
 
 
 def network(kind, **options):
@@ -91,18 +91,17 @@ def bsarec(layer, x, times):
 
 
 def hstu(layer, x, times):
-    gate, value, query, key = silu(layer.inputs(layer.norm(x))).split(SIZE, dim=1)
-    width = SIZE // HEADS
-    found = torch.zeros_like(x)
+    gate, value, query, key = silu(layer.inputs(layer.norm(x))).split(HEADS * HEAD, dim=1)
+    found = torch.zeros_like(value)
     for place in range(len(x)):
         for head in range(HEADS):
-            part = slice(head * width, (head + 1) * width)
+            part = slice(head * HEAD, (head + 1) * HEAD)
             for i in range(place + 1):
                 seconds = int(times[place] - times[i])
                 bias = layer.by_distance[place - i] + layer.by_time[int(2 * math.log2(1 + seconds))]
                 weight = silu(query[place, part] @ key[i, part] + bias) / LENGTH
                 found[place, part] += weight * value[i, part]
-    return x + layer.output(layer_norm(found, (SIZE,)) * gate)
+    return x + layer.output(layer_norm(found, (HEADS * HEAD,)) * gate)
 
 
 LITERAL = {"sasrec": sasrec, "bsarec": bsarec, "hstu": hstu}
@@ -112,17 +111,19 @@ TIMES = [np.cumsum(np.random.default_rng(n).integers(0, 10**6, len(s))) for n, s
 @pytest.mark.parametrize("positions", ["start", "end", "none"])
 @pytest.mark.parametrize("kind", LITERAL)
 def test_forward_pass_is_the_literal_one(kind, positions):
-    found = network(kind, positions=positions)
+    norm = "behind" if kind == "hstu" else "before"
+    found = network(kind, positions=positions, norm=norm)
     last, whole = states(found, SEQUENCES, TIMES)
     for sequence, times, of_last, of_all in zip(SEQUENCES, TIMES, last, whole, strict=True):
         with torch.no_grad():
-            x = found.items.weight[sequence]
+            x = found.items.weight[sequence] * (SIZE**0.5 if norm == "behind" else 1)
             place = torch.arange(len(sequence))
             if positions != "none":
                 x = x + found.places(place if positions == "start" else place.flip(0))
-            x = found.norm(x)
+            x = found.before(x) if norm == "before" else x
             for layer in found.blocks:
                 x = LITERAL[kind](layer, x, times)
+            x = found.behind(x) if norm == "behind" else x
         torch.testing.assert_close(of_all, x, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(of_last, x[-1], rtol=1e-4, atol=1e-5)
 

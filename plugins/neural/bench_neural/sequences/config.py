@@ -101,5 +101,15 @@ class BSARecConfig(SASRecConfig):
 class HSTUConfig(SequenceConfig):
     """Of ``hstu``."""
 
-    temperature: float | None = Field(None, gt=0)
+    layers: Annotated[int, Search(1, 4)] = Field(4, ge=1)
+    """Blocks."""
+    head_size: Annotated[int, Search(choices=(4, 8, 16, 32))] = Field(16, ge=1)
+    """Dimensions of a head."""
+    input_dropout: Annotated[float, Search(0.0, 0.7)] = Field(0.5, ge=0, lt=1)
+    """Of items and their places, before the first block."""
+    dropout: Annotated[float, Search(0.0, 0.7)] = Field(0.3, ge=0, lt=1)
+    """Of states."""
+    weight_decay: float = Field(1e-3, ge=0)
+    """Of AdamW, for all weights."""
+    temperature: Annotated[float | None, Search(choices=(None, 0.05, 0.07, 0.1))] = Field(None, gt=0)
     """If given, scores are cosines, divided by it, as in the authors' code; products otherwise."""

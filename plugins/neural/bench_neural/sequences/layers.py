@@ -133,12 +133,12 @@ class HSTUBlock(nn.Module):
     one for the distance in time.
     """
 
-    def __init__(self, size: int, heads: int, dropout: float, length: int) -> None:
+    def __init__(self, size: int, heads: int, head_size: int, dropout: float, length: int) -> None:
         super().__init__()
-        self.heads, self.length = heads, length
+        self.heads, self.inner, self.length = heads, heads * head_size, length
         self.norm = nn.LayerNorm(size)
-        self.inputs = nn.Linear(size, 4 * size)
-        self.output = nn.Linear(size, size)
+        self.inputs = nn.Linear(size, 4 * self.inner)
+        self.output = nn.Linear(self.inner, size)
         self.dropout = Dropout(dropout)
         self.by_distance = nn.Parameter(torch.zeros(length))
         self.by_time = nn.Parameter(torch.zeros(TIME_BUCKETS))
@@ -151,12 +151,12 @@ class HSTUBlock(nn.Module):
         return self.by_distance[distance] + self.by_time[rows.time_buckets]
 
     def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
-        n_rows, width, size = x.shape
-        parts = silu(self.inputs(self.norm(x))).view(n_rows, width, 4, self.heads, size // self.heads)
+        n_rows, width, _ = x.shape
+        parts = silu(self.inputs(self.norm(x))).view(n_rows, width, 4, self.heads, self.inner // self.heads)
         gate, value, query, key = parts.permute(2, 0, 3, 1, 4)
         weights = silu(query @ key.transpose(2, 3) + self.bias(rows)[:, None]) * rows.before[:, None] / self.length
-        found = (self.dropout(weights) @ value).transpose(1, 2).reshape(-1, size)[at]
-        gate = gate.transpose(1, 2).reshape(-1, size)[at]
-        gated = self.output(self.dropout(layer_norm(found, (size,)) * gate))
+        found = (weights @ value).transpose(1, 2).reshape(-1, self.inner)[at]
+        gate = gate.transpose(1, 2).reshape(-1, self.inner)[at]
+        gated = self.output(self.dropout(layer_norm(found, (self.inner,)) * gate))
         out: Tensor = x.flatten(0, 1)[at] + self.dropout(gated)
         return out

@@ -35,6 +35,11 @@ class SequenceModel(Recommender):
     def make_block(self) -> nn.Module:
         """One block of the network."""
 
+    @property
+    def input_dropout(self) -> float:
+        """Of what goes into the first block."""
+        return self.config.dropout
+
     def network_options(self) -> dict[str, Any]:
         """What else its network is told."""
         return {}
@@ -47,7 +52,7 @@ class SequenceModel(Recommender):
             config.embedding_size,
             config.max_length,
             config.layers,
-            config.dropout,
+            self.input_dropout,
             self.make_block,
             positions=config.positions,
             initial_range=config.initializer_range,
@@ -151,11 +156,16 @@ class HSTU(SequenceModel):
     Config = HSTUConfig
     config: HSTUConfig
 
+    @property
+    def input_dropout(self) -> float:
+        """One of its own."""
+        return self.config.input_dropout
+
     def network_options(self) -> dict[str, Any]:
-        """By cosines or products; its blocks have no norm behind them."""
-        return {"temperature": self.config.temperature, "norm_behind": True}
+        """By cosines or products; its blocks begin with a norm."""
+        return {"temperature": self.config.temperature, "norm": "behind"}
 
     def make_block(self) -> nn.Module:
         """Gated attention."""
         c = self.config
-        return HSTUBlock(c.embedding_size, c.heads, c.dropout, c.max_length)
+        return HSTUBlock(c.embedding_size, c.heads, c.head_size, c.dropout, c.max_length)

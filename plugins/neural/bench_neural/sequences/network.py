@@ -28,8 +28,9 @@ class Network(nn.Module):
         Standard deviation of the initial weights.
     temperature
         None: scores are plain products. Otherwise products of vectors of length 1, divided by it.
-    norm_behind
-        Whether states are normalized behind the last block, where blocks do not do it themselves.
+    norm
+        Where there is one beside those of the blocks: before the first block, or, for blocks that begin with theirs,
+        behind the last one; then items are multiplied by √size, so that they are as large as places.
     """
 
     popularity: Tensor
@@ -46,33 +47,36 @@ class Network(nn.Module):
         positions: Positions = "start",
         initial_range: float = 0.02,
         temperature: float | None = None,
-        norm_behind: bool = False,
+        norm: Literal["before", "behind"] = "before",
     ) -> None:
         super().__init__()
         self.n_items, self.length = n_items, length
         self.positions, self.temperature = positions, temperature
         self.items = nn.Embedding(n_items + 1, size)
         self.places = nn.Embedding(length, size)
-        self.norm = nn.LayerNorm(size)
-        self.last_norm = nn.LayerNorm(size) if norm_behind else None
+        self.before, self.behind = (nn.LayerNorm(size) if norm == where else None for where in ("before", "behind"))
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList([make_block() for _ in range(layers)])
         self.register_buffer("popularity", torch.zeros(n_items))
         self.apply(lambda module: _initialize(module, initial_range))
+        if self.before is None:
+            nn.init.normal_(self.places.weight, 0.0, size**-0.5)
 
     def states(self, rows: Rows, at: Tensor) -> Tensor:
         """(t, d): of the places ``at`` (t,) of the flattened rows."""
         x = self.items(rows.items)
+        if self.before is None:
+            x = x * x.shape[2] ** 0.5
         if self.positions != "none":
             x = x + self.places(rows.places if self.positions == "start" else rows.ages)
-        x = self.dropout(self.norm(x))
+        x = self.dropout(x if self.before is None else self.before(x))
         everywhere = torch.arange(rows.items.numel(), device=rows.items.device)
         for block in self.blocks[:-1]:
             x = block(x, rows, everywhere).view(x.shape)
         out: Tensor = self.blocks[-1](x, rows, at)
         if self.temperature is not None:
             return normalize(out, dim=1) / self.temperature
-        return out if self.last_norm is None else self.last_norm(out)
+        return out if self.behind is None else self.behind(out)
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """(n, d): of ``items`` (n,), or of all."""
