@@ -112,7 +112,7 @@ def test_an_unknown_family_has_a_suggestion():
 
 
 def test_names_of_built_in_groups_are_reserved(tmp_path):
-    for name in ("all", "long tail", "5-9", "Q1", "niche items"):
+    for name in ("all", "long tail", "5-9", "Q1", "niche items", "new pair"):
         path = tmp_path / "mine.csv"
         path.write_text(f"user,group\na,{name}\n")
         with pytest.raises(ConfigError, match=f"the group '{name}' has the name of another one: give it another name"):

@@ -81,7 +81,7 @@ def read_spec(path: Path) -> dict[str, Any]:
 @click.option("--seeds", help="Seeds of the models: 1,2 or 1-5.  [1]")
 @click.option("--k", "ks", help="Cut-offs of the metrics.  [5,10,20]")
 @protocol_options
-@click.option("--groups", help="More groups: quartiles,deciles,popularity,cold,FILE.csv.")
+@click.option("--groups", help="More groups: quartiles,deciles,popularity,cold,memory,FILE.csv.")
 @click.option("--strict", is_flag=True, help="Make raw rows that cannot be used an error.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at a time.  [1]")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.  [cores / jobs]")

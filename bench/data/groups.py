@@ -1,4 +1,4 @@
-"""User and item groups, each defined by a rule and reported with its size.
+"""Groups of users, items and test cases, each defined by a rule and reported with its size.
 
 A group is known by name and content: an edited group file, or other data, makes another group of the same name.
 """
@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data import memory
 from bench.data.catalog import LongTail
 from bench.errors import ConfigError, UnknownName
 from bench.files import array_hash, content_hash
@@ -24,17 +25,17 @@ _BINS = ((0, 4), (5, 9), (10, 19), (20, None))
 
 
 class Group(NamedTuple):
-    """Some of the users, or some of the items.
+    """Some of the users, of the items, or of the test cases: the pairs of a user and a test item.
 
-    The metrics of a group of items count only test items of the group as relevant, for users that have one.
+    The metrics of a group of items or cases count only its test items as relevant, for users that have one.
     """
 
     name: str
     rule: str
     """The rule in words."""
     members: NDArray[np.bool_]
-    """(n_users,) or (n_items,): who is in it."""
-    of: Literal["users", "items"] = "users"
+    """(n_users,), (n_items,) or (n_test,): who is in it."""
+    of: Literal["users", "items", "cases"] = "users"
 
     @property
     def content(self) -> str:
@@ -43,13 +44,17 @@ class Group(NamedTuple):
 
 
 def find_groups(
-    train: Interactions, long_tail: LongTail, user_ids: Sequence[str] = (), families: Sequence[str] = ()
+    train: Interactions,
+    long_tail: LongTail,
+    user_ids: Sequence[str] = (),
+    families: Sequence[str] = (),
+    cases: Callable[[], list[Group]] = list,
 ) -> list[Group]:
     """All users, long tail and head, activity bins, and the families that are asked for.
 
     ``train`` is what a model may know of each user: of held-out users, their known part. A family is a name of
-    :data:`FAMILIES`, or the path of a CSV file with the columns ``user`` (original id) and
-    ``group``, whose values name the groups.
+    :data:`FAMILIES`, :data:`CASES`, whose groups ``cases`` makes, or the path of a CSV file with the columns ``user``
+    (original id) and ``group``, whose values name the groups.
 
     Raises
     ------
@@ -61,6 +66,7 @@ def find_groups(
     """
     groups = [*long_tail_groups(train.lengths, long_tail), *activity_bins(train.lengths)]
     reserved = {group.name for group in groups} | {g.name for make in FAMILIES.values() for g in make(train)}
+    reserved |= set(memory.NAMES)
     for family in dict.fromkeys(families):
         if family.endswith(".csv"):
             own = groups_of_file(Path(family), user_ids)
@@ -70,8 +76,10 @@ def find_groups(
             groups += own
         elif family in FAMILIES:
             groups += FAMILIES[family](train)
+        elif family == CASES:
+            groups += cases()
         else:
-            raise UnknownName("family of groups", family, FAMILIES, "'bench run --help'")
+            raise UnknownName("family of groups", family, [*FAMILIES, CASES], "'bench run --help'")
     return groups
 
 
@@ -136,6 +144,20 @@ def cold_groups(train: Interactions) -> list[Group]:
         Group("cold items", "no train interaction", counts == 0, "items"),
     ]
 
+
+def case_groups(train: Interactions, history: Interactions, test: Interactions) -> list[Group]:
+    """See :mod:`bench.data.memory`."""
+    rules = (
+        "test items that directly follow the user's last known item in train",
+        "others that stand in a row of train with a known item of the user",
+        "test items that never stood in train beside a known item of the user",
+    )
+    found = memory.memory(train, history, test)
+    return [Group(name, rule, found[name], "cases") for name, rule in zip(memory.NAMES, rules, strict=True)]
+
+
+CASES = "memory"
+"""The family of test cases."""
 
 FAMILIES: dict[str, Callable[[Interactions], list[Group]]] = {
     "quartiles": lambda train: quantile_groups(train.lengths, 4, "Q"),

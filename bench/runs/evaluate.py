@@ -99,7 +99,8 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
         if group.of == "users":
             inside, own = group.members[users], scores
         else:
-            relevant = test.where(group.members[test.items])
+            # Users without test items have no cases, so that these stand here as in the whole test part.
+            relevant = test.where(group.members if group.of == "cases" else group.members[test.items])
             inside = relevant.lengths > 0
             rows = np.flatnonzero(inside)
             found = metrics.per_user(values[inside], relevant.select(rows), ks) if len(rows) else {}

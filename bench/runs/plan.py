@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bench.code import code_hash
 from bench.data.catalog import Card
 from bench.data.catalog import card as find_card
 from bench.data.dataset import Dataset
-from bench.data.groups import Group, find_groups
+from bench.data.groups import Group, case_groups, find_groups
 from bench.data.hidden import Split
 from bench.data.prepare import prepare
 from bench.data.protocol import Protocol
@@ -134,8 +135,14 @@ def _folds(spec: RunSpec, card: Card, data: Dataset, rules: Protocol) -> dict[in
         parts = split(data, rules, fold)
         if not len(parts.visible.valid):
             _log.warning("warning: protocol '%s' leaves no validation item: no model will stop early", rules.name)
-        folds[fold] = Fold(parts, find_groups(parts.visible.union("train"), card.long_tail, user_ids, spec.groups))
+        train = parts.visible.union("train")
+        cases = partial(_cases, parts, rules)
+        folds[fold] = Fold(parts, find_groups(train, card.long_tail, user_ids, spec.groups, cases))
     return folds
+
+
+def _cases(parts: Split, rules: Protocol) -> list[Group]:
+    return case_groups(parts.visible.union("train"), parts.visible.history(rules), parts.hidden.test)
 
 
 def _cells(

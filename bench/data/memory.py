@@ -1,0 +1,62 @@
+"""Which test items could be known by heart? Groups of test cases by what train holds of their pairs of items.
+
+A test case is a user and one of the user's test items. It is by transition if somebody went in train from the last
+item that is known of the user directly to this one; together if it stands in a row of train with any item that is known
+of the user; and new if neither: then no table of pairs could recommend it, and a model has to generalize.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bench.interactions import Interactions
+
+NAMES = ("seen transition", "seen together", "new pair")
+
+_PAIRS_AT_ONCE = 2**22
+
+
+def memory(train: Interactions, history: Interactions, test: Interactions) -> dict[str, NDArray[np.bool_]]:
+    """(n_test,): the test interactions by name of :data:`NAMES`; each is in one of them.
+
+    ``history`` is what a model is told of each user at test; rows are the same users in all three.
+    """
+    by_transition = _after_last(train, history, test)
+    together = _together(train, history, test) & ~by_transition
+    return dict(zip(NAMES, (by_transition, together, ~by_transition & ~together), strict=True))
+
+
+def _after_last(train: Interactions, history: Interactions, test: Interactions) -> NDArray[np.bool_]:
+    same_row = np.diff(train.users) == 0
+    n = train.n_items
+    seen = np.unique(train.items[:-1][same_row].astype(np.int64) * n + train.items[1:][same_row])
+    known = history.lengths > 0
+    last = np.full(history.n_users, -1, np.int64)
+    last[known] = history.items[history.indptr[1:][known] - 1]
+    of_case = last[test.users]
+    return (of_case >= 0) & np.isin(of_case * n + test.items, seen)
+
+
+def _together(train: Interactions, history: Interactions, test: Interactions) -> NDArray[np.bool_]:
+    ones = np.ones(len(train), bool)
+    matrix = sp.csr_array((ones, train.items, train.indptr), shape=train.shape)
+    pairs = sp.csr_array(matrix.T @ matrix)  # which items have a user in common
+    n = train.n_items
+    seen = np.repeat(np.arange(n), np.diff(pairs.indptr)) * n + pairs.indices
+    seen.sort()
+    found = np.zeros(len(test), bool)
+    lengths = history.lengths[test.users]
+    ends = np.cumsum(lengths)
+    begin = 0
+    while begin < len(test):
+        before = ends[begin] - lengths[begin]
+        end = max(begin + 1, int(np.searchsorted(ends, before + _PAIRS_AT_ONCE, side="right")))
+        known = history.select(test.users[begin:end])
+        keys = known.items.astype(np.int64) * n + np.repeat(test.items[begin:end], known.lengths)
+        at = np.minimum(np.searchsorted(seen, keys), max(0, len(seen) - 1))
+        hits = seen[at] == keys if len(seen) else np.zeros(len(keys), bool)
+        found[begin:end] = np.bincount(known.users[hits], minlength=end - begin) > 0
+        begin = end
+    return found
