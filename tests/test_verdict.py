@@ -67,9 +67,12 @@ def test_seeds_that_swing_take_the_ranks_away(kept):
     """One and the same mean, and users who never differ by more: three seeds of .3, .5 and .7 may be anything."""
     steady = np.stack([scores(0.5, seed=1)] * 3)
     swinging = np.stack([scores(mean, seed=1) for mean in (0.3, 0.5, 0.7)]) - 0.1
-    _, found, _ = kept(a=steady, b=swinging)
+    table, found, _ = kept(a=steady, b=swinging)
     assert {str(found.standings[row, "all"]) for row in "ab"} == {"1–2"}
     assert found.standings["b", "all"].half_width > 10 * found.standings["a", "all"].half_width
+    page = leaderboard.markdown(table, found)
+    assert "b: its seeds swing, from .2000 to .6000" in page
+    assert "a: its seeds swing" not in page
 
 
 def test_one_row_has_an_interval_and_no_rank(kept):

@@ -133,6 +133,8 @@ class Result(Strict):
     created: str
     """When it was finished, ISO 8601, UTC."""
     groups: dict[str, GroupResult] = {}
+    beyond: dict[str, FiniteFloat] = {}
+    """What the lists are like, by ``NAME@k`` (``bench/evaluation/beyond.py``)."""
     violations: dict[str, NonNegativeInt] = {}
     """Slots that broke the contract, by kind (``bench/evaluation/violations.py``)."""
     metrics_version: int = 0

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tabulate
 
 from bench.errors import plain
+from bench.evaluation.beyond import NAMES
 from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.files import write_text
 from bench.messages.cell import Result
@@ -24,6 +26,9 @@ WIDTH = 100
 """Columns of a terminal that a table may take."""
 _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
 """Columns that a terminal drops after all metrics but the first."""
+SWING = 0.1
+"""Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
+
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
 
@@ -42,6 +47,8 @@ def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
         reading(table, verdict),
         by_group(table, verdict),
         "\n".join(f"- {words(name)}: {words(rule)}, n = {n:,}" for name, (rule, n) in table.groups.items()),
+        looks(table),
+        "\n".join(f"- {name}: {meaning}" for name, meaning in NAMES.items()) if table.looks else "",
         failures(table, words=words),
         _notes(table, verdict, words),
         f"Config, code, packages and hardware of each run: [{table.name}.json]({table.name}.json).",
@@ -56,6 +63,7 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         main(table, verdict),
         textwrap.fill(reading(table, verdict), WIDTH),
         by_group(table, verdict, WIDTH),
+        looks(table),
         failures(table, root),
         _notes(table, verdict, plain),
     ).rstrip()
@@ -141,6 +149,19 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
     return "\n\n".join(parts)
 
 
+def looks(table: Table) -> str:
+    """What the lists are like, at the cut-off of the main table."""
+    cut = table.main_metrics[0].rpartition("@")[2]
+    heads = [name for name in NAMES if f"{name}@{cut}" in table.looks]
+    rows = [row for row in table.rows if not row.failed]
+    lines = [[row.title, *(_look(row.look(f"{name}@{cut}")) for name in heads)] for row in rows]
+    return pipe(lines, [f"lists of {cut}", *heads], text_columns=1) if heads else ""
+
+
+def _look(value: float) -> str:
+    return number(value) if abs(value) < 1 or math.isnan(value) else f"{value:,.1f}"
+
+
 def _blocks(heads: dict[str | None, str], width: float) -> list[list[str | None]]:
     """Keys in blocks whose heads fit side by side, as many columns in each as the names of the rows leave room for."""
     blocks: list[list[str | None]] = []
@@ -178,6 +199,9 @@ def _notes(table: Table, verdict: Verdict, words: Words) -> str:
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             notes.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
         notes += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
+        values = row.values("all", table.main_metrics[0]) if row.folds == 1 else []
+        if len(values) > 1 and row.spread("all", table.main_metrics[0]) > SWING * float(np.mean(values)):
+            notes.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
         if any(result.stopped_by_budget for result in row.results):
             notes.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
     return "\n".join(f"- {words(note)}" for note in notes)

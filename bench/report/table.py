@@ -118,6 +118,11 @@ class Row:
         """Half of the 95 % interval over users."""
         return half_width(self.user_error(group, metric))
 
+    def look(self, name: str) -> float:
+        """Mean over runs of what lists are like, such as ``coverage@10``; not a number where it was not measured."""
+        found = [result.beyond[name] for result in self.results if name in result.beyond]
+        return float(np.mean(found)) if found else math.nan
+
     def cost(self, phase: str, what: str) -> float:
         """Mean over runs of ``seconds`` or ``peak_mib`` of a phase."""
         found = [getattr(result.phases[phase], what) for result in self.results if phase in result.phases]
@@ -177,6 +182,11 @@ class Table:
         )
         return [name for name in found if re.fullmatch(r"\w+@\d{1,9}", name)]
 
+    @property
+    def looks(self) -> list[str]:
+        """Names of what is known of the lists, at all cut-offs."""
+        return list(dict.fromkeys(name for row in self.rows for result in row.results for name in result.beyond))
+
     def frame(self) -> pd.DataFrame:
         """One row per model; columns as :func:`bench.run` says."""
         return pd.DataFrame([self._record(row) for row in self.rows])
@@ -202,6 +212,7 @@ class Table:
             "code_hash": first.cell.code[:12],
             "fingerprint": first.cell.fingerprint[:12],
         }
+        record |= {name: row.look(name) for name in self.looks}
         for group in self.groups:
             for metric in self.metrics:
                 record[f"{group}/{metric}"] = row.mean(group, metric)

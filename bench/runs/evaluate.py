@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.data.groups import Group
+from bench.data.groups import Group, popularity_groups
 from bench.data.hidden import Split
 from bench.errors import ResultsError, one_line, plain
 from bench.evaluation import metrics, violations
+from bench.evaluation.beyond import beyond
 from bench.files import new_file
 from bench.interactions import Interactions, Recommendations
 from bench.messages.cell import GroupResult
@@ -115,6 +116,21 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
     with new_file(path) as draft:
         pq.write_table(pa.table(columns), draft)
     return results
+
+
+def beyond_accuracy(folder: Path, split: Split, ks: Sequence[int]) -> dict[str, float]:
+    """What the lists in ``lists.parquet`` are like; see :func:`bench.evaluation.beyond.beyond`.
+
+    Raises
+    ------
+    ResultsError
+        If they are damaged.
+    """
+    _, items = read_lists(folder / "lists.parquet")
+    train = split.visible.union("train")
+    counts = np.bincount(train.items, minlength=train.n_items)
+    niche = popularity_groups(counts)[1].members
+    return beyond(items, counts, int(np.count_nonzero(train.lengths)), niche, ks)
 
 
 def columns(path: Path) -> set[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from bench.errors import PluginError, ResultsError, one_line, plain
 from bench.evaluation import metrics
@@ -35,7 +36,16 @@ MODEL_LIMIT = 64 * 2**20
 _LOOK_AGAIN = 0.5
 """Seconds between two looks at cells that another run works at."""
 
-Measured = tuple[dict[str, GroupResult], dict[str, int], str | None]
+
+class Measured(NamedTuple):
+    """What became of the lists of a cell; nothing but the reason if it failed."""
+
+    groups: dict[str, GroupResult] = {}
+    beyond: dict[str, float] = {}
+    violations: dict[str, int] = {}
+    reason: str | None = None
+
+
 """Metrics by group, slots that broke the contract by kind, and the reason of a failure."""
 
 
@@ -172,7 +182,7 @@ class _Executor:
         try:
             job = self._job(cell)
             ended, measured = self._adopt(job) or self._launch(job)
-            result = self._assemble(cell, ended, measured, [] if measured[2] else self._keep_model(job))
+            result = self._assemble(cell, ended, measured, [] if measured.reason else self._keep_model(job))
             self.store.commit(result)
         finally:
             held.release()
@@ -193,7 +203,7 @@ class _Executor:
         if outcome is None or (self.plan.spec.save_models and not has_model):
             return None
         measured = self._judge(job)
-        return None if measured[2] else (Ended(None, outcome, outcome.confinement), measured)
+        return None if measured.reason else (Ended(None, outcome, outcome.confinement), measured)
 
     def _launch(self, job: Job) -> tuple[Ended, Measured]:
         """Run the worker and judge its lists."""
@@ -214,7 +224,7 @@ class _Executor:
         ended = job.run(request, users, partial(self._put, cell))
         if self.stopped:
             raise InterruptedError
-        return ended, ({}, {}, ended.reason) if ended.reason else self._judge(job)
+        return ended, Measured(reason=ended.reason) if ended.reason else self._judge(job)
 
     def _judge(self, job: Job) -> Measured:
         """Check and measure the lists, and keep them in the cell's folder."""
@@ -225,10 +235,11 @@ class _Executor:
         try:
             lists, counted = evaluate.check(job.folders.output, users, exclude, cell.list_length)
             evaluate.keep_lists(folder / "lists.parquet", users, lists)
-            groups = evaluate.measure(folder, fold.split, fold.groups, cell.reached(self.plan.spec.ks))
+            ks = cell.reached(self.plan.spec.ks)
+            groups = evaluate.measure(folder, fold.split, fold.groups, ks)
+            return Measured(groups, evaluate.beyond_accuracy(folder, fold.split, ks), counted)
         except (PluginError, ResultsError) as error:
-            return {}, {}, one_line(error)
-        return groups, counted, None
+            return Measured(reason=one_line(error))
 
     def _keep_model(self, job: Job) -> list[str]:
         """Keep the model that the worker left, if any, in the cell's folder; what is wrong with it."""
@@ -241,8 +252,7 @@ class _Executor:
         return []
 
     def _assemble(self, cell: Cell, ended: Ended, measured: Measured, warnings: list[str]) -> Result:
-        groups, violations, reason = measured
-        outcome = ended.outcome
+        outcome, reason = ended.outcome, measured.reason
         plugin = find_model(cell.model)
         names = (
             "validations",
@@ -259,8 +269,9 @@ class _Executor:
             status="failed" if reason else "finished",
             reason=reason,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            groups=groups,
-            violations=violations,
+            groups=measured.groups,
+            beyond=measured.beyond,
+            violations=measured.violations,
             metrics_version=metrics.VERSION,
             plugin=PluginVersion(distribution=plugin.distribution, version=plugin.version),
             confinement=ended.held,

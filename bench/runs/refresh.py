@@ -68,7 +68,8 @@ def _measured(result: Result, fold: Fold, ks: list[int], store: Store) -> Result
     cut_offs = sorted(before | set(result.cell.reached(ks)))
     kept = result.groups if current else {}
     groups = {**kept, **evaluate.measure(store.path(result.cell_id), fold.split, fold.groups, cut_offs)}
-    renewed = result.model_copy(update={"groups": groups, "metrics_version": metrics.VERSION})
+    looks = evaluate.beyond_accuracy(store.path(result.cell_id), fold.split, cut_offs)
+    renewed = result.model_copy(update={"groups": groups, "beyond": looks, "metrics_version": metrics.VERSION})
     store.write(renewed)
     return renewed
 
@@ -78,6 +79,8 @@ def _is_current(result: Result, fold: Fold, ks: list[int], folder: Path) -> bool
     if result.metrics_version != metrics.VERSION:
         return False
     columns = evaluate.columns(folder / "per_user.parquet")
+    if any(f"coverage@{k}" not in result.beyond for k in result.cell.reached(ks)):
+        return False
     for group in fold.groups:
         own = result.groups.get(group.name)
         if own is None or (own.rule, own.members) != (group.rule, group.content):
