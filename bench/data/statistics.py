@@ -9,6 +9,7 @@ import numpy as np
 from bench.data.catalog import Card
 from bench.data.dataset import Dataset
 from bench.data.groups import find_groups
+from bench.data.memory import memory
 from bench.data.protocol import Protocol
 from bench.data.split import split
 from bench.interactions import Interactions
@@ -28,6 +29,9 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
     for what, texts in (("item texts", dataset.item_texts()), ("user texts", dataset.user_texts())):
         share = (texts.drop(columns="id") != "").mean()
         found[what] = ", ".join(f"{name} {part:.1%}" for name, part in share.items()) or "none"
+    if titles := _same_titles(dataset):
+        found["same titles"] = titles
+    found |= _steps(whole, dataset.moments)
     if protocol.split.by_time:
         found["ties"] = _ties(dataset, protocol)
     parts = split(dataset, protocol, protocol.folds[0])
@@ -39,10 +43,43 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
     seen = np.bincount(train.items, minlength=train.n_items) > 0
     cold = [f"{_cold(part, seen):,} in {name}" for name, part in (("validation", valid), ("test", test))]
     found["cold items"] = f"{int((~seen).sum()):,} without train interaction; interactions with them: {', '.join(cold)}"
+    if len(test):
+        older = float((test.times < train.times.max(initial=0)).mean())
+        found["time leak"] = f"{older:.1%} of test interactions are older than the newest one in train"
+        known = parts.visible.union("train")
+        cases = memory(known, parts.visible.history(protocol), test)
+        found["test pairs"] = ", ".join(f"{name} {mask.mean():.1%}" for name, mask in cases.items())
     for group in find_groups(parts.visible.union("train"), card.long_tail):
         found[f"  {group.name}"] = f"{int(group.members.sum()):,} users: {group.rule}"
     found["fingerprint"] = parts.fingerprint[:12]
     return found
+
+
+def _same_titles(dataset: Dataset) -> str:
+    texts = dataset.item_texts()
+    if "title" not in texts:
+        return ""
+    titles = texts["title"][texts["title"] != ""].str.casefold()
+    return f"{int(titles.duplicated(keep=False).sum()):,} items share their title with another one"
+
+
+def _steps(whole: Interactions, moments: np.ndarray) -> dict[str, str]:
+    """From an item of a history to the next one: how many have no order of their own, and how predictable they are."""
+    steps = np.diff(whole.users) == 0
+    if not steps.any() or moments.min() == moments.max():
+        return {}
+    tied = float((np.diff(moments)[steps] == 0).mean())
+    pairs = whole.items[:-1][steps].astype(np.int64) * whole.n_items + whole.items[1:][steps]
+    different, counts = np.unique(pairs, return_counts=True)
+    of = different // whole.n_items
+    most = np.zeros(whole.n_items, np.int64)
+    np.maximum.at(most, of, counts)
+    branches = len(different) / len(np.unique(of))
+    return {
+        "equal times": f"{tied:.1%} of the steps in histories: the order of the rows alone says what came first",
+        "next items": f"{branches:.1f} different ones follow an item on average; the most frequent ones make "
+        f"{most.sum() / counts.sum():.1%} of all steps",
+    }
 
 
 def _ties(dataset: Dataset, protocol: Protocol) -> str:
