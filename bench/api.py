@@ -82,7 +82,7 @@ def run(models: Words, dataset: str, *, results: Path | str = "results", **optio
 
 def run_spec(spec: RunSpec, results: Path | str = "results") -> pd.DataFrame:
     """:func:`run` of a spec."""
-    done = run_cells(make_plan(spec), Store(Path(results)), lambda cell, event: None)
+    done = run_cells(make_plan(spec, Path(results)), Store(Path(results)), lambda cell, event: None)
     [table] = tables(done)
     return table.frame()
 

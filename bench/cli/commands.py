@@ -9,6 +9,7 @@ import click
 
 COMMANDS = {
     "run": "Run models on a data set and print the leaderboard.",
+    "tune": "Look for the best config of models by validation, with equal trials.",
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
     "compare": "Paired difference of two models, with intervals over users.",

@@ -125,7 +125,7 @@ def command(context: click.Context, /, spec: Path | None, results: Path, as_json
     for name in ("models", "dataset"):
         if name not in fields:
             raise ConfigError(f"--{name} is missing: give it, or a --spec that has it (see 'bench run --help')")
-    planned, store = make_plan(make_spec(**fields)), Store(results)
+    planned, store = make_plan(make_spec(**fields), results), Store(results)
     with Progress(planned) as progress:
         done = run_cells(planned, store, progress.tell)
     cell = planned.cells[0]

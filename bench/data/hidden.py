@@ -19,11 +19,22 @@ class HiddenTest(Folder):
 
 
 @dataclass(frozen=True)
+class Validation:
+    """The validation part in place of test, for who may choose by it."""
+
+    visible: VisibleSplit
+
+    @property
+    def test(self) -> Interactions:
+        return self.visible.valid
+
+
+@dataclass(frozen=True)
 class Split:
     """A split data set as the parent process sees it."""
 
     visible: VisibleSplit
-    hidden: HiddenTest
+    hidden: HiddenTest | Validation
 
     @property
     def fingerprint(self) -> str:

@@ -27,11 +27,13 @@ from bench.files import content_hash, file_hash
 from bench.messages.cell import Ablation, Cell
 from bench.messages.description import Description, ModelRequest
 from bench.messages.spec import RunSpec
+from bench.messages.study import Study
 from bench.plugins import find_model
 from bench.runs import environment
 from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
 from bench.runs.job import Job, Limits, existing_path
+from bench.runs.studies import TUNED, find_study
 
 LIST_LENGTH = 100
 """Shortest lists that are asked for, so that all usual cut-offs share one cell."""
@@ -74,8 +76,8 @@ class Plan:
         return Job(cell, find_model(cell.model).interpreter, root, work, visible, self.limits, model)
 
 
-def make_plan(spec: RunSpec) -> Plan:
-    """The plan of ``spec``, its data prepared.
+def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
+    """The plan of ``spec``, its data prepared. ``results`` is where studies of ``MODEL@tuned`` lie.
 
     Raises
     ------
@@ -85,10 +87,17 @@ def make_plan(spec: RunSpec) -> Plan:
     card = find_card(spec.dataset)
     changes = {"history": spec.history, "exclude": spec.exclude, "candidates": spec.candidates}
     rules = find_protocol(spec.protocol or card.protocol, spec.split_seed, **changes)
-    described = _described(spec, rules)
-    ablations = chosen(described, spec.ablate)
+    wanted = _requests(spec)
+    described = _described(wanted, rules)
     data = prepare(card, spec.raw_dir, spec.strict)
     folds = _folds(spec, card, data, rules)
+    for place, request in enumerate(wanted):
+        if request.preset == TUNED:
+            study = find_study(
+                results or Path(), card.name, request.model, next(iter(folds.values())).split.fingerprint
+            )
+            described[place] = _as_tuned(request, study)
+    ablations = chosen(described, spec.ablate)
     cells = [
         cell
         for model, names in zip(described, ablations, strict=True)
@@ -106,13 +115,26 @@ def make_plan(spec: RunSpec) -> Plan:
     return Plan(spec, list({cell.id: cell for cell in cells}.values()), folds, data, rules, limits)
 
 
-def _described(spec: RunSpec, rules: Protocol) -> list[Description]:
+def _requests(spec: RunSpec) -> list[ModelRequest]:
     """The models that are asked for; config values that are relative paths are made absolute, as workers need them."""
     requests = [ModelRequest.parse(name) for name in spec.models]
     if strangers := set(spec.options) - {request.model for request in requests}:
         raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
     options = {model: {k: _absolute(v) for k, v in changes.items()} for model, changes in spec.options.items()}
-    described = describe([r.model_copy(update={"options": options.get(r.model, {})}) for r in requests])
+    return [r.model_copy(update={"options": options.get(r.model, {})}) for r in requests]
+
+
+def _as_tuned(request: ModelRequest, study: Study) -> Description:
+    """The model with the best config of its study, and with the options of the run."""
+    best = study.best.options if study.best else {}
+    [found] = describe([request.model_copy(update={"preset": study.preset, "options": {**best, **request.options}})])
+    return found.model_copy(update={"preset": TUNED})
+
+
+def _described(requests: list[ModelRequest], rules: Protocol) -> list[Description]:
+    """Tuned ones as they are by default, to begin with."""
+    plain = [r.model_copy(update={"preset": None}) if r.preset == TUNED else r for r in requests]
+    described = describe(plain)
     unfit = [model.model for model in described if not model.fold_in]
     if isinstance(rules.split, HeldOutSplit) and unfit:
         raise ConfigError(

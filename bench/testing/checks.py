@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench.contract import Recommender
+from bench.contract import Recommender, Search
 from bench.evaluation import metrics, violations
 from bench.interactions import UNFILLED, Recommendations
 from bench.plugins import load_model
@@ -90,6 +90,15 @@ class ModelChecks:
         assert presets
         for preset, changes in presets.items():
             assert model_class(model_class.Config(**changes)).config is not None, preset
+
+    def test_presets_can_be_tuned_from(self) -> None:
+        model_class: Any = load_model(self.name)
+        for preset, changes in model_class.presets.items():
+            values = model_class.Config(**changes).model_dump()
+            for name, field in model_class.Config.model_fields.items():
+                for space in (part for part in field.metadata if isinstance(part, Search)):
+                    fits = not space.log or values[name] > 0
+                    assert fits, f"{name} is tuned by factors, and {values[name]} of {preset} is none"
 
     def test_ablations_are_valid(self) -> None:
         model_class: Any = load_model(self.name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from bench_torchkit.schedules import Precision
 from pydantic import Field, model_validator
 
-from bench import ModelConfig
+from bench import ModelConfig, Search
 
 
 class Lengths(NamedTuple):
@@ -81,7 +81,7 @@ class ColaRecConfig(ModelConfig):
     """Attention heads, from scratch."""
     feed_forward: int = Field(128, ge=1)
     """d_ff of a network from scratch."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: Annotated[float, Search(0.0, 0.3)] = Field(0.0, ge=0, lt=1)
     """Dropout of the network."""
     tokenizer: str | None = None
     """Local folder of a tokenizer for a network from scratch; one is trained on the item texts if left out."""
@@ -100,7 +100,7 @@ class ColaRecConfig(ModelConfig):
     # Losses
     rec_weight: float = Field(1.0, ge=0)
     """Of L_rec, which generates the identifier of a target from a user input."""
-    index_weight: float = Field(0.1, ge=0)
+    index_weight: Annotated[float, Search(0.01, 1.0, log=True)] = Field(0.1, ge=0)
     """Of L_index, which generates the identifier of an item from its item input."""
     bpr_weight: float = Field(1.0, ge=0)
     """Of L_bpr, which ranks the target above a negative item."""
@@ -115,7 +115,7 @@ class ColaRecConfig(ModelConfig):
     # Training
     samples: Literal["interaction", "user"] = "user"
     """A sample is an interaction and some of the others (paper), or a user with several targets."""
-    targets: int = Field(4, ge=1)
+    targets: Annotated[int, Search(1, 8)] = Field(4, ge=1)
     """Most targets of a sample, if a sample is a user."""
     epochs: int = Field(5, ge=1)
     """Passes over the samples."""
@@ -123,7 +123,7 @@ class ColaRecConfig(ModelConfig):
     """Samples per step."""
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Parts that a batch is computed in, to save memory."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: Annotated[float, Search(2e-4, 4e-3, log=True)] = Field(1e-3, gt=0)
     """Of AdamW."""
     embedding_rate: float = Field(0.0, ge=0)
     """Learning rate of all embeddings, as a share of ``learning_rate``."""
@@ -143,7 +143,7 @@ class ColaRecConfig(ModelConfig):
     """Of the beam search."""
     score: Literal["generate", "match", "both"] = "generate"
     """log P(identifier | user) (paper), the product h(user) · h(item) of L_bpr, or their weighted sum."""
-    match_weight: float = Field(3.0, ge=0)
+    match_weight: Annotated[float, Search(0.3, 10.0, log=True)] = Field(3.0, ge=0)
     """Of the product in the sum."""
 
     @model_validator(mode="after")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from bench_torchkit.schedules import Precision
 from pydantic import Field, model_validator
 
-from bench import ModelConfig
+from bench import ModelConfig, Search
 
 
 class Gpt2RecConfig(ModelConfig):
@@ -71,13 +71,13 @@ class Gpt2RecConfig(ModelConfig):
     """Hidden layers of the network over both vectors."""
     initializer_range: float = Field(0.1, gt=0)
     """Standard deviation of the initial id embeddings."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: Annotated[float, Search(0.0, 0.5)] = Field(0.0, ge=0, lt=1)
     """Dropout of fused vectors."""
 
     # Losses
     negatives: int = Field(256, ge=1)
     """Negative items, drawn at random and shared by a batch; a user's own items do not count."""
-    adversarial_temperature: float = Field(1.0, ge=0)
+    adversarial_temperature: Annotated[float, Search(0.0, 2.0)] = Field(1.0, ge=0)
     """α of the self-adversarial weights softmax(α · score) over negatives (Sun et al., RotatE, ICLR 2019, equation 5);
     0 weights all equally."""
     contrastive_weight: float = Field(0.01, ge=0)
@@ -99,7 +99,7 @@ class Gpt2RecConfig(ModelConfig):
     """Most epochs of the second of two stages."""
     batch_size: int = Field(2048, ge=1)
     """Interactions per step."""
-    learning_rate: float = Field(6e-3, gt=0)
+    learning_rate: Annotated[float, Search(1e-3, 2e-2, log=True)] = Field(6e-3, gt=0)
     """Of AdamW."""
     encoder_learning_rate: float = Field(5e-4, gt=0)
     """Learning rate of the encoder."""
@@ -107,7 +107,7 @@ class Gpt2RecConfig(ModelConfig):
     """Of the learning rates: constant, or falling to 0 over the epochs of a stage."""
     weight_decay: float = Field(0.0, ge=0)
     """Of AdamW, for all but id embeddings."""
-    l2: float = Field(0.02, ge=0)
+    l2: Annotated[float, Search(1e-3, 0.2, log=True)] = Field(0.02, ge=0)
     """Weight in the loss of the squared vectors (of ids with texts) of users, positive and negative items."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""

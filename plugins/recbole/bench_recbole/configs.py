@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench import ModelConfig
+from bench import ModelConfig, Search
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[Positive, Search(1e-4, 1e-2, log=True)]
+Size = Annotated[Count, Search(choices=(32, 64, 128))]
+Penalty = Annotated[Weight, Search(1e-7, 1e-2, log=True)]
+Dropout = Annotated[Share, Search(0.0, 0.6)]
 
 
 class TrainingConfig(ModelConfig):
@@ -19,7 +23,7 @@ class TrainingConfig(ModelConfig):
 
     epochs: Count = 300
     """Most epochs; the stopping rule of the benchmark may end training earlier."""
-    learning_rate: Positive = 0.001
+    learning_rate: Rate = 0.001
     """Step size of Adam."""
     train_batch_size: Count = 2048
     """Training rows in a batch: positives and, for models that learn from labels, their sampled negatives."""
@@ -30,7 +34,7 @@ class TrainingConfig(ModelConfig):
 class SampledConfig(TrainingConfig):
     """What all models share that learn from sampled negatives."""
 
-    negative_samples: Count = 1
+    negative_samples: Annotated[Count, Search(choices=(1, 2, 5))] = 1
     """Items drawn uniformly for each positive, never one that the user has in train."""
 
 
@@ -44,20 +48,20 @@ class SequentialConfig(TrainingConfig):
 class BPRConfig(SampledConfig):
     """Hyper-parameters of BPR."""
 
-    embedding_size: Count = 64
+    embedding_size: Size = 64
     """Length of the user and item vectors."""
 
 
 class NeuMFConfig(SampledConfig):
     """Hyper-parameters of NeuMF, also known as NCF."""
 
-    mf_embedding_size: Count = 64
+    mf_embedding_size: Size = 64
     """Length of the vectors of the matrix factorization half."""
-    mlp_embedding_size: Count = 64
+    mlp_embedding_size: Size = 64
     """Length of the vectors of the perceptron half."""
     mlp_hidden_size: tuple[Count, ...] = Field((128, 64), min_length=1)
     """Widths of the perceptron's layers."""
-    dropout_prob: Share = 0.1
+    dropout_prob: Dropout = 0.1
     """Dropout before each layer of the perceptron."""
     mf_train: bool = True
     """Whether there is a matrix factorization half."""
@@ -68,15 +72,15 @@ class NeuMFConfig(SampledConfig):
 class NGCFConfig(SampledConfig):
     """Hyper-parameters of NGCF."""
 
-    embedding_size: Count = 64
+    embedding_size: Size = 64
     """Length of the user and item vectors."""
     hidden_size_list: tuple[Count, ...] = Field((64, 64, 64), min_length=1)
     """Widths of the graph convolutions."""
     node_dropout: Share = 0.0
     """Share of edges dropped from the graph."""
-    message_dropout: Share = 0.1
+    message_dropout: Dropout = 0.1
     """Dropout after each convolution."""
-    reg_weight: Weight = 1e-5
+    reg_weight: Penalty = 1e-5
     """L2 penalty on the vectors of a batch."""
 
 
@@ -88,24 +92,24 @@ class LightGCNConfig(SampledConfig):
     # two cores.
     train_batch_size: Count = 4096
     """Training rows in a batch."""
-    learning_rate: Positive = 0.005
+    learning_rate: Rate = 0.005
     """Step size of Adam."""
-    embedding_size: Count = 64
+    embedding_size: Size = 64
     """Length of the user and item vectors."""
-    n_layers: Count = 2
+    n_layers: Annotated[Count, Search(1, 4)] = 2
     """Propagation steps over the graph."""
-    reg_weight: Weight = 1e-5
+    reg_weight: Penalty = 1e-5
     """L2 penalty on the initial vectors of a batch."""
 
 
 class SimpleXConfig(SampledConfig):
     """Hyper-parameters of SimpleX."""
 
-    embedding_size: Count = 64
+    embedding_size: Size = 64
     """Length of the user and item vectors."""
     margin: float = Field(0.5, ge=-1, le=1)
     """Cosine below which a negative costs nothing."""
-    negative_weight: Weight = 10.0
+    negative_weight: Annotated[Weight, Search(1.0, 100.0, log=True)] = 10.0
     """Weight of the negatives against the positive."""
     gamma: float = Field(0.5, ge=0, le=1)
     """Share of the user vector against that of the history."""
@@ -113,22 +117,22 @@ class SimpleXConfig(SampledConfig):
     """How the items of the history become one vector."""
     history_len: Count = 50
     """Latest items of a user that make up the history."""
-    reg_weight: Weight = 1e-5
+    reg_weight: Penalty = 1e-5
     """L2 penalty on the vectors of a batch."""
-    dropout_prob: Share = 0.1
+    dropout_prob: Dropout = 0.1
     """Dropout on the user's vector."""
 
 
 class NCLConfig(SampledConfig):
     """Hyper-parameters of NCL."""
 
-    embedding_size: Count = 64
+    embedding_size: Size = 64
     """Length of the user and item vectors."""
-    n_layers: Count = 3
+    n_layers: Annotated[Count, Search(1, 4)] = 3
     """Propagation steps over the graph."""
-    reg_weight: Weight = 1e-4
+    reg_weight: Penalty = 1e-4
     """L2 penalty on the initial vectors of a batch."""
-    ssl_temp: Positive = 0.1
+    ssl_temp: Annotated[Positive, Search(0.05, 0.5, log=True)] = 0.1
     """Temperature of both contrasts."""
     ssl_reg: Weight = 1e-7
     """Weight of the contrast with structural neighbours."""
@@ -153,9 +157,9 @@ class MultiVAEConfig(TrainingConfig):
     """Widths of the layers between input and latent vector."""
     latent_dimension: int = Field(128, ge=2, multiple_of=2)
     """Length of mean and log variance of the latent vector together."""
-    dropout_prob: Share = 0.5
+    dropout_prob: Dropout = 0.5
     """Dropout on the input."""
-    anneal_cap: Weight = 0.2
+    anneal_cap: Annotated[Weight, Search(0.05, 1.0)] = 0.2
     """Largest weight of the divergence from the prior."""
     total_anneal_steps: int = Field(200_000, ge=0)
     """Batches until the weight of the divergence would be 1; 0 for the largest weight at once."""
@@ -171,7 +175,7 @@ class NextItemConfig(SequentialConfig):
 class TransformerConfig(NextItemConfig):
     """What the two transformers share."""
 
-    n_layers: Count = 2
+    n_layers: Annotated[Count, Search(1, 4)] = 2
     """Transformer layers."""
     n_heads: Count = 2
     """Attention heads of a layer."""
@@ -179,9 +183,9 @@ class TransformerConfig(NextItemConfig):
     """Length of the item vectors and hidden states, a multiple of ``n_heads``."""
     inner_size: Count = 256
     """Width of the feed-forward layers."""
-    hidden_dropout_prob: Share = 0.5
+    hidden_dropout_prob: Dropout = 0.5
     """Dropout on hidden states."""
-    attn_dropout_prob: Share = 0.5
+    attn_dropout_prob: Dropout = 0.5
     """Dropout on attention weights."""
     hidden_act: Literal["gelu", "relu", "swish", "tanh", "sigmoid"] = "gelu"
     """Activation of the feed-forward layers."""
@@ -198,9 +202,9 @@ class SASRecConfig(TransformerConfig):
 class BERT4RecConfig(TransformerConfig):
     """Hyper-parameters of BERT4Rec."""
 
-    hidden_dropout_prob: Share = 0.2
+    hidden_dropout_prob: Dropout = 0.2
     """Dropout on hidden states."""
-    attn_dropout_prob: Share = 0.2
+    attn_dropout_prob: Dropout = 0.2
     """Dropout on attention weights."""
     mask_ratio: float = Field(0.2, gt=0, le=1)
     """Share of the items of a sequence that are masked."""
@@ -211,11 +215,11 @@ class BERT4RecConfig(TransformerConfig):
 class GRU4RecConfig(NextItemConfig):
     """Hyper-parameters of GRU4Rec."""
 
-    embedding_size: Count = 64
+    embedding_size: Size = 64
     """Length of the item vectors."""
     hidden_size: Count = 128
     """Length of the hidden state."""
     num_layers: Count = 1
     """Recurrent layers."""
-    dropout_prob: Share = 0.3
+    dropout_prob: Dropout = 0.3
     """Dropout on the item vectors."""

@@ -1,0 +1,57 @@
+"""What tuning found: the trials of one model on one split, by validation alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from bench.strict import Strict
+
+
+class Trial(Strict):
+    """One config and what it came to."""
+
+    number: int = Field(ge=0)
+    """0 is the preset itself."""
+    options: dict[str, Any]
+    """What is set of the config, by field."""
+    score: float | None
+    """Of the metric, over all validation users; None if it failed."""
+    reason: str | None = None
+    """Why it failed."""
+    seconds: float = Field(ge=0)
+    """Of ``fit``."""
+    cell: str
+    """Id of its cell below ``tuning/``."""
+
+
+class Study(Strict):
+    """``tuning/DATASET-FINGERPRINT-MODEL.json``."""
+
+    schema_version: int = 1
+    model: str
+    preset: str
+    """Where it began."""
+    dataset: str
+    fingerprint: str
+    """Of the protocol; trials have the rules of :meth:`bench.data.protocol.Protocol.at_validation`."""
+    metric: str
+    seed: int
+    """Of the sampler; models have seed 1."""
+    space: dict[str, dict[str, Any]]
+    """Where was looked, by field."""
+    code: str
+    """Hash of what the plugin's code means."""
+    trials: list[Trial] = []
+
+    @property
+    def best(self) -> Trial | None:
+        """The first of those with the best score; None if all failed."""
+        done = [trial for trial in self.trials if trial.score is not None]
+        return max(done, key=lambda trial: trial.score or 0.0, default=None)
+
+    @property
+    def seconds(self) -> float:
+        """Of all trials."""
+        return sum(trial.seconds for trial in self.trials)

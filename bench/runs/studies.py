@@ -1,0 +1,49 @@
+"""Where studies lie, and the config that one of them found: ``MODEL@tuned``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bench.errors import ConfigError, ResultsError, plain
+from bench.files import read_regular
+from bench.messages.study import Study
+
+TUNED = "tuned"
+"""The preset of a tuned model."""
+FOLDER = "tuning"
+"""Below the results folder."""
+_LARGEST = 2**24
+
+
+def study_path(results: Path, dataset: str, model: str, fingerprint: str) -> Path:
+    """Of the study of a model on a split."""
+    name = re.sub(r"[^\w.]+", "-", model)
+    return results / FOLDER / f"{dataset}-{fingerprint[:8]}-{name}.json"
+
+
+def find_study(results: Path, dataset: str, model: str, fingerprint: str) -> Study:
+    """The study of a model on a split, which has a trial that did not fail.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    ResultsError
+        If its file is damaged.
+    """
+    path = study_path(results, dataset, model, fingerprint)
+    try:
+        study = Study.model_validate_json(read_regular(path, _LARGEST))
+    except FileNotFoundError:
+        study = None
+    except (OSError, ValidationError) as error:
+        raise ResultsError(f"{plain(str(path))} cannot be read: remove it, and tune again") from error
+    if study is None or study.best is None or study.fingerprint != fingerprint:
+        raise ConfigError(
+            f"{model} was not tuned on these data under this protocol: "
+            f"'bench tune --models {model} --dataset {dataset} …' with the same options does it"
+        )
+    return study
