@@ -108,6 +108,19 @@ def test_command_prints_trials_and_the_way_on(bench, tmp_path):
     assert "options are given for pop, which --models does not name" in done.err
 
 
+def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp_path):
+    """A model that only learnt the validation part would gain there and lose at test."""
+    bench("tune", "--models", "itemknn", "--dataset", "tiny", "--trials", "3", "--results", tmp_path)
+    done = bench("run", "--models", "itemknn,itemknn@tuned", "--dataset", "tiny", "--results", tmp_path)
+    study = tuned(tmp_path, trials=3)
+    scores = {r.cell.preset: r.groups["all"].metrics["ndcg@10"] for r in Store(tmp_path).results()}
+    line = (
+        f"ndcg@10 from the preset to it, validation {study.trials[0].score:.4f} to {study.best.score:.4f}, "
+        f"test {scores['default']:.4f} to {scores['tuned']:.4f}"
+    )
+    assert f"itemknn@tuned: best of 3 trials in {study.seconds:,.0f} s; {line}" in done.out
+
+
 @pytest.mark.slow
 def test_a_study_that_was_killed_ten_times_is_that_of_an_undisturbed_run(start_bench, tmp_path):
     words = ("tune", "--models", "itemknn", "--dataset", "tiny", "--trials", "6", "--json", "--results")

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.errors import ResultsError
+from bench.errors import BenchError, ResultsError
 from bench.evaluation.intervals import Sample, detectable, holm, ranks
 from bench.report.per_user import common_users, per_user, sample
-from bench.report.table import Table
+from bench.report.table import Row, Table
 from bench.runs.store import Store
+from bench.runs.studies import TUNED, find_study
 
 ERRORS = 0.05
 """In at most so many tables, any two rows that are truly level are told apart."""
@@ -40,7 +41,7 @@ class Verdict:
     detectable: float = np.nan
     """The difference of two rows that these users and seeds would show in 80 % of all cases: the median of pairs."""
     notes: list[str] = field(default_factory=list)
-    """Which rows have no rank, and why, a line each."""
+    """Which rows have no rank, and why, and what tuning brought, a line each."""
 
     @property
     def compares(self) -> bool:
@@ -81,7 +82,26 @@ def verdict(table: Table, store: Store) -> Verdict:
         for (name, one), place in zip(samples.items(), places, strict=True):
             standings[name, group] = Standing(float(one.estimate.half_width()[0]), *place)
         smallest = shown if group == "all" else smallest
-    return Verdict(standings, smallest, list(notes))
+    tuned = [_of_tuning(table, row, store, metric) for row in table.rows if row.first.cell.preset == TUNED]
+    return Verdict(standings, smallest, [*notes, *(line for line in tuned if line)])
+
+
+def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
+    """What the trials of a tuned row were, and whether test followed validation; empty if the study is gone."""
+    cell = row.first.cell
+    try:
+        study = find_study(store.root, cell.dataset, cell.model, cell.fingerprint)
+    except BenchError:
+        return ""
+    before, best = study.trials[0].score, study.best
+    if row.failed or best is None or before is None or best.score is None:
+        return ""
+    told = f"{row.name}: best of {len(study.trials)} trials in {study.seconds:,.0f} s"
+    gain = f"; {study.metric} from the preset to it, validation {before:.4f} to {best.score:.4f}"
+    untuned = [o for o in table.rows if o.first.cell.model == cell.model and o.first.cell.preset == study.preset]
+    if metric != study.metric or len(untuned) != 1 or untuned[0].failed:
+        return told + gain
+    return f"{told}{gain}, test {untuned[0].mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
 
 
 def _places(samples: list[Sample]) -> tuple[list[tuple[int, int]], float]:

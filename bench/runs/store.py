@@ -11,6 +11,7 @@
              job/                         input and output of the worker; gone when it has ended
              claim.N                      who works at it (:mod:`bench.runs.claims`)
     leaderboards/                         tables as md, csv and json
+    tuning/DATASET-FINGERPRINT-MODEL.json what tuning found; its trials are cells of tuning/cells
 """
 
 from __future__ import annotations
