@@ -28,15 +28,20 @@ def memory(train: Interactions, history: Interactions, test: Interactions) -> di
     return dict(zip(NAMES, (by_transition, together, ~by_transition & ~together), strict=True))
 
 
+def transitions(rows: Interactions) -> NDArray[np.int64]:
+    """(n_steps,): each step from an item of a row to the next one, as first item · ``n_items`` + second item."""
+    same_row = np.diff(rows.users) == 0
+    found: NDArray[np.int64] = rows.items[:-1][same_row].astype(np.int64) * rows.n_items + rows.items[1:][same_row]
+    return found
+
+
 def _after_last(train: Interactions, history: Interactions, test: Interactions) -> NDArray[np.bool_]:
-    same_row = np.diff(train.users) == 0
-    n = train.n_items
-    seen = np.unique(train.items[:-1][same_row].astype(np.int64) * n + train.items[1:][same_row])
+    seen = np.unique(transitions(train))
     known = history.lengths > 0
     last = np.full(history.n_users, -1, np.int64)
     last[known] = history.items[history.indptr[1:][known] - 1]
     of_case = last[test.users]
-    return (of_case >= 0) & np.isin(of_case * n + test.items, seen)
+    return (of_case >= 0) & np.isin(of_case * train.n_items + test.items, seen)
 
 
 def _together(train: Interactions, history: Interactions, test: Interactions) -> NDArray[np.bool_]:

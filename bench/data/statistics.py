@@ -9,7 +9,7 @@ import numpy as np
 from bench.data.catalog import Card
 from bench.data.dataset import Dataset
 from bench.data.groups import find_groups
-from bench.data.memory import memory
+from bench.data.memory import memory, transitions
 from bench.data.protocol import Protocol
 from bench.data.split import split
 from bench.interactions import Interactions
@@ -69,8 +69,7 @@ def _steps(whole: Interactions, moments: np.ndarray) -> dict[str, str]:
     if not steps.any() or moments.min() == moments.max():
         return {}
     tied = float((np.diff(moments)[steps] == 0).mean())
-    pairs = whole.items[:-1][steps].astype(np.int64) * whole.n_items + whole.items[1:][steps]
-    different, counts = np.unique(pairs, return_counts=True)
+    different, counts = np.unique(transitions(whole), return_counts=True)
     of = different // whole.n_items
     most = np.zeros(whole.n_items, np.int64)
     np.maximum.at(most, of, counts)

@@ -20,6 +20,9 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
+ERRORS = 0.05
+"""In at most so many families of comparisons, anything is told apart that is truly level."""
+
 ASSUMED_SPREAD = 0.05
 """Standard deviation over seeds, as a share of the mean, of a row of one seed in comparisons: the median of generative
 models in RecBoard, where that of models of ids is .016. More seeds put a measurement in its place."""

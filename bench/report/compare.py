@@ -15,12 +15,10 @@ from bench.data.catalog import card, cards
 from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
 from bench.errors import ResultsError, UnknownName, plain
-from bench.evaluation.intervals import ASSUMED_SPREAD, Estimate, holm
+from bench.evaluation.intervals import ASSUMED_SPREAD, ERRORS, Estimate, holm
 from bench.report.per_user import common_users, per_user, sample
 from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
-
-_ERRORS = 0.05
 
 _MEANING = "95 % intervals over users and seeds, one by one; * differs, by Holm's rule over all lines of the table"
 
@@ -47,7 +45,7 @@ class Comparison:
                 f"{r['b']:.4f}",
                 f"{r['difference']:+.4f}",
                 f"[{r['low']:+.4f}, {r['high']:+.4f}]" if r["n"] > 1 else "",
-                "*" if r["p_holm"] < _ERRORS else "",
+                "*" if r["p_holm"] < ERRORS else "",
             ]
             for r in self.frame.to_dict("records")
         ]

@@ -9,14 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.errors import BenchError, ResultsError
-from bench.evaluation.intervals import Sample, detectable, holm, ranks
+from bench.evaluation.intervals import ERRORS, Sample, detectable, holm, ranks
 from bench.report.per_user import common_users, per_user, sample
 from bench.report.table import Row, Table
 from bench.runs.store import Store
 from bench.runs.studies import TUNED, find_study
-
-ERRORS = 0.05
-"""In at most so many tables, any two rows that are truly level are told apart."""
 
 
 class Standing(NamedTuple):

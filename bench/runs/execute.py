@@ -46,9 +46,6 @@ class Measured(NamedTuple):
     reason: str | None = None
 
 
-"""Metrics by group, slots that broke the contract by kind, and the reason of a failure."""
-
-
 def run_cells(plan: Plan, store: Store, watch: Watch) -> list[Result]:
     """Run what has no result yet, or a failed one; results in the order of the plan.
 
