@@ -29,6 +29,9 @@ _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
 SWING = 0.1
 """Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
 
+BELOW = "↓"
+"""Marks a personalized row below one that gives everybody the same list."""
+
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
 
@@ -112,7 +115,8 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     metrics = table.main_metrics
     lines = []
     for row in table.rows:
-        name = [row.model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
+        model = row.model + (f" {BELOW}" if table.is_below_floor(row) else "")
+        name = [model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
             continue
@@ -194,7 +198,12 @@ def failures(table: Table, root: Path | None = None, words: Words = plain) -> st
 
 def _notes(table: Table, verdict: Verdict, words: Words) -> str:
     notes = [f"left out: {line}" for line in table.left_out] + verdict.notes
+    finished = [row for row in table.rows if not row.failed]
+    if finished and all(row.personalized for row in finished):
+        notes.append("no row of this table is without personalization: popularity would show what a model has to beat")
     for row in table.rows:
+        if table.floor is not None and table.is_below_floor(row):
+            notes.append(f"{row.name} {BELOW} is below {table.floor.name}, which does not know the users: check it")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             notes.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
