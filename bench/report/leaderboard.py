@@ -18,7 +18,7 @@ from bench.evaluation.beyond import NAMES
 from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.files import write_text
 from bench.messages.cell import Result
-from bench.report import names
+from bench.report import names, replication
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict
 
@@ -31,6 +31,9 @@ SWING = 0.1
 
 BELOW = "↓"
 """Marks a personalized row below one that gives everybody the same list."""
+
+_MOST_OTHERS = 5
+"""Figures of others that a terminal shows beside those of the models of the table."""
 
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
@@ -50,6 +53,7 @@ def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
         reading(table, verdict),
         by_group(table, verdict),
         "\n".join(f"- {words(name)}: {words(rule)}, n = {n:,}" for name, (rule, n) in table.groups.items()),
+        others(table, verdict, words),
         looks(table),
         "\n".join(f"- {name}: {meaning}" for name, meaning in NAMES.items()) if table.looks else "",
         failures(table, words=words),
@@ -67,6 +71,7 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         textwrap.fill(reading(table, verdict), WIDTH),
         by_group(table, verdict, WIDTH),
         looks(table),
+        others(table, verdict, plain, _MOST_OTHERS),
         failures(table, root),
         _notes(table, verdict, plain),
     ).rstrip()
@@ -162,6 +167,25 @@ def looks(table: Table) -> str:
     return pipe(lines, [f"lists of {cut}", *heads], text_columns=1) if heads else ""
 
 
+def others(table: Table, verdict: Verdict, words: Words, most: int | None = None) -> str:
+    """Figures of others under the same protocol, and what the rows reach of them."""
+    lines, heads, left_out = replication.lines(verdict.references, table.main_metrics, table.rows, most)
+    if not lines:
+        return ""
+    more = f"{left_out} more" if left_out else "more"
+    notes = [
+        f"{figure.model} of {card.origin} was not reached: {figure.not_reached}"
+        for card in verdict.references
+        for figure in card.figures
+        if figure.not_reached
+    ]
+    return _page(
+        f"Figures of others under this protocol ({more}: bench references --dataset {words(table.dataset)})",
+        pipe(lines, heads, text_columns=2),
+        "\n".join(f"- {words(str(note))}" for note in (*verdict.comparisons, *notes)),
+    ).rstrip()
+
+
 def _look(value: float) -> str:
     return number(value) if abs(value) < 1 or math.isnan(value) else f"{value:,.1f}"
 
@@ -250,6 +274,8 @@ def write(table: Table, folder: Path, verdict: Verdict = _NOTHING) -> list[Path]
             {**json.loads(frame.iloc[[i]].to_json(orient="records"))[0], "results": [_source(r) for r in row.results]}
             for i, row in enumerate(table.rows)
         ],
+        "references": [card.model_dump(mode="json") for card in verdict.references],
+        "comparisons": [one.model_dump(mode="json") for one in verdict.comparisons],
     }
     return write_all(folder / table.name, markdown(table, verdict), names.csv(frame), document)
 
