@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import files, results_option
+from bench.cli.options import files, many_results_option
 from bench.errors import ResultsError
 
 
 @click.command("leaderboard")
 @click.option("--dataset", help="Only tables of this data set.")
-@results_option
+@many_results_option
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as one JSON list.")
-def command(dataset: str | None, results: Path, as_json: bool) -> None:
+def command(dataset: str | None, results: tuple[Path, ...], as_json: bool) -> None:
     """Print the tables of all results and write them as md, csv and json.
 
     One table for each data set and protocol; rows with different splits or rules never share one.
@@ -26,7 +26,7 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
     from bench.report.verdict import verdict
     from bench.runs.store import Store
 
-    store = Store(results)
+    store = Store(*results)
     found = tables(result for result in store.results() if dataset in (None, result.cell.dataset))
     if not found:
         what = f"results of '{dataset}'" if dataset else "results"
@@ -43,7 +43,7 @@ def command(dataset: str | None, results: Path, as_json: bool) -> None:
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     for (table, paths), judged in zip(written, verdicts, strict=True):
-        click.echo(f"{terminal(table, results, judged)}\n")
+        click.echo(f"{terminal(table, store.root, judged)}\n")
         for part in parts[table.name]:
             click.echo(f"{part.text()}\n")
         for some in [paths, *part_paths[table.name]]:

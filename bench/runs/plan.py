@@ -93,9 +93,8 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
     folds = _folds(spec, card, data, rules)
     for place, request in enumerate(wanted):
         if request.preset == TUNED:
-            study = find_study(
-                results or Path(), card.name, request.model, next(iter(folds.values())).split.fingerprint
-            )
+            fingerprint = next(iter(folds.values())).split.fingerprint
+            study = find_study([results or Path()], card.name, request.model, fingerprint)
             described[place] = _as_tuned(request, study)
     ablations = chosen(described, spec.ablate)
     cells = [
