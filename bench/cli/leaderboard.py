@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import files, results_option
+from bench.cli.options import files, many_results_option
 from bench.errors import ConfigError, ResultsError
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @click.command("leaderboard")
 @click.option("--dataset", help="Only tables of this data set.")
-@results_option
+@many_results_option
 @click.option("--across", is_flag=True, help="Instead: the mean rank over data sets of the rows that all tables share.")
 @click.option("--models", help="With --across: these rows, such as pop,ease, over the tables that have all of them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the tables as one JSON list.")
-def command(dataset: str | None, results: Path, across: bool, models: str | None, as_json: bool) -> None:
+def command(dataset: str | None, results: tuple[Path, ...], across: bool, models: str | None, as_json: bool) -> None:
     """Print the tables of all results and write them as md, csv and json.
 
     One table for each data set and protocol; rows with different splits or rules never share one. With --across, print
@@ -36,7 +36,7 @@ def command(dataset: str | None, results: Path, across: bool, models: str | None
 
     if models and not across:
         raise ConfigError("--models chooses the rows of --across: give both")
-    store = Store(results)
+    store = Store(*results)
     found = tables(result for result in store.results() if dataset in (None, result.cell.dataset))
     if not found:
         what = f"results of '{dataset}'" if dataset else "results"
@@ -56,7 +56,7 @@ def command(dataset: str | None, results: Path, across: bool, models: str | None
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     for (table, paths), judged in zip(written, verdicts, strict=True):
-        click.echo(f"{terminal(table, results, judged)}\n")
+        click.echo(f"{terminal(table, store.root, judged)}\n")
         for part in parts[table.name]:
             click.echo(f"{part.text()}\n")
         for some in [paths, *part_paths[table.name]]:

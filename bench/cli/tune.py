@@ -25,28 +25,37 @@ if TYPE_CHECKING:
 @results_option
 @protocol_options
 @click.option("--trial-time", type=click.FloatRange(min=0, min_open=True), help="Seconds that a trial may train.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a trial.  [cores]")
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a trial.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @click.option("--patience", type=click.IntRange(min=1), help="Validations without a better score that end a training.")
+@click.option("--optuna", "place", metavar="FILE|URL", help="Copy the studies there, for optuna-dashboard.")
 @confine_option
 @click.option("--json", "as_json", is_flag=True, help="Print the studies as JSON.")
 @click.pass_context
-def command(context: click.Context, /, trials: int, sampler_seed: int, results: Path, as_json: bool, **_: Any) -> None:
+def command(
+    context: click.Context, /, trials: int, sampler_seed: int, place: str | None, results: Path, as_json: bool, **_: Any
+) -> None:
     """Look for the best config of models by validation, with the same number of trials for each.
 
     The first trial is the preset; the others are drawn from the space that 'bench models info' shows, by TPE. Fields
-    given by --set stay as they are. All validation users count, and nothing of test is read. What has been tried is
-    not tried again, so that a study that was stopped goes on. The result is MODEL@tuned:
+    given by --set stay as they are. All validation users count, and nothing of test is read; where a split leaves no
+    validation part, a tenth of train is one for the trials. What has been tried is not tried again, so that a study
+    that was stopped goes on, and the same command with --jobs 2 on two machines with one results folder shares its
+    trials. The result is MODEL@tuned:
 
         bench run --models MODEL,MODEL@tuned --dataset NAME
     """
     from bench.api import make_spec
     from bench.cli.run import given
+    from bench.runs.sampler import copy_to_optuna
     from bench.runs.tune import tune
 
     fields = given(context)
-    for name in ("trials", "sampler_seed"):
+    for name in ("trials", "sampler_seed", "place"):
         fields.pop(name, None)
     if "trial_time" in fields:
         fields["time_budget"] = fields.pop("trial_time")
@@ -65,6 +74,8 @@ def command(context: click.Context, /, trials: int, sampler_seed: int, results: 
     for name, model in zip(spec.models, models, strict=True):
         own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
         studies.append(tune(own, trials, sampler_seed, results, lambda cell, event: None, say))
+        if place:
+            copy_to_optuna(studies[-1], place)
     if as_json:
         click.echo(json.dumps([study.model_dump(mode="json") for study in studies], indent=2, ensure_ascii=False))
         return

@@ -94,7 +94,7 @@ def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
     """What the trials of a tuned row were, and whether test followed validation; empty if the study is gone."""
     cell = row.first.cell
     try:
-        study = find_study(store.root, cell.dataset, cell.model, cell.fingerprint)
+        study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
     except BenchError:
         return ""
     before, best = study.trials[0].score, study.best
