@@ -9,6 +9,7 @@ import click
 
 COMMANDS = {
     "run": "Run models on a data set and print the leaderboard.",
+    "plan": "Write down a table and its tuning before anything of it runs.",
     "tune": "Look for the best config of models by validation, with equal trials.",
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",

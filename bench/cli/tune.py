@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import confine_option, protocol_options, raw_dir_option, results_option, set_option
+from bench.cli.plan import carried_out, plan_option
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--dataset", help="A name of 'bench datasets list', or the path of a card.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Configs to try of a model.")
 @click.option("--sampler-seed", type=click.IntRange(min=0), default=1, show_default=True, help="What is tried.")
+@plan_option
 @set_option
 @raw_dir_option
 @results_option
@@ -37,7 +39,15 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the studies as JSON.")
 @click.pass_context
 def command(
-    context: click.Context, /, trials: int, sampler_seed: int, place: str | None, results: Path, as_json: bool, **_: Any
+    context: click.Context,
+    /,
+    trials: int,
+    sampler_seed: int,
+    plan: Path | None,
+    place: str | None,
+    results: Path,
+    as_json: bool,
+    **_: Any,
 ) -> None:
     """Look for the best config of models by validation, with the same number of trials for each.
 
@@ -51,18 +61,25 @@ def command(
     """
     from bench.api import make_spec
     from bench.cli.run import given
+    from bench.messages.planned import OF_THE_MACHINE, Budget
+    from bench.runs.planned import tuning_of
     from bench.runs.sampler import copy_to_optuna
     from bench.runs.tune import tune
 
-    fields = given(context)
-    for name in ("trials", "sampler_seed", "place"):
-        fields.pop(name, None)
-    if "trial_time" in fields:
-        fields["time_budget"] = fields.pop("trial_time")
-    for name in ("models", "dataset"):
-        if name not in fields:
-            raise ConfigError(f"--{name} is missing: give it (see 'bench tune --help')")
-    spec = make_spec(**fields)
+    fields = {name: value for name, value in given(context).items() if name not in ("plan", "place")}
+    if plan:
+        made, asked = carried_out(plan, fields, [name for name in OF_THE_MACHINE if name != "jobs"])
+        spec, budget = tuning_of(made, asked), made.tuning or Budget()
+        trials, sampler_seed = budget.trials, budget.sampler_seed
+    else:
+        for name in ("trials", "sampler_seed"):
+            fields.pop(name, None)
+        if "trial_time" in fields:
+            fields["time_budget"] = fields.pop("trial_time")
+        for name in ("models", "dataset"):
+            if name not in fields:
+                raise ConfigError(f"--{name} is missing: give it (see 'bench tune --help')")
+        spec = make_spec(**fields)
     models = [name.partition("@")[0] for name in spec.models]
     if strangers := set(spec.options) - set(models):
         raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
@@ -80,7 +97,8 @@ def command(
         click.echo(json.dumps([study.model_dump(mode="json") for study in studies], indent=2, ensure_ascii=False))
         return
     click.echo(f"\n{_table(studies)}\n")
-    click.echo("by validation alone. test them:  bench run --models " + ",".join(f"{m},{m}@tuned" for m in models))
+    then = f"--plan {plan}" if plan else "--models " + ",".join(f"{m},{m}@tuned" for m in models)
+    click.echo(f"by validation alone. test them:  bench run {then}")
 
 
 def _say(study: Study, trial: Trial, trials: int) -> None:

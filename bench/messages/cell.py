@@ -165,3 +165,8 @@ class Result(Strict):
     """The command line of the run."""
     spec: RunSpec | None = None
     """What was asked for."""
+
+    @property
+    def plan(self) -> str:
+        """Hash of the plan that it was a part of; empty if there was none."""
+        return self.spec.plan if self.spec else ""

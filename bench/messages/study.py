@@ -50,6 +50,8 @@ class Study(Strict):
     code: str
     """Hash of what the plugin's code means."""
     trials: list[Trial] = []
+    plan: str = ""
+    """Hash of the plan that it carries out; empty if there is none."""
 
     @property
     def best(self) -> Trial | None:

@@ -237,6 +237,10 @@ def _notes(table: Table, verdict: Verdict, words: Words) -> str:
             notes.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
         if any(result.stopped_by_budget for result in row.results):
             notes.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
+    plans = sorted({row.plan for row in table.rows} - {""})
+    for plan in [*plans, *([""] if plans else [])]:
+        if rows := [row.name for row in table.rows if row.plan == plan]:
+            notes.append(f"{f'by plan {plan}' if plan else 'before or without a plan'}: {', '.join(rows)}")
     return "\n".join(f"- {words(note)}" for note in notes)
 
 
@@ -302,6 +306,7 @@ def _source(result: Result) -> dict[str, Any]:
         "confinement": result.confinement,
         "git_revision": result.git_revision,
         "created": result.created,
+        "plan": result.plan,
         "command": result.command,
         "hardware": result.hardware,
         "packages": result.packages,

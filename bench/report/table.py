@@ -81,6 +81,12 @@ class Row:
         return next((r.personalized for r in self.results if r.personalized is not None), None)
 
     @property
+    def plan(self) -> str:
+        """Hash of the plan that all its runs were a part of; empty otherwise."""
+        plans = {result.plan for result in (*self.results, *self.failures)}
+        return plans.pop() if len(plans) == 1 else ""
+
+    @property
     def seeds(self) -> int:
         """Number of different seeds."""
         return len({result.cell.seed for result in self.results or self.failures})

@@ -66,6 +66,7 @@ def tune(
         carved=plan.protocol.split.describe() if isinstance(plan.protocol.split, CarvedSplit) else "",
         space=space,
         code=plan.cells[0].code,
+        plan=spec.plan,
     )
     sampler = Sampler(described, space, seed, together=spec.jobs > 1)
     wanted = trials if space else 1
