@@ -134,4 +134,5 @@ class Progress:
 
 
 def clock(seconds: float) -> str:
+    """A time in words: ``8.5 s``, ``12:30``, ``1:05:00``."""
     return str(datetime.timedelta(seconds=round(seconds))).removeprefix("0:") if seconds >= 60 else f"{seconds:.1f} s"
