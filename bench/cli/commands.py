@@ -13,6 +13,7 @@ COMMANDS = {
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
     "compare": "Paired difference of two models, with intervals over users.",
+    "references": "List figures of others, by data set and protocol.",
     "results": "List stored results, and remove what is no longer wanted.",
     "models": "List models, or show what one can be configured with.",
     "datasets": "List, describe and prepare data sets.",
