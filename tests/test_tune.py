@@ -1,6 +1,7 @@
 """Tuning: equal trials, by validation alone, the same however often it was stopped."""
 
 import json
+import re
 import time
 
 import optuna
@@ -219,6 +220,21 @@ def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp
         f"test {scores['default']:.4f} to {scores['tuned']:.4f}"
     )
     assert f"itemknn@tuned: best of 3 trials in {study.seconds:,.0f} s; {line}" in done.out
+
+
+def test_a_model_that_learns_validation_by_heart_is_shown_by_the_distance_to_test(start_bench, rough_site, tmp_path):
+    words = ("--dataset", "tiny", "--exclude", "train", "--results", tmp_path)
+    for command in (
+        ("tune", "--models", "rough-overfits", "--trials", "4", *words),
+        ("run", "--models", "rough-overfits,rough-overfits@tuned", *words),
+    ):
+        process = start_bench(*command, environment={"PYTHONPATH": str(rough_site)})
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    [line] = [line for line in out.splitlines() if "rough-overfits@tuned: best of 4 trials" in line]
+    before, after, test_before, test_after = map(float, re.findall(r"\b0\.\d{4}", line))
+    assert after > 2 * before
+    assert test_after < test_before
 
 
 @pytest.mark.slow

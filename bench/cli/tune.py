@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,17 +104,29 @@ def command(
 
 def _say(study: Study, trial: Trial, trials: int) -> None:
     """A line for a trial, on standard error."""
+    from bench.cli.progress import clock
+
     score = f"{study.metric} {trial.score:.4f}" if trial.score is not None else f"failed: {trial.reason}"
     best = f", best {study.best.score:.4f}" if study.best else ""
-    values = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in trial.options.values()]
-    options = ", ".join(f"{name} {value}" for name, value in zip(trial.options, values, strict=True)) or "preset"
-    number = f"{trial.number + 1}/{trials if study.space else 1}"
-    click.echo(f"{study.model} {number}  {score}{best}  ({trial.seconds:.0f} s)  {options}", err=True)
+    wanted = trials if study.space else 1
+    left = (wanted - trial.number - 1) * study.seconds / len(study.trials) / study.at_once
+    time_left = f", about {clock(left)} left" if left >= 1 else ""
+    took = f"({clock(trial.seconds)}{time_left})"
+    click.echo(f"{study.model} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}", err=True)
+
+
+def _config(trial: Trial) -> str:
+    """What a trial changed of the preset, in short."""
+    values = {name: f"{v:.3g}" if isinstance(v, float) else v for name, v in trial.options.items()}
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "preset"
 
 
 def _table(studies: list[Study]) -> str:
     """Default and best of each model."""
     from tabulate import tabulate
+
+    from bench.report.leaderboard import WIDTH
+    from bench.runs.studies import TUNED
 
     lines = []
     for study in studies:
@@ -125,8 +138,9 @@ def _table(studies: list[Study]) -> str:
             "" if first is None else f"{first:.4f}",
             "" if best is None else f"{best.score:.4f}",
             f"{study.seconds:.0f}",
-            "" if best is None else json.dumps(best.options, ensure_ascii=False),
         ])  # fmt: skip
     metric = f"{studies[0].metric}, validation"
-    heads = ["model", "trials", "failed", f"{metric}: preset", "best", "fit s", "config"]
-    return tabulate(lines, headers=heads, disable_numparse=True)
+    heads = ["model", "trials", "failed", f"{metric}: preset", "best", "fit s"]
+    table = tabulate(lines, headers=heads, disable_numparse=True)
+    found = [f"{study.model}@{TUNED}: {_config(study.best)}" for study in studies if study.best]
+    return "\n".join([table, "", *(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in found)])
