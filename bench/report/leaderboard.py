@@ -70,7 +70,7 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         main(table, verdict),
         textwrap.fill(reading(table, verdict), WIDTH),
         by_group(table, verdict, WIDTH),
-        looks(table),
+        looks(table, WIDTH),
         others(table, verdict, plain, _MOST_OTHERS),
         failures(table, root),
         _notes(table, verdict, plain),
@@ -158,13 +158,20 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
     return "\n\n".join(parts)
 
 
-def looks(table: Table) -> str:
-    """What the lists are like, at the cut-off of the main table."""
+def looks(table: Table, width: int | None = None) -> str:
+    """What the lists are like, at the cut-off of the main table; in blocks where it is wider than ``width``."""
     cut = table.main_metrics[0].rpartition("@")[2]
-    heads = [name for name in NAMES if f"{name}@{cut}" in table.looks]
+    heads: dict[str | None, str] = {f"{name}@{cut}": name for name in NAMES if f"{name}@{cut}" in table.looks}
     rows = [row for row in table.rows if not row.failed]
-    lines = [[row.title, *(_look(row.look(f"{name}@{cut}")) for name in heads)] for row in rows]
-    return pipe(lines, [f"lists of {cut}", *heads], text_columns=1) if heads else ""
+    if not rows or not heads:
+        return ""
+    first = f"lists of {cut}"
+    left = max(len(first), *(len(row.title) for row in rows)) + 4
+    parts = []
+    for some in _blocks(heads, math.inf if width is None else width - left):
+        lines = [[row.title, *(_look(row.look(name)) for name in some if name)] for row in rows]
+        parts.append(pipe(lines, [first, *(heads[name] for name in some)], text_columns=1))
+    return "\n\n".join(parts)
 
 
 def others(table: Table, verdict: Verdict, words: Words, most: int | None = None) -> str:
