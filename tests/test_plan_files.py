@@ -1,5 +1,6 @@
 """Plans that are made before anything runs: their hash, their hours, and that what is run is what was planned."""
 
+import contextlib
 import json
 
 import pytest
@@ -10,9 +11,9 @@ from bench.files import content_hash
 from bench.messages.planned import Budget
 from bench.messages.spec import RunSpec
 from bench.messages.study import Study
-from bench.runs.planned import costs, make_file, read_file, run_of, write_file
+from bench.runs.planned import check_studies, costs, make_file, read_file, run_of, write_file
 from bench.runs.store import Store
-from bench.runs.studies import FOLDER
+from bench.runs.studies import FOLDER, study_path
 
 ROWS = ("pop", "itemknn", "itemknn@tuned")
 
@@ -71,10 +72,18 @@ def test_a_plan_is_carried_out_and_the_table_names_it(bench, plan, tmp_path):
     assert {row["model"]: row["results"][0]["plan"] for row in document["rows"]}["random"] == ""
 
 
-def test_a_study_of_before_is_none_of_the_plan(bench, plan, tmp_path):
-    results = tmp_path / "results"
-    bench("tune", "--models", "itemknn", "--dataset", "tiny", "--trials", "2", "--results", results)
-    assert "itemknn was not tuned to the end by plan" in bench("run", "--plan", plan, "--results", results).err
+def test_a_study_of_before_is_none_of_the_plan(tiny_cards, tmp_path):
+    made, _ = planned()
+    trials = [{"number": n, "options": {}, "score": 0.1, "seconds": 1.0, "cell": "c"} for n in range(2)]
+    fields = {"model": "itemknn", "preset": "default", "dataset": "tiny", "fingerprint": made.fingerprint, "seed": 1,
+              "metric": "ndcg@10", "space": {}, "code": "c"}  # fmt: skip
+    path = study_path(tmp_path, "tiny", "itemknn", made.fingerprint)
+    path.parent.mkdir()
+    for study, fits in (({"trials": trials, "plan": made.hash}, True), ({"trials": trials}, False),
+                        ({"trials": trials[:1], "plan": made.hash}, False)):  # fmt: skip
+        path.write_text(Study(**fields, **study).model_dump_json())
+        with contextlib.nullcontext() if fits else pytest.raises(ConfigError, match="not tuned to the end by plan"):
+            check_studies(made, tmp_path)
 
 
 def test_hours_are_those_of_recorded_runs_or_unknown(bench, plan, tmp_path):
