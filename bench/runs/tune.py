@@ -24,9 +24,10 @@ from bench.messages.spec import RunSpec
 from bench.messages.study import Study, Trial
 from bench.runs.describe import describe
 from bench.runs.execute import Watch, run_cells
-from bench.runs.plan import Fold, Plan, make_plan
+from bench.runs.plan import Plan, make_plan
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER, study_path
+from bench.runs.task import Fold
 
 _RANDOM = 8
 """Trials that the sampler draws without having learnt, the preset among them."""
