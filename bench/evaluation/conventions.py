@@ -19,8 +19,8 @@ from bench.interactions import UNFILLED, Interactions
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
 
-GAIN = "binary: 1 for a test item, for which 2^relevance − 1 gives the same NDCG; log2(rank + 1), ideal of min(r, k)"
-"""Of NDCG, in all of them."""
+GAIN = "1 for a test item, which 2^relevance − 1 makes no other; ideal of min(r, k)"
+"""Of NDCG, in all of them, over log2(rank + 1)."""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from bench.errors import ConfigError, DataError, ResultsError, plain
 from bench.files import new_file, new_folder, write_json
 from bench.interactions import UNFILLED, Interactions
 from bench.messages.cell import Result
-from bench.runs.evaluate import read_lists
+from bench.runs.evaluate import read_lists, read_scores
 from bench.runs.store import Store
 from bench.runs.task import Task
 
@@ -47,7 +46,6 @@ def export_lists(result: Result, task: Task, store: Store, path: Path, form: For
     users, items = read_lists(source)
     if len(users) and int(users.max()) >= task.dataset.n_users:
         raise ResultsError(f"{source} is of other data than '{task.card.name}': run the cell again")
-    scores = pq.read_table(source, columns=["score"])["score"].combine_chunks().flatten().to_numpy()
     filled = items != UNFILLED
     row, _ = np.nonzero(filled)
     ranks = np.cumsum(filled, axis=1)
@@ -56,7 +54,7 @@ def export_lists(result: Result, task: Task, store: Store, path: Path, form: For
     frame = pd.DataFrame({
         "user": named["user"][users[row]],
         "item": named["item"][items[filled]],
-        "score": scores.reshape(items.shape)[filled],
+        "score": read_scores(source)[filled],
         "rank": ranks[filled],
     })  # fmt: skip
     if form == "trec":
