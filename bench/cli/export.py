@@ -18,9 +18,12 @@ _output = click.option(
 )
 
 
-@click.group("export")
-def command() -> None:
+@click.group("export", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """Write lists and splits for other tools, with original ids."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @command.command("lists")
@@ -75,7 +78,8 @@ def export_split(context: click.Context, /, form: Format, with_test: bool, outpu
     from bench.runs.export import export_split, refuse_existing
 
     _, task = find_task(context, "split")
-    folders = {fold: output / (task.card.name + ("" if fold is None else f"-fold-{fold}")) for fold in task.folds}
+    stem = f"{task.card.name}-{task.fingerprint[:8]}"  # never the plain name: RecBole has a data set ml-100k of its own
+    folders = {fold: output / (stem if fold is None else f"{stem}-fold-{fold}") for fold in task.folds}
     for folder in folders.values():
         refuse_existing(folder)
     for fold, folder in folders.items():

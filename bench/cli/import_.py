@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from bench.messages.cell import Result
 
 
-@click.group("import")
-def command() -> None:
+@click.group("import", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """Measure what was made elsewhere."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @command.command("lists")

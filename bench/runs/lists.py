@@ -62,9 +62,10 @@ def import_lists(
     """
     folds = list(task.folds)
     check_name(name)
-    if len(paths) % len(folds) or (deterministic and len(paths) > len(folds)):
-        seeds = " once" if deterministic else ", seed after seed"
-        raise ConfigError(f"{len(paths)} files were given: give one for each of the {len(folds)} folds{seeds}")
+    if len(paths) % len(folds):
+        raise ConfigError(f"protocol '{task.protocol.name}' has {len(folds)} folds: give a file for each, in order")
+    if deterministic and len(paths) > len(folds):
+        raise ConfigError(f"--deterministic takes a file for each fold, {len(folds)} here, and {len(paths)} were given")
     files = [read_lists_file(path, columns) for path in paths]
     found = [
         find(file, path, task, task.folds[folds[at % len(folds)]])

@@ -54,9 +54,8 @@ def read_lists_file(path: Path, columns: Mapping[str, str] | None = None) -> Lis
         raise DataError(f"{path} has {unnamed:,} rows without a user or an item: fix or remove them")
     scores = pd.to_numeric(rows["score"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if len(bad := np.flatnonzero(~np.isfinite(scores))):
-        first = plain(str(rows["score"].iloc[bad[0]]), 60)
         raise DataError(
-            f"{path} has {len(bad):,} scores that are no finite numbers, the first '{first}' in its row "
+            f"{path} has {len(bad):,} scores that are missing or no finite number, the first in its row "
             f"{bad[0] + 1:,}: fix them or leave these rows out"
         )
     return ListsFile(rows.assign(score=-scores if rising else scores), form, sha256)
@@ -97,6 +96,6 @@ def _table(path: Path, known: Mapping[str, str]) -> tuple[pd.DataFrame, str, boo
     problems: dict[str, int] = {}
     rows = read_columns(path, columns, None, problems, ["score"])
     if problems:
-        said = ", ".join(f"{number:,} {reason}" for reason, number in problems.items())
+        said = ", ".join(f"{number:,} {reason.partition(' (')[0]}" for reason, number in problems.items())
         raise DataError(f"{path} has {said}: fix them, since a row left out would raise those below it")
     return rows, f"columns {', '.join(columns.values())}", score.lower() == "rank"
