@@ -46,7 +46,7 @@ def export_lists(context: click.Context, /, row: str, form: Format, output: Path
     from bench.runs.export import ENDINGS, export_lists, refuse_existing
     from bench.runs.store import Store
 
-    _, task = find_task(context, row)
+    _, task = find_task(context)
     store = Store(results)
     found = find_row(store, task, row).results
     names = [slug(f"{task.card.name} {result.cell.label}".replace(" ", "-")) for result in found]
@@ -77,7 +77,7 @@ def export_split(context: click.Context, /, form: Format, with_test: bool, outpu
     """Write the split of a protocol, a folder for each fold; nothing of the test part without --with-test."""
     from bench.runs.export import export_split, refuse_existing
 
-    _, task = find_task(context, "split")
+    _, task = find_task(context)
     stem = f"{task.card.name}-{task.fingerprint[:8]}"  # never the plain name: RecBole has a data set ml-100k of its own
     folders = {fold: output / (stem if fold is None else f"{stem}-fold-{fold}") for fold in task.folds}
     for folder in folders.values():

@@ -51,7 +51,7 @@ def command(
 
     if len(set(rows)) < len(rows):
         raise ConfigError("a row is named twice: give each once, and --weights for how much it counts")
-    spec, task = find_task(context, name)
+    spec, task = find_task(context)
     store = Store(results)
     members = {(row := find_row(store, task, one)).name: row.results for one in rows}
     fuse_rows(members, name, task, spec.ks, store, rule, _numbers(weights), constant)

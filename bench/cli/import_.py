@@ -56,7 +56,7 @@ def import_lists(
     from bench.runs.lists import import_lists
     from bench.runs.store import Store
 
-    spec, task = find_task(context, name)
+    spec, task = find_task(context)
     store = Store(results)
     given = {"user": user_column, "item": item_column, "score": score_column}
     columns = {meaning: column for meaning, column in given.items() if column is not None}

@@ -31,7 +31,7 @@ def command(
     from bench.report.conventions import scores
     from bench.runs.store import Store
 
-    spec, task = find_task(context, row)
+    spec, task = find_task(context)
     store = Store(results)
     ks = spec.ks if "ks" in spec.model_fields_set else [10]
     found = scores(find_row(store, task, row), task, store, ks, conventions)

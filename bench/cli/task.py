@@ -36,12 +36,12 @@ def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def find_task(context: click.Context, name: str) -> tuple[RunSpec, Task]:
-    """The spec of the options for the row ``name``, and its task, the data prepared."""
+def find_task(context: click.Context) -> tuple[RunSpec, Task]:
+    """The spec of the options, which names no model, and its task, the data prepared."""
     from bench.api import make_spec
     from bench.runs.task import make_task
 
-    spec = make_spec(models=[name], **{key: value for key, value in given(context).items() if key in _FIELDS})
+    spec = make_spec(models=["none"], **{key: value for key, value in given(context).items() if key in _FIELDS})
     return spec, make_task(spec)
 
 
