@@ -29,6 +29,9 @@ _COLUMNS: dict[Format, dict[str, str]] = {
 }
 """What each format calls the columns, where it does not call them as we do."""
 
+_NOT_IN_RECBOLE = r"[\t\r\n\"]|^(?:#?N/?A|<NA>|n/a|-?nan|-?NaN|null|NULL|None)$"
+"""Signs that break its lines, and ids that it reads as missing."""
+
 
 def export_lists(result: Result, task: Task, store: Store, path: Path, form: Format) -> int:
     """Write the lists of a run: a row for each filled slot with user, item, score and rank.
@@ -136,7 +139,7 @@ def _facts(task: Task, fold: int | None, counts: dict[str, int]) -> dict[str, An
 
 def _write(frame: pd.DataFrame, path: Path, form: Format) -> None:
     if form == "recbole":
-        _refuse_signs(frame, r"[\t\r\n\"]", "RecBole's files")
+        _refuse_signs(frame, _NOT_IN_RECBOLE, "RecBole's files")
     frame = frame.rename(columns=_COLUMNS[form])
     with new_file(path) as draft:
         if form == "lenskit":
