@@ -135,10 +135,14 @@ def test_a_file_is_read_again_when_it_changes(bench, known, tmp_path):
     [first] = stored(tmp_path / "results")
     assert take(bench, file, "--name", "mine").status == 0
     assert stored(tmp_path / "results") == [first]
-    write(file, rows_of({user: own[::-1] for user, own in lists.items()}))
-    done = take(bench, file, "--name", "mine")
-    assert "superseded" in done.err
-    assert done.out.count("| mine ") == 1
+    for own in ({user: own[::-1] for user, own in lists.items()}, lists):  # other lists, and back to the first ones
+        write(file, rows_of(own))
+        done = take(bench, file, "--name", "mine", "--json")
+        assert "superseded" in done.err
+        [row] = json.loads(done.out)["rows"]
+        expected = np.mean([ndcg(own[user], relevant, 10) for user, relevant in known.test.items()])
+        assert row["all/ndcg@10"] == pytest.approx(expected)
+        assert "superseded" not in take(bench, file, "--name", "mine").err
     states = [one["state"] for one in json.loads(bench("results", "list", "--json").out)]
     assert sorted(states) == ["finished", "superseded"]
 

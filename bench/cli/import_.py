@@ -78,8 +78,8 @@ def _tell(path: Path, result: Result) -> None:
 def _tell_replaced(before: list[Result], new: Result) -> None:
     cell = new.cell
     same = [r for r in before if (r.cell.name, r.cell.fingerprint) == (cell.name, cell.fingerprint)]
-    if old := [result for result in same if result.cell.code != cell.code]:
+    if same and same[-1].cell.code != cell.code:
         click.echo(
-            f"{cell.name} is made anew: the lists of {old[-1].created[:10]} are superseded ('bench results prune')",
+            f"{cell.name} is made anew: its lists of {same[-1].created[:10]} are superseded ('bench results prune')",
             err=True,
         )

@@ -70,12 +70,27 @@ def keep(made: Made, task: Task, ks: Sequence[int], store: Store) -> Result:
             if before is not None and before.status == "finished":
                 current = refreshed(before, fold, list(ks), store, held)
                 if current is not None:
-                    return current
+                    return _made_current(current, store)
             result = _measured(made, task, fold, ks, store)
             store.write(result)
         finally:
             held.release()
     return result
+
+
+def _made_current(result: Result, store: Store) -> Result:
+    """The result, dated anew if other lists of the same name have come after it: tables show the newest."""
+    cell = result.cell
+    rivals = [r for r in store.results() if (r.cell.name, r.cell.fingerprint) == (cell.name, cell.fingerprint)]
+    if any(other.cell.code != cell.code and other.created > result.created for other in rivals):
+        result = result.model_copy(update={"created": _now(), "command": environment.command_line()})
+        store.write(result)
+    return result
+
+
+def _now() -> str:
+    """With parts of a second, since a row may be made several times in one."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 def _measured(made: Made, task: Task, fold: Fold, ks: Sequence[int], store: Store) -> Result:
@@ -89,7 +104,7 @@ def _measured(made: Made, task: Task, fold: Fold, ks: Sequence[int], store: Stor
         cell_id=cell.id,
         cell=cell,
         status="finished",
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=_now(),
         groups=evaluate.measure(folder, fold.split, fold.groups, reached),
         beyond=evaluate.beyond_accuracy(folder, fold.split, reached),
         violations=counted,

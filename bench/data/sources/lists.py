@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -68,18 +69,41 @@ def _is_trec(path: Path) -> bool:
 
 
 def _trec(path: Path) -> pd.DataFrame:
-    try:
-        with open_text(path) as file:
-            lines = [line.split() for line in file.read().decode("utf-8").split("\n") if line.strip()]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no UTF-8 ({error.reason} at byte {error.start:,}): recode it") from error
-    if wrong := next((i for i, line in enumerate(lines) if len(line) != _FIELDS), None):
-        raise DataError(
-            f"{path} is a TREC run, but its line {wrong + 1:,} has {len(lines[wrong])} fields instead of {_FIELDS} "
-            "(user Q0 item rank score name): fix it"
-        )
-    users, _, items, _, scores, _ = zip(*lines, strict=True)
+    """Each id is kept once: a run has as many lines as all lists have items."""
+    texts: dict[bytes, str] = {}
+    users: list[str] = []
+    items: list[str] = []
+    scores: list[float] = []
+    with open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            fields = line.split()
+            if not fields:
+                continue
+            if len(fields) != _FIELDS:
+                raise DataError(
+                    f"{path} is a TREC run, but its line {number:,} has {len(fields)} fields instead of {_FIELDS} "
+                    "(user Q0 item rank score name): fix it"
+                )
+            for ids, field in ((users, fields[0]), (items, fields[2])):
+                if field not in texts:
+                    texts[field] = _text(field, path, number)
+                ids.append(texts[field])
+            scores.append(_number(fields[4]))
     return pd.DataFrame({"user": users, "item": items, "score": scores})
+
+
+def _text(field: bytes, path: Path, number: int) -> str:
+    try:
+        return field.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no UTF-8 in line {number:,}: recode it") from error
+
+
+def _number(field: bytes) -> float:
+    try:
+        return float(field)
+    except ValueError:
+        return math.nan
 
 
 def _table(path: Path, known: Mapping[str, str]) -> tuple[pd.DataFrame, str, bool]:
