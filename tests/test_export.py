@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import bench as api
@@ -53,6 +55,8 @@ def test_a_split_has_its_interactions_with_original_ids(bench, task, tmp_path, f
         rows = [(user, item, int(time)) for user, item, time in found.itertuples(index=False)]
         assert rows == pairs(task, part)
         assert told["interactions"][name] == len(part)
+    if form == "lenskit":
+        assert pq.read_schema(folder / "train.parquet").field("user_id").type == pa.string()
     if form == "recbole":
         items = pd.read_csv(folder / f"{folder.name}.item", sep="\t")["item_id:token"].tolist()
         assert items == task.dataset.item_texts()["id"].tolist()
@@ -170,7 +174,7 @@ def test_what_cannot_be_fused(bench, make_result, tmp_path, task, words, said):
     assert len(done.err.splitlines()) == 1
 
 
-def test_score_prints_a_row_under_all_conventions(bench):
+def test_score_prints_a_row_under_all_conventions(bench, tmp_path):
     api.run("pop", "tiny")
     found = json.loads(bench("score", "pop", "--dataset", "tiny", "--conventions", "--k", "5,10", "--json").out)
     assert list(found) == ["recsys-bench", "RecBole", "WarpRec", "Elliot", "ranx", "trec_eval"]
@@ -184,6 +188,12 @@ def test_score_prints_a_row_under_all_conventions(bench):
     assert "≠" not in alone.out
     assert "min(r, k)" in alone.out
     assert "give a smaller --k" in bench("score", "pop", "--dataset", "tiny", "--k", "200").err
+    [lists] = tmp_path.glob("results/cells/*/lists.parquet")
+    lists.write_bytes(b"PAR1 no more")
+    for words in (["score", "pop"], ["export", "lists", "pop"]):
+        done = bench(*words, "--dataset", "tiny")
+        assert (done.status, "cannot be read" in done.err, len(done.err.splitlines())) == (1, True, 1)
+    assert not list(tmp_path.glob("export/*"))
 
 
 @pytest.mark.parametrize("group", ["import", "export"])

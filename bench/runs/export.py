@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bench.errors import ConfigError, DataError, ResultsError, plain
 from bench.files import new_file, new_folder, write_json
@@ -143,7 +145,8 @@ def _write(frame: pd.DataFrame, path: Path, form: Format) -> None:
     frame = frame.rename(columns=_COLUMNS[form])
     with new_file(path) as draft:
         if form == "lenskit":
-            frame.to_parquet(draft, index=False)
+            # Plain strings and nothing of pandas: LensKit 2025 refuses the large strings that pandas 3 writes.
+            pq.write_table(pa.table({name: pa.array(column.tolist()) for name, column in frame.items()}), draft)
         else:
             separator = {"csv": ",", "recbole": "\t", "trec": " "}[form]
             frame.to_csv(draft, index=False, sep=separator, header=form != "trec", lineterminator="\n")
