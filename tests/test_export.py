@@ -136,6 +136,8 @@ def test_a_fused_row_stands_in_the_table_with_its_cost(bench, tmp_path):
     rows = {row["model"]: row for row in json.loads(done.out)["rows"]}
     assert (rows["both"]["preset"], rows["both"]["seeds"]) == ("fused", 1)
     assert rows["both"]["fit_seconds"] == pytest.approx(rows["ease"]["fit_seconds"] + rows["pop"]["fit_seconds"])
+    [made] = [path for path in tmp_path.glob("results/cells/*/result.json") if '"fused"' in path.read_text()]
+    assert json.loads(made.read_text())["personalized"] is True
     before = len(list(tmp_path.glob("results/cells/*")))
     assert fuse(bench, "ease", "pop", "--name", "both").status == 0
     assert len(list(tmp_path.glob("results/cells/*"))) == before

@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "Write lists and splits for other tools, with original ids.",
     "fuse": "Make a row of the lists of several rows.",
     "score": "Print the metrics of a row, also under the conventions of other tools.",
+    "references": "List figures of others, by data set and protocol.",
     "results": "List stored results, and remove what is no longer wanted.",
     "models": "List models, or show what one can be configured with.",
     "datasets": "List, describe and prepare data sets.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,28 +26,37 @@ if TYPE_CHECKING:
 @results_option
 @protocol_options
 @click.option("--trial-time", type=click.FloatRange(min=0, min_open=True), help="Seconds that a trial may train.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a trial.  [cores]")
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a trial.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @click.option("--patience", type=click.IntRange(min=1), help="Validations without a better score that end a training.")
+@click.option("--optuna", "place", metavar="FILE|URL", help="Copy the studies there, for optuna-dashboard.")
 @confine_option
 @click.option("--json", "as_json", is_flag=True, help="Print the studies as JSON.")
 @click.pass_context
-def command(context: click.Context, /, trials: int, sampler_seed: int, results: Path, as_json: bool, **_: Any) -> None:
+def command(
+    context: click.Context, /, trials: int, sampler_seed: int, place: str | None, results: Path, as_json: bool, **_: Any
+) -> None:
     """Look for the best config of models by validation, with the same number of trials for each.
 
     The first trial is the preset; the others are drawn from the space that 'bench models info' shows, by TPE. Fields
-    given by --set stay as they are. All validation users count, and nothing of test is read. What has been tried is
-    not tried again, so that a study that was stopped goes on. The result is MODEL@tuned:
+    given by --set stay as they are. All validation users count, and nothing of test is read; where a split leaves no
+    validation part, a tenth of train is one for the trials. What has been tried is not tried again, so that a study
+    that was stopped goes on, and the same command with --jobs 2 on two machines with one results folder shares its
+    trials. The result is MODEL@tuned:
 
         bench run --models MODEL,MODEL@tuned --dataset NAME
     """
     from bench.api import make_spec
     from bench.cli.run import given
+    from bench.runs.sampler import copy_to_optuna
     from bench.runs.tune import tune
 
     fields = given(context)
-    for name in ("trials", "sampler_seed"):
+    for name in ("trials", "sampler_seed", "place"):
         fields.pop(name, None)
     if "trial_time" in fields:
         fields["time_budget"] = fields.pop("trial_time")
@@ -65,6 +75,8 @@ def command(context: click.Context, /, trials: int, sampler_seed: int, results: 
     for name, model in zip(spec.models, models, strict=True):
         own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
         studies.append(tune(own, trials, sampler_seed, results, lambda cell, event: None, say))
+        if place:
+            copy_to_optuna(studies[-1], place)
     if as_json:
         click.echo(json.dumps([study.model_dump(mode="json") for study in studies], indent=2, ensure_ascii=False))
         return
@@ -74,17 +86,29 @@ def command(context: click.Context, /, trials: int, sampler_seed: int, results: 
 
 def _say(study: Study, trial: Trial, trials: int) -> None:
     """A line for a trial, on standard error."""
+    from bench.cli.progress import clock
+
     score = f"{study.metric} {trial.score:.4f}" if trial.score is not None else f"failed: {trial.reason}"
     best = f", best {study.best.score:.4f}" if study.best else ""
-    values = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in trial.options.values()]
-    options = ", ".join(f"{name} {value}" for name, value in zip(trial.options, values, strict=True)) or "preset"
-    number = f"{trial.number + 1}/{trials if study.space else 1}"
-    click.echo(f"{study.model} {number}  {score}{best}  ({trial.seconds:.0f} s)  {options}", err=True)
+    wanted = trials if study.space else 1
+    left = (wanted - trial.number - 1) * study.seconds / len(study.trials) / study.at_once
+    time_left = f", about {clock(left)} left" if left >= 1 else ""
+    took = f"({clock(trial.seconds)}{time_left})"
+    click.echo(f"{study.model} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}", err=True)
+
+
+def _config(trial: Trial) -> str:
+    """What a trial changed of the preset, in short."""
+    values = {name: f"{v:.3g}" if isinstance(v, float) else v for name, v in trial.options.items()}
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "preset"
 
 
 def _table(studies: list[Study]) -> str:
     """Default and best of each model."""
     from tabulate import tabulate
+
+    from bench.report.leaderboard import WIDTH
+    from bench.runs.studies import TUNED
 
     lines = []
     for study in studies:
@@ -96,8 +120,9 @@ def _table(studies: list[Study]) -> str:
             "" if first is None else f"{first:.4f}",
             "" if best is None else f"{best.score:.4f}",
             f"{study.seconds:.0f}",
-            "" if best is None else json.dumps(best.options, ensure_ascii=False),
         ])  # fmt: skip
     metric = f"{studies[0].metric}, validation"
-    heads = ["model", "trials", "failed", f"{metric}: preset", "best", "fit s", "config"]
-    return tabulate(lines, headers=heads, disable_numparse=True)
+    heads = ["model", "trials", "failed", f"{metric}: preset", "best", "fit s"]
+    table = tabulate(lines, headers=heads, disable_numparse=True)
+    found = [f"{study.model}@{TUNED}: {_config(study.best)}" for study in studies if study.best]
+    return "\n".join([table, "", *(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in found)])

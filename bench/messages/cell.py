@@ -149,6 +149,8 @@ class Result(Strict):
     """Of the seconds of ``fit``, those that kept intermediate results took when they were made."""
     warnings: list[str] = []
     """What went wrong without harm to the lists, a line each."""
+    personalized: bool | None = None
+    """Whether the model declares that its lists depend on the user; None in results of older versions."""
     facts: dict[str, Any] = {}
     """What the model tells of itself, for instance its number of parameters."""
     plugin: PluginVersion

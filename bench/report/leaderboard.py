@@ -18,7 +18,7 @@ from bench.evaluation.beyond import NAMES
 from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.files import write_text
 from bench.messages.cell import Result
-from bench.report import names
+from bench.report import names, replication
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict
 
@@ -28,6 +28,12 @@ _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
 """Columns that a terminal drops after all metrics but the first."""
 SWING = 0.1
 """Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
+
+BELOW = "↓"
+"""Marks a personalized row below one that gives everybody the same list."""
+
+_MOST_OTHERS = 5
+"""Figures of others that a terminal shows beside those of the models of the table."""
 
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
@@ -47,6 +53,7 @@ def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
         reading(table, verdict),
         by_group(table, verdict),
         "\n".join(f"- {words(name)}: {words(rule)}, n = {n:,}" for name, (rule, n) in table.groups.items()),
+        others(table, verdict, words),
         looks(table),
         "\n".join(f"- {name}: {meaning}" for name, meaning in NAMES.items()) if table.looks else "",
         failures(table, words=words),
@@ -64,6 +71,7 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         textwrap.fill(reading(table, verdict), WIDTH),
         by_group(table, verdict, WIDTH),
         looks(table),
+        others(table, verdict, plain, _MOST_OTHERS),
         failures(table, root),
         _notes(table, verdict, plain),
     ).rstrip()
@@ -112,7 +120,8 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     metrics = table.main_metrics
     lines = []
     for row in table.rows:
-        name = [row.model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
+        model = row.model + (f" {BELOW}" if table.is_below_floor(row) else "")
+        name = [model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
             continue
@@ -158,6 +167,25 @@ def looks(table: Table) -> str:
     return pipe(lines, [f"lists of {cut}", *heads], text_columns=1) if heads else ""
 
 
+def others(table: Table, verdict: Verdict, words: Words, most: int | None = None) -> str:
+    """Figures of others under the same protocol, and what the rows reach of them."""
+    lines, heads, left_out = replication.lines(verdict.references, table.main_metrics, table.rows, most)
+    if not lines:
+        return ""
+    more = f"{left_out} more" if left_out else "more"
+    notes = [
+        f"{figure.model} of {card.origin} was not reached: {figure.not_reached}"
+        for card in verdict.references
+        for figure in card.figures
+        if figure.not_reached
+    ]
+    return _page(
+        f"Figures of others under this protocol ({more}: bench references --dataset {words(table.dataset)})",
+        pipe(lines, heads, text_columns=2),
+        "\n".join(f"- {words(str(note))}" for note in (*verdict.comparisons, *notes)),
+    ).rstrip()
+
+
 def _look(value: float) -> str:
     return number(value) if abs(value) < 1 or math.isnan(value) else f"{value:,.1f}"
 
@@ -194,7 +222,12 @@ def failures(table: Table, root: Path | None = None, words: Words = plain) -> st
 
 def _notes(table: Table, verdict: Verdict, words: Words) -> str:
     notes = [f"left out: {line}" for line in table.left_out] + verdict.notes
+    finished = [row for row in table.rows if not row.failed]
+    if finished and all(row.personalized for row in finished):
+        notes.append("no row of this table is without personalization: popularity would show what a model has to beat")
     for row in table.rows:
+        if table.floor is not None and table.is_below_floor(row):
+            notes.append(f"{row.name} {BELOW} is below {table.floor.name}, which does not know the users: check it")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             notes.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
@@ -246,6 +279,8 @@ def write(table: Table, folder: Path, verdict: Verdict = _NOTHING) -> list[Path]
             {**json.loads(frame.iloc[[i]].to_json(orient="records"))[0], "results": [_source(r) for r in row.results]}
             for i, row in enumerate(table.rows)
         ],
+        "references": [card.model_dump(mode="json") for card in verdict.references],
+        "comparisons": [one.model_dump(mode="json") for one in verdict.comparisons],
     }
     return write_all(folder / table.name, markdown(table, verdict), names.csv(frame), document)
 

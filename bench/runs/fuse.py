@@ -92,6 +92,7 @@ def fuse_rows(
             facts={"cells": [result.cell_id for result in results]},
             warnings=[said],
             phases=_cost(results),
+            personalized=_personalized(results),
         )
         made.append(keep(one, task, ks, store))
     return made
@@ -123,6 +124,12 @@ def _lists(result: Result, users: NDArray[np.int64], store: Store) -> NDArray[np
     if not np.array_equal(own, users):
         raise ResultsError(f"the lists of {result.cell.label} are of other users than the split: run it again")
     return items
+
+
+def _personalized(results: Sequence[Result]) -> bool | None:
+    """Lists of users differ if those of one part do; not known if that is not known of a part."""
+    known = {result.personalized for result in results}
+    return True if True in known else None if None in known else False
 
 
 def _cost(results: Sequence[Result]) -> dict[str, Phase]:

@@ -48,6 +48,8 @@ class Made:
     facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     phases: Mapping[str, Phase] = field(default_factory=dict)
+    personalized: bool | None = None
+    """See :attr:`bench.messages.cell.Result.personalized`."""
 
 
 def keep(made: Made, task: Task, ks: Sequence[int], store: Store) -> Result:
@@ -114,6 +116,7 @@ def _measured(made: Made, task: Task, fold: Fold, ks: Sequence[int], store: Stor
         facts=dict(made.facts),
         warnings=list(made.warnings),
         phases=dict(made.phases),
+        personalized=made.personalized,
         raw_checksums=task.dataset.facts["source"]["checksums"],
         git_revision=environment.git_revision(),
         command=environment.command_line(),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,9 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
     card, folds = task.card, task.folds
     for place, request in enumerate(wanted):
         if request.preset == TUNED:
-            study = find_study(results or Path(), card.name, request.model, task.fingerprint)
-            described[place] = _as_tuned(request, study)
-    ablations = chosen(described, spec.ablate)
-    cells = [
-        cell
-        for model, names in zip(described, ablations, strict=True)
-        for ablation, config in variants(model, names)
-        for cell in _cells(spec, model, ablation, config, rules, folds, card.name)
-    ]
+            visible = next(iter(folds.values())).split.visible
+            study = find_study([results or Path()], card.name, request.model, task.fingerprint)
+            described[place] = _as_tuned(request, study, stops=len(visible.valid) > 0)
     raw_files = locate_local(card, spec.raw_dir)
     limits = Limits(
         timeout=spec.timeout,
@@ -90,7 +84,23 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
         confine=spec.confine,
         closed=tuple(path.resolve() for path in raw_files.paths.values()) if raw_files else (),
     )
-    return Plan(spec, list({cell.id: cell for cell in cells}.values()), folds, task.dataset, rules, limits)
+    return _with_cells(Plan(spec, [], folds, task.dataset, rules, limits), described)
+
+
+def same_data(plan: Plan, spec: RunSpec) -> Plan:
+    """The plan of another spec, which differs in models and their options alone: the data are not prepared again."""
+    return _with_cells(replace(plan, spec=spec), _described(_requests(spec), plan.protocol))
+
+
+def _with_cells(plan: Plan, described: Sequence[Description]) -> Plan:
+    ablations = chosen(described, plan.spec.ablate)
+    cells = [
+        cell
+        for model, names in zip(described, ablations, strict=True)
+        for ablation, config in variants(model, names)
+        for cell in _cells(plan, model, ablation, config)
+    ]
+    return replace(plan, cells=list({cell.id: cell for cell in cells}.values()))
 
 
 def _requests(spec: RunSpec) -> list[ModelRequest]:
@@ -102,9 +112,14 @@ def _requests(spec: RunSpec) -> list[ModelRequest]:
     return [r.model_copy(update={"options": options.get(r.model, {})}) for r in requests]
 
 
-def _as_tuned(request: ModelRequest, study: Study) -> Description:
-    """The model with the best config of its study, and with the options of the run."""
-    best = study.best.options if study.best else {}
+def _as_tuned(request: ModelRequest, study: Study, stops: bool) -> Description:
+    """The model with the best config of its study, and with the options of the run.
+
+    Where there is no validation that stops a training, it takes as many epochs as were best in the study.
+    """
+    best = dict(study.best.options) if study.best else {}
+    if not stops and study.best and study.best.epochs:
+        best["epochs"] = study.best.epochs
     [found] = describe([request.model_copy(update={"preset": study.preset, "options": {**best, **request.options}})])
     return found.model_copy(update={"preset": TUNED})
 
@@ -128,16 +143,9 @@ def _absolute(value: Any) -> Any:
     return value if path is None else str(path)
 
 
-def _cells(
-    spec: RunSpec,
-    model: Description,
-    ablation: Ablation | None,
-    config: dict[str, Any],
-    rules: Protocol,
-    folds: Mapping[int | None, Fold],
-    dataset: str,
-) -> Iterator[Cell]:
+def _cells(plan: Plan, model: Description, ablation: Ablation | None, config: dict[str, Any]) -> Iterator[Cell]:
     """A model with one config, for each fold and seed."""
+    spec, folds = plan.spec, plan.folds
     length = max(LIST_LENGTH, *spec.ks)
     code, device = code_hash(find_model(model.model)), environment.device(spec.device)
     files = {str(path): _content(path) for value in config.values() if (path := existing_path(value))}
@@ -148,10 +156,10 @@ def _cells(
             config=config,
             deterministic=model.deterministic,
             code=code,
-            dataset=dataset,
+            dataset=plan.dataset.facts["dataset"],
             content=folds[fold].split.visible.content,
             files=files,
-            protocol=rules,
+            protocol=plan.protocol,
             fingerprint=folds[fold].split.fingerprint,
             fold=fold,
             seed=seed,
