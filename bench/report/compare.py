@@ -82,7 +82,7 @@ def compare(
     """
     found = _tables(store, dataset, protocol, split_seed, fingerprint)
     table, others = found[0], found[1:]
-    rows = (_row(table, a, others), _row(table, b, others))
+    rows = (find_row(table, a, others), find_row(table, b, others))
     notes = [f"other data of the same name: --fingerprint {other.cell.fingerprint[:8]}" for other in others]
     cut = _cut_off(table, rows, k)
     wanted = [name for name in table.metrics if name.endswith(f"@{cut}")]
@@ -210,8 +210,14 @@ def _newest(table: Table) -> str:
     return max(result.created for row in table.rows for result in (*row.results, *row.failures))
 
 
-def _row(table: Table, name: str, others: Sequence[Table]) -> Row:
-    """The row of that name; ``others`` are tables of the same rules on other data."""
+def find_row(table: Table, name: str, others: Sequence[Table]) -> Row:
+    """The row of that name; ``others`` are tables of the same rules on other data.
+
+    Raises
+    ------
+    BenchError
+        If there is none, several fit, or it failed.
+    """
     known = {row.name: row for row in table.rows if not row.failed}
     fitting = _fitting(table, name)
     if not fitting:

@@ -130,7 +130,7 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
         shown[0] += f" ±{number(standing.half_width if standing else row.interval('all', metrics[0]))}"
         mark = "= " if verdict.level(row.name, "all") else ""
         name.append(f"{mark}{standing or ''}")
-        costs = [f"{row.cost('fit', 'seconds'):.1f}", f"{row.cost('recommend', 'seconds'):.1f}", f"{row.peak_mib:.0f}"]
+        costs = [_cost(row.cost("fit", "seconds")), _cost(row.cost("recommend", "seconds")), _cost(row.peak_mib, 0)]
         lines.append([*name, *shown, *costs])
     heads = ["model", "preset", "seeds", "rank", *metrics, "fit s", "rank s", "MiB"]
     if verdict.compares:
@@ -249,6 +249,11 @@ def _notes(table: Table, verdict: Verdict, words: Words) -> str:
         if rows := [row.name for row in table.rows if row.plan == plan]:
             notes.append(f"{f'by plan {plan}' if plan else 'before or without a plan'}: {', '.join(rows)}")
     return "\n".join(f"- {words(note)}" for note in notes)
+
+
+def _cost(value: float, digits: int = 1) -> str:
+    """Nothing where it is not known, as of lists that were made elsewhere."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def number(value: float) -> str:

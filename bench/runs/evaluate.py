@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -64,16 +64,26 @@ def read_lists(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     ResultsError
         If it is damaged.
     """
+    return _read(path, "item", pa.types.is_integer)
+
+
+def read_scores(path: Path) -> NDArray[np.float32]:
+    """Scores (n, k) of ``lists.parquet``, minus infinity where a slot is unfilled; see :func:`read_lists`."""
+    scores: NDArray[np.float32] = _read(path, "score", pa.types.is_floating)[1]
+    return scores
+
+
+def _read(path: Path, column: str, is_kind: Callable[[Any], bool]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     try:
-        table = pq.read_table(_regular(path), columns=["user", "item"])
-        kind = table.schema.field("item").type
-        if not (pa.types.is_fixed_size_list(kind) and pa.types.is_integer(kind.value_type)):
-            raise ValueError(f"its items are {kind}")
+        table = pq.read_table(_regular(path), columns=["user", column])
+        kind = table.schema.field(column).type
+        if not (pa.types.is_fixed_size_list(kind) and is_kind(kind.value_type)):
+            raise ValueError(f"its {column}s are {kind}")
         users = table["user"].to_numpy()
-        items = table["item"].combine_chunks().flatten().to_numpy().reshape(len(users), kind.list_size)
+        slots = table[column].combine_chunks().flatten().to_numpy().reshape(len(users), kind.list_size)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ResultsError(f"{path} cannot be read ({plain(one_line(error), 200)}): remove {path.parent}") from error
-    return users, items
+    return users, slots
 
 
 def _regular(path: Path) -> Path:

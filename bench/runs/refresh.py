@@ -11,8 +11,9 @@ from bench.evaluation import metrics
 from bench.messages.cell import Result
 from bench.runs import evaluate
 from bench.runs.claims import Claim, Held, claim
-from bench.runs.plan import Fold, Plan
+from bench.runs.plan import Plan
 from bench.runs.store import Store
+from bench.runs.task import Fold
 
 _log = logging.getLogger("bench")
 

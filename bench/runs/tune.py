@@ -24,10 +24,11 @@ from bench.messages.spec import RunSpec
 from bench.messages.study import Study, Trial
 from bench.runs.describe import describe
 from bench.runs.execute import Watch, run_cells
-from bench.runs.plan import Fold, Plan, make_plan, same_data
+from bench.runs.plan import Plan, make_plan, same_data
 from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER, study_path
+from bench.runs.task import Fold
 
 
 def tune(
