@@ -20,6 +20,7 @@ from bench.runs.plan import Plan, make_plan
 from bench.runs.sampler import search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER, TUNED, find_study
+from bench.runs.tune import at_validation
 
 _AGAIN = "make a new plan with 'bench plan'"
 
@@ -30,7 +31,7 @@ def make_file(spec: RunSpec, budget: Budget) -> tuple[PlanFile, Plan]:
     Raises
     ------
     BenchError
-        For all that a run would refuse.
+        For all that a run, or tuning, would refuse.
     """
     names = list(dict.fromkeys(spec.models))
     requests = [_untuned(name, spec) for name in names]
@@ -42,10 +43,12 @@ def make_file(spec: RunSpec, budget: Budget) -> tuple[PlanFile, Plan]:
             preset=model.preset, config=model.config, space={k: v for k, v in space.items() if k not in fixed}
         )
     untuned = list(dict.fromkeys(name.removesuffix(f"@{TUNED}") for name in names))
-    plan = make_plan(spec.model_copy(update={"models": untuned}))
+    plan, tunes = make_plan(spec.model_copy(update={"models": untuned})), any(map(_is_tuned, names))
+    if tunes:
+        at_validation(plan)  # refuses what cannot be tuned
     made = PlanFile(
         run=spec.model_copy(update={"models": names}),
-        tuning=budget if any(map(_is_tuned, names)) else None,
+        tuning=budget if tunes else None,
         rows=rows,
         dataset=plan.cells[0].dataset,
         protocol=plan.protocol,
