@@ -12,6 +12,7 @@ COMMANDS = {
     "tune": "Look for the best config of models by validation, with equal trials.",
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
+    "report": "Make one HTML page of all results, or LaTeX and Markdown.",
     "compare": "Paired difference of two models, with intervals over users.",
     "results": "List stored results, and remove what is no longer wanted.",
     "models": "List models, or show what one can be configured with.",

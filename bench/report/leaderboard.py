@@ -50,7 +50,7 @@ def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
         looks(table),
         "\n".join(f"- {name}: {meaning}" for name, meaning in NAMES.items()) if table.looks else "",
         failures(table, words=words),
-        _notes(table, verdict, words),
+        _listed(notes(table, verdict), words),
         f"Config, code, packages and hardware of each run: [{table.name}.json]({table.name}.json).",
         "Made by\n\n" + "\n".join(textwrap.indent(command, "    ") for command in commands) if commands else "",
     )
@@ -65,7 +65,7 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         by_group(table, verdict, WIDTH),
         looks(table),
         failures(table, root),
-        _notes(table, verdict, plain),
+        _listed(notes(table, verdict), plain),
     ).rstrip()
 
 
@@ -192,19 +192,24 @@ def failures(table: Table, root: Path | None = None, words: Words = plain) -> st
     )
 
 
-def _notes(table: Table, verdict: Verdict, words: Words) -> str:
-    notes = [f"left out: {line}" for line in table.left_out] + verdict.notes
+def notes(table: Table, verdict: Verdict) -> list[str]:
+    """What a reader should know of the rows beside their numbers, a line each."""
+    lines = [f"left out: {line}" for line in table.left_out] + verdict.notes
     for row in table.rows:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
-            notes.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
-        notes += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
+            lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
+        lines += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
         values = row.values("all", table.main_metrics[0]) if row.folds == 1 else []
         if len(values) > 1 and row.spread("all", table.main_metrics[0]) > SWING * float(np.mean(values)):
-            notes.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
+            lines.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
         if any(result.stopped_by_budget for result in row.results):
-            notes.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
-    return "\n".join(f"- {words(note)}" for note in notes)
+            lines.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
+    return lines
+
+
+def _listed(lines: Sequence[str], words: Words) -> str:
+    return "\n".join(f"- {words(line)}" for line in lines)
 
 
 def number(value: float) -> str:

@@ -29,12 +29,27 @@ class Standing(NamedTuple):
         return str(self.first) if self.first == self.last else f"{self.first}–{self.last}"
 
 
+class Pair(NamedTuple):
+    """Two rows of a table in a group of users."""
+
+    a: str
+    b: str
+    difference: float
+    """a − b."""
+    half_width: float
+    """Half of its 95 % interval, by itself."""
+    p: float
+    """Adjusted by Holm's rule for the number of pairs of the table."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Of the first main metric of a table, for each group of users; ablations have a table of their own."""
 
     standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
     """By name of the row and group."""
+    pairs: dict[str, list[Pair]] = field(default_factory=dict)
+    """All of them, by group."""
     detectable: float = np.nan
     """The difference of two rows that these users and seeds would show in 80 % of all cases: the median of pairs."""
     notes: list[str] = field(default_factory=list)
@@ -62,6 +77,7 @@ def verdict(table: Table, store: Store) -> Verdict:
     """Compare all pairs of rows in each group, from what ``store`` has of each user."""
     metric = table.main_metrics[0]
     standings: dict[tuple[str, str], Standing] = {}
+    pairs: dict[str, list[Pair]] = {}
     smallest, notes = np.nan, dict[str, None]()
     for group in table.groups:
         column, values = f"{group}/{metric}", {}
@@ -75,19 +91,19 @@ def verdict(table: Table, store: Store) -> Verdict:
         if len(users) < 2:
             continue
         samples = {name: sample(row, frames, users) for name, (row, frames) in values.items()}
-        places, shown = _places(list(samples.values()))
-        for (name, one), place in zip(samples.items(), places, strict=True):
+        pairs[group], shown = _pairs(samples)
+        for (name, one), place in zip(samples.items(), _places(list(samples), pairs[group]), strict=True):
             standings[name, group] = Standing(float(one.estimate.half_width()[0]), *place)
         smallest = shown if group == "all" else smallest
     tuned = [_of_tuning(table, row, store, metric) for row in table.rows if row.first.cell.preset == TUNED]
-    return Verdict(standings, smallest, [*notes, *(line for line in tuned if line)])
+    return Verdict(standings, pairs, smallest, [*notes, *(line for line in tuned if line)])
 
 
 def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
     """What the trials of a tuned row were, and whether test followed validation; empty if the study is gone."""
     cell = row.first.cell
     try:
-        study = find_study(store.root, cell.dataset, cell.model, cell.fingerprint)
+        study = find_study(store.home(row.first.cell_id).root, cell.dataset, cell.model, cell.fingerprint)
     except BenchError:
         return ""
     before, best = study.trials[0].score, study.best
@@ -101,14 +117,25 @@ def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
     return f"{told}{gain}, test {untuned[0].mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
 
 
-def _places(samples: list[Sample]) -> tuple[list[tuple[int, int]], float]:
-    """Ranks of rows by Holm's rule over all pairs, and the median difference that could be shown."""
-    pairs = list(itertools.combinations(range(len(samples)), 2))
-    differences = [samples[a].minus(samples[b]) for a, b in pairs]
-    better = np.zeros((len(samples),) * 2, bool)
+def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], float]:
+    """All pairs of rows, and the median difference that could be shown."""
+    names = list(itertools.combinations(samples, 2))
+    differences = [samples[a].minus(samples[b]) for a, b in names]
     adjusted = holm(np.array([one.p_values()[0] for one in differences]))
-    for (a, b), difference, p in zip(pairs, differences, adjusted, strict=True):
-        if p < ERRORS:
-            better[(a, b) if difference.mean[0] > 0 else (b, a)] = True
+    pairs = [
+        Pair(a, b, float(one.mean[0]), float(one.half_width()[0]), float(p))
+        for (a, b), one, p in zip(names, differences, adjusted, strict=True)
+    ]
     shown = [float(detectable(one)[0]) for one in differences]
-    return ranks(better), float(np.median(shown)) if shown else np.nan
+    return pairs, float(np.median(shown)) if shown else np.nan
+
+
+def _places(names: list[str], pairs: list[Pair]) -> list[tuple[int, int]]:
+    """The ranks that each row may have."""
+    better = np.zeros((len(names),) * 2, bool)
+    number = {name: i for i, name in enumerate(names)}
+    for pair in pairs:
+        if pair.p < ERRORS:
+            a, b = number[pair.a], number[pair.b]
+            better[(a, b) if pair.difference > 0 else (b, a)] = True
+    return ranks(better)

@@ -45,8 +45,8 @@ class Store:
         self.root = root
         self.cells = root / "cells"
         self.leaderboards = root / "leaderboards"
-        self._told: set[str] = set()
-        """Warnings that were given: each is given once."""
+        self.left_out: list[str] = []
+        """Which results cannot be read, and why: a line each, which is given once as a warning."""
 
     def open_for_writing(self) -> None:
         """Make the folders and remove what killed runs of this machine left behind, but for checkpoints."""
@@ -64,18 +64,22 @@ class Store:
         with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
 
+    def home(self, cell_id: str) -> Store:
+        """The folder that a cell is in: this one, unless several are read as one (:mod:`bench.runs.stores`)."""
+        return self
+
     def path(self, cell_id: str) -> Path:
         """Folder of a cell."""
-        return self.cells / cell_id
+        return self.home(cell_id).cells / cell_id
 
     def result(self, cell_id: str) -> Result | None:
         """The result of a cell; None if it has none, or a damaged one, which is told in a warning."""
         try:
             return self._read(cell_id)
         except ResultsError as error:
-            if str(error) not in self._told:
+            if str(error) not in self.left_out:
                 _log.warning("warning: left out: %s", error)
-            self._told.add(str(error))
+                self.left_out.append(str(error))
             return None
 
     def _read(self, cell_id: str) -> Result | None:
