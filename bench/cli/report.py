@@ -20,9 +20,7 @@ from bench.errors import ConfigError
     help="A results folder; repeatable. Rows of others than the first say where they are from.  [results]",
 )
 @click.option("--dataset", help="Only tables of this data set.")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("report.html"), show_default=True
-)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("report.html"), show_default=True)
 @click.option("--latex", "as_latex", is_flag=True, help="Print the tables as LaTeX (booktabs) instead.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown instead.")
 @raw_dir_option

@@ -6,7 +6,7 @@ import math
 
 from bench.errors import plain
 from bench.report.leaderboard import number, reading
-from bench.report.page.rows import half_width
+from bench.report.page.rows import half_widths
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict
 
@@ -40,7 +40,7 @@ def latex(table: Table, verdict: Verdict) -> str:
         standings = verdict.standings if metric == table.main_metrics[0] else {}
         for line, row in zip(lines, rows, strict=True):
             standing = standings.get((row.name, group))
-            half = standing.half_width if standing else half_width(row, group, metric)
+            half = standing.half_width if standing else half_widths(row, group, [metric])[0]
             mark = r"$^{\dagger}$" if standing and verdict.level(row.name, group) else ""
             line.append(_cell(row.mean(group, metric), half, places.get(row.name), mark))
     heads = ["model", *(metric if group == "all" else f"{metric} {group}" for group, metric in columns)]

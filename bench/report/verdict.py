@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.errors import BenchError, ResultsError
-from bench.evaluation.intervals import ERRORS, Sample, detectable, holm, ranks
+from bench.evaluation.intervals import ERRORS, Sample, detectable, holm, ranks, stacked
 from bench.report.per_user import common_users, per_user, sample
 from bench.report.table import Row, Table
 from bench.runs.store import Store
@@ -120,14 +120,13 @@ def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
 def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], float]:
     """All pairs of rows, and the median difference that could be shown."""
     names = list(itertools.combinations(samples, 2))
-    differences = [samples[a].minus(samples[b]) for a, b in names]
-    adjusted = holm(np.array([one.p_values()[0] for one in differences]))
-    pairs = [
-        Pair(a, b, float(one.mean[0]), float(one.half_width()[0]), float(p))
-        for (a, b), one, p in zip(names, differences, adjusted, strict=True)
-    ]
-    shown = [float(detectable(one)[0]) for one in differences]
-    return pairs, float(np.median(shown)) if shown else np.nan
+    if not names:
+        return [], np.nan
+    differences = stacked([samples[a].minus(samples[b]) for a, b in names])
+    columns = (differences.mean, differences.half_width(), holm(differences.p_values()))
+    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    pairs = [Pair(a, b, *found) for (a, b), found in zip(names, numbers, strict=True)]
+    return pairs, float(np.median(detectable(differences)))
 
 
 def _places(names: list[str], pairs: list[Pair]) -> list[tuple[int, int]]:

@@ -138,7 +138,7 @@ function linesFigure(lines, places, { yTitle, xTitle, label, file }) {
   const longest = Math.max(...lines.map((one) => textWidth(one.name)));
   const margin = { left: 44, right: Math.min(wide * 0.4, longest + 16), top: 22, bottom: 40 };
   const up = extent(lines.flatMap((one) => one.values.flatMap((value, i) => value === null ? [] : [value - (one.halves?.[i] ?? 0), value + (one.halves?.[i] ?? 0)])));
-  const x = linear([0, Math.max(1, places.length - 1)], [margin.left + 14, wide - margin.right - 14]);
+  const x = linear([0, Math.max(1, places.length - 1)], [margin.left + 14, wide - margin.right - 24]);
   const y = linear(up, [high - margin.bottom, margin.top]);
   const root = frame(wide, high, margin, { label, y, yTicks: ticks(...up, 5), yTitle, xTitle });
   const every = Math.ceil(places.length / 12);

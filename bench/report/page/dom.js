@@ -19,9 +19,10 @@ function svg(name, attributes, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
-/** Somebody's name: its direction of writing disturbs nothing around it. */
+/** Somebody's name: its direction of writing disturbs nothing around it. What tells variants apart stands back. */
 function name(text) {
-  return el("bdi", { class: "name" }, text);
+  const at = text.endsWith("]") || text.endsWith(")") ? text.search(/ [[(]/) : -1;
+  return el("bdi", { class: "name" }, at < 0 ? text : [text.slice(0, at), el("span", { class: "variant" }, text.slice(at))]);
 }
 
 /** One choice of several: radio buttons where they are few, else a list. `options` are [value, text]. */
@@ -66,6 +67,6 @@ function save(text, type, file) {
 /** A part of the page: its name, how to read it, and what is in it. */
 function section(key, content, values = {}) {
   const id = `part-${key}`;
-  return el("section", { "aria-labelledby": id, class: key },
+  return el("section", { "aria-labelledby": id },
     el("h3", { id }, words(`${key}.title`)), el("p", { class: "help" }, sentence(`${key}.help`, values)), content);
 }

@@ -117,7 +117,9 @@ function introduction(table) {
 function verdict(table) {
   const own = judgement(table, "all");
   const tail = table.groups.find((group) => group.name === "long tail");
-  const also = tail && judgement(table, "long tail");
+  const level = (group) => table.rows.filter((row) => row.ranks[group]?.[0] === 1).map((row) => row.name);
+  const same = tail && level("all").length && String(level("all")) === String(level("long tail"));
+  const also = tail && (same ? words("verdict.same") : judgement(table, "long tail"));
   const all = table.groups.find((group) => group.name === "all");
   return [
     el("p", { class: "verdict" }, own),
@@ -155,7 +157,7 @@ function switches(table) {
     choice("choose.metric", kinds.map((one) => [one, one]), metric, (one) => set(`${one}@${cut}`), 6),
     choice("choose.cut", cuts.map((one) => [one, one]), cut, (one) => set(`${metric}@${one}`)),
     el("label", { class: "choice tick-box" }, el("input", { type: "checkbox", checked: state.seeds, "data-choice": "seeds", change: (event) => change({ seeds: event.target.checked }, ["table"]) }), el("span", {}, words("choose.seeds"))),
-    el("p", { class: "help" }, group ? `${named("group", group.name)}: ${rule(group.rule)}. ` : "", words(state.metric === table.first ? "table.help" : "table.unranked", { metric: table.first })));
+    el("p", { class: "help" }, group.name === "all" ? "" : `${named("group", group.name)}: ${rule(group.rule)}. `, words(state.metric === table.first ? "table.help" : "table.unranked", { metric: table.first })));
 }
 
 function rankOf(metric) {
@@ -177,7 +179,7 @@ function footer() {
 refresh();
 let wide = width();
 window.addEventListener("resize", () => {
-  if (width() !== wide) refresh(["cost", "forest", "history", "looks", "tuning"]);
+  if (width() !== wide) refresh(["table", "cost", "forest", "history", "looks", "tuning"]);
   wide = width();
 });
 window.addEventListener("hashchange", () => {

@@ -28,10 +28,10 @@ def row_part(table: Table, row: Row, judged: Verdict, store: Stores, environment
     """The numbers of a row and where they come from; a new environment is added to ``environments``."""
     every, begun = (*row.results, *row.failures), untuned(table, row, store)
     groups = [] if row.failed else list(table.groups)
-    half_widths = {group: [half_width(row, group, metric) for metric in table.metrics] for group in groups}
+    halves = {group: half_widths(row, group, table.metrics) for group in groups}
     standings = {group: one for group in groups if (one := judged.standings.get((row.name, group)))}
     for group, standing in standings.items():
-        half_widths[group][table.metrics.index(table.main_metrics[0])] = standing.half_width
+        halves[group][table.metrics.index(table.main_metrics[0])] = standing.half_width
     costs = {"fit": row.cost("fit", "seconds"), "recommend": row.cost("recommend", "seconds"), "memory": row.peak_mib}
     return RowPart(
         name=row.title,
@@ -44,7 +44,7 @@ def row_part(table: Table, row: Row, judged: Verdict, store: Stores, environment
         ablation=bool(row.ablation),
         failures=[_failure(store, result) for result in row.failures],
         means={plain(group): [row.mean(group, metric) for metric in table.metrics] for group in groups},
-        half_widths={plain(group): values for group, values in half_widths.items()},
+        half_widths={plain(group): values for group, values in halves.items()},
         runs={plain(group): _runs(row, group, table.metrics) for group in groups if len(row.results) > 1},
         ranks={plain(group): (one.first, one.last) for group, one in standings.items() if judged.compares},
         costs={} if row.failed else costs,
@@ -54,21 +54,18 @@ def row_part(table: Table, row: Row, judged: Verdict, store: Stores, environment
     )
 
 
-def half_width(row: Row, group: str, metric: str) -> float:
-    """Half of the 95 % interval over users and seeds, from what results alone tell.
+def half_widths(row: Row, group: str, metrics: Sequence[str]) -> Numbers:
+    """Half of the 95 % interval over users and seeds of each metric, from what results alone tell.
 
     Of several seeds it is a little wider than that of the table's first metric, which is from the values per user: the
     chance within users is in both parts.
     """
-    by_seed: dict[int, list[float]] = {}
-    for result in row.results:
-        if group in result.groups and metric in result.groups[group].metrics:
-            by_seed.setdefault(result.cell.seed, []).append(result.groups[group].metrics[metric])
-    means = np.array([np.mean(values) for values in by_seed.values()], np.float64)
+    runs, seeds = np.array(_runs(row, group, metrics)), np.array([result.cell.seed for result in row.results])
+    means = np.stack([runs[seeds == seed].mean(axis=0) for seed in np.unique(seeds)])
     many = len(means) > 1 and not row.first.cell.deterministic
-    seeds = (Part(np.array([means.std(ddof=1) / math.sqrt(len(means))]), len(means) - 1),) if many else ()
-    users = np.array([row.user_error(group, metric)])
-    return float(Estimate(np.array([row.mean(group, metric)]), users, seeds).half_width()[0])
+    parts = (Part(means.std(axis=0, ddof=1) / math.sqrt(len(means)), len(means) - 1),) if many else ()
+    users = np.array([row.user_error(group, metric) for metric in metrics])
+    return [float(half) for half in Estimate(runs.mean(axis=0), users, parts).half_width()]
 
 
 def _runs(row: Row, group: str, metrics: Sequence[str]) -> list[Numbers]:

@@ -1,7 +1,11 @@
 // The main table: rows with intervals, ranks, other metrics, groups and costs.
 const MAIN = ["ndcg", "recall", "mrr", "hit"];
 const BROAD = ["all", "long tail", "head"];
-const STRIP = { width: 210, height: 22 };
+const STRIP_HEIGHT = 22;
+
+function stripWidth() {
+  return window.innerWidth > 720 ? 210 : 84;
+}
 
 /** Mean, half-width and values of the runs of a row. */
 function value(table, row, group, metric) {
@@ -76,7 +80,7 @@ function stripScale(table) {
   const found = table.rows.map((row) => value(table, row, state.group, state.metric)).filter((one) => one.mean !== null);
   if (!found.length) return { x: () => 0, low: 0, high: 1 };
   const [low, high] = extent(found.flatMap(({ mean, half }) => [Math.max(0, mean - (half ?? 0)), mean + (half ?? 0)]));
-  return { x: linear([low, high], [4, STRIP.width - 4]), low, high };
+  return { x: linear([low, high], [4, stripWidth() - 4]), low, high };
 }
 
 function stripCell(table, row) {
@@ -84,7 +88,7 @@ function stripCell(table, row) {
   const { mean, half, runs } = value(table, row, state.group, state.metric);
   if (mean === null) return cell;
   const { x } = table.strip;
-  const middle = STRIP.height / 2;
+  const middle = STRIP_HEIGHT / 2;
   const before = table.rows.find((other) => other.name === row.untuned);
   const old = before ? value(table, before, state.group, state.metric).mean : null;
   const marks = [];
@@ -95,15 +99,15 @@ function stripCell(table, row) {
   if (half !== null) marks.push(svg("line", { class: "whisker", x1: x(mean - half), x2: x(mean + half), y1: middle, y2: middle }));
   if (state.seeds) marks.push(...runs.map((one) => svg("line", { class: "seed", x1: x(one), x2: x(one), y1: middle - 7, y2: middle + 7 })));
   marks.push(svg("circle", { class: "point", cx: x(mean), cy: middle, r: 3.5 }));
-  cell.append(svg("svg", { viewBox: `0 0 ${STRIP.width} ${STRIP.height}`, "aria-hidden": "true" }, marks));
+  cell.append(svg("svg", { width: stripWidth(), height: STRIP_HEIGHT, "aria-hidden": "true" }, marks));
   return cell;
 }
 
 function stripAxis(table) {
   const { x, low, high } = table.strip;
-  const marks = ticks(low, high, 4).map((one) =>
+  const marks = ticks(low, high, stripWidth() / 50).map((one) =>
     [svg("line", { class: "grid", x1: x(one), x2: x(one), y1: 12, y2: 16 }), svg("text", { class: "tick", x: x(one), y: 10, "text-anchor": "middle" }, tick(one))]);
-  return svg("svg", { viewBox: `0 0 ${STRIP.width} 16`, "aria-hidden": "true", class: "strip-axis" }, marks.flat());
+  return svg("svg", { width: stripWidth(), height: 16, "aria-hidden": "true", class: "strip-axis" }, marks.flat());
 }
 
 /** Rows by a column, those without a value last. */

@@ -44,7 +44,9 @@ def tuning(table: Table, store: Stores) -> tuple[list[TuningPart], list[str]]:
 def _part(table: Table, study: Study) -> TuningPart:
     scores = [math.nan if trial.score is None else trial.score for trial in study.trials]
     before, after = _only(table, study.model, study.preset), _only(table, study.model, TUNED)
-    both = before and after and study.metric in table.metrics
+    tested = None
+    if before and after and study.metric in table.metrics:
+        tested = (before.mean("all", study.metric), after.mean("all", study.metric))
     options = study.best.options if study.best else {}
     return TuningPart(
         model=plain(study.model),
@@ -54,7 +56,7 @@ def _part(table: Table, study: Study) -> TuningPart:
         best=[float(score) for score in np.fmax.accumulate(scores)],
         seconds=study.seconds,
         options={plain(key): plain(json.dumps(value, ensure_ascii=False)) for key, value in options.items()},
-        test=(before.mean("all", study.metric), after.mean("all", study.metric)) if both else None,
+        test=tested,
     )
 
 
