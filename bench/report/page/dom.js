@@ -22,7 +22,11 @@ function svg(name, attributes, ...children) {
 /** Somebody's name: its direction of writing disturbs nothing around it. What tells variants apart stands back. */
 function name(text) {
   const at = text.endsWith("]") || text.endsWith(")") ? text.search(/ [[(]/) : -1;
-  return el("bdi", { class: "name" }, at < 0 ? text : [text.slice(0, at), el("span", { class: "variant" }, text.slice(at))]);
+  return el(
+    "bdi",
+    { class: "name" },
+    at < 0 ? text : [text.slice(0, at), el("span", { class: "variant" }, text.slice(at))],
+  );
 }
 
 /** One choice of several: radio buttons where they are few, else a list. `options` are [value, text]. */
@@ -35,8 +39,13 @@ function choice(key, options, value, change, most = 5) {
     return el("label", { class: "choice" }, el("span", {}, label), list);
   }
   const buttons = options.map(([own, text]) =>
-    el("label", {}, el("input", { type: "radio", name: key, value: own, checked: own === value, change: () => change(own) }),
-      el("span", {}, text)));
+    el(
+      "label",
+      {},
+      el("input", { type: "radio", name: key, value: own, checked: own === value, change: () => change(own) }),
+      el("span", {}, text),
+    ),
+  );
   return el("fieldset", { class: "choice", "data-choice": key }, el("legend", {}, label), buttons);
 }
 
@@ -67,6 +76,11 @@ function save(text, type, file) {
 /** A part of the page: its name, how to read it, and what is in it. */
 function section(key, content, values = {}) {
   const id = `part-${key}`;
-  return el("section", { "aria-labelledby": id },
-    el("h3", { id }, words(`${key}.title`)), el("p", { class: "help" }, sentence(`${key}.help`, values)), content);
+  return el(
+    "section",
+    { "aria-labelledby": id },
+    el("h3", { id }, words(`${key}.title`)),
+    el("p", { class: "help" }, sentence(`${key}.help`, values)),
+    content,
+  );
 }

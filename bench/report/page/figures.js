@@ -8,6 +8,18 @@ function textWidth(text) {
   return pen.measureText(text).width;
 }
 
+function width() {
+  return Math.max(300, Math.min(900, document.getElementById("main").clientWidth));
+}
+
+/** A text that fits into so many pixels. */
+function cropped(text, room) {
+  if (textWidth(text) <= room) return text;
+  let kept = text;
+  while (kept.length > 1 && textWidth(`${kept}…`) > room) kept = kept.slice(0, -1);
+  return `${kept}…`;
+}
+
 function linear([low, high], [from, to]) {
   const span = high - low || 1;
   return (value) => from + ((value - low) / span) * (to - from);
@@ -49,18 +61,29 @@ function tick(value) {
 
 /** An empty figure with axes: its element, its scales, and where it is drawn. */
 function frame(width, height, margin, { label, x, y, xTicks, yTicks, xTitle, yTitle }) {
-  const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "figure" });
+  const root = svg("svg", {
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": label,
+    class: "figure",
+  });
   const [bottom, right] = [height - margin.bottom, width - margin.right];
   for (const value of xTicks ?? []) {
     const at = x(value);
     if (at < margin.left - 1 || at > right + 1) continue;
-    root.append(svg("line", { class: "grid", x1: at, x2: at, y1: margin.top, y2: bottom }),
-      svg("text", { class: "tick", x: at, y: bottom + 14, "text-anchor": "middle" }, tick(value)));
+    root.append(
+      svg("line", { class: "grid", x1: at, x2: at, y1: margin.top, y2: bottom }),
+      svg("text", { class: "tick", x: at, y: bottom + 14, "text-anchor": "middle" }, tick(value)),
+    );
   }
   for (const value of yTicks ?? []) {
     const at = y(value);
-    root.append(svg("line", { class: "grid", x1: margin.left, x2: right, y1: at, y2: at }),
-      svg("text", { class: "tick", x: margin.left - 6, y: at + 4, "text-anchor": "end" }, tick(value)));
+    root.append(
+      svg("line", { class: "grid", x1: margin.left, x2: right, y1: at, y2: at }),
+      svg("text", { class: "tick", x: margin.left - 6, y: at + 4, "text-anchor": "end" }, tick(value)),
+    );
   }
   if (xTitle) root.append(svg("text", { class: "axis", x: right, y: height - 2, "text-anchor": "end" }, xTitle));
   if (yTitle) root.append(svg("text", { class: "axis", x: 0, y: 10 }, yTitle));
@@ -83,11 +106,19 @@ function mark(x, y, kind, attributes, ...children) {
 /** Names beside points, each where there is room, none where there is not: the point tells its name itself. */
 function labels(points, box) {
   const taken = points.map((one) => [one.x - 5, one.y - 5, one.x + 5, one.y + 5]);
-  const clear = (own) => own[0] >= 0 && own[2] <= box.width && own[1] >= 0
-    && taken.every((other) => own[2] < other[0] || own[0] > other[2] || own[3] < other[1] || own[1] > other[3]);
+  const clear = (own) =>
+    own[0] >= 0 &&
+    own[2] <= box.width &&
+    own[1] >= 0 &&
+    taken.every((other) => own[2] < other[0] || own[0] > other[2] || own[3] < other[1] || own[1] > other[3]);
   return points.flatMap(({ x, y, text }) => {
     const wide = textWidth(text) + 2;
-    for (const [dx, dy, anchor] of [[8, 4, "start"], [-8, 4, "end"], [0, -9, "middle"], [0, 17, "middle"]]) {
+    for (const [dx, dy, anchor] of [
+      [8, 4, "start"],
+      [-8, 4, "end"],
+      [0, -9, "middle"],
+      [0, 17, "middle"],
+    ]) {
       const left = x + dx - (anchor === "end" ? wide : anchor === "middle" ? wide / 2 : 0);
       const own = [left, y + dy - 10, left + wide, y + dy + 2];
       if (!clear(own)) continue;
@@ -115,13 +146,29 @@ function apart(heights, least, [top, bottom]) {
 
 /** The figure with a button that saves it as a file for a paper. */
 function figure(drawing, file) {
-  return el("figure", {}, drawing, button(words("save.svg"), () => saveFigure(drawing, file), { class: "save" }));
+  return el(
+    "figure",
+    {},
+    drawing,
+    button(words("save.svg"), () => saveFigure(drawing, file), { class: "save" }),
+  );
 }
 
 function saveFigure(drawing, file) {
   const copy = drawing.cloneNode(true);
   const [from, to] = [drawing, copy].map((root) => [root, ...root.querySelectorAll("*")]);
-  const kept = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "font-size", "font-family", "font-weight", "opacity"];
+  const kept = [
+    "fill",
+    "fill-opacity",
+    "stroke",
+    "stroke-width",
+    "stroke-dasharray",
+    "stroke-opacity",
+    "font-size",
+    "font-family",
+    "font-weight",
+    "opacity",
+  ];
   from.forEach((element, i) => {
     const style = getComputedStyle(element);
     for (const key of kept) to[i].setAttribute(key, style.getPropertyValue(key));

@@ -1,11 +1,6 @@
 // The main table: rows with intervals, ranks, other metrics, groups and costs.
 const MAIN = ["ndcg", "recall", "mrr", "hit"];
 const BROAD = ["all", "long tail", "head"];
-const STRIP_HEIGHT = 22;
-
-function stripWidth() {
-  return window.innerWidth > 720 ? 210 : 84;
-}
 
 /** Mean, half-width and values of the runs of a row. */
 function value(table, row, group, metric) {
@@ -30,41 +25,99 @@ function ranked(row) {
 function columns(table) {
   const cut = state.metric.split("@")[1];
   const judged = state.metric === table.first && table.rows.some((row) => row.ranks[state.group]);
-  const others = MAIN.map((one) => `${one}@${cut}`).filter((one) => one !== state.metric && table.metrics.includes(one));
+  const others = MAIN.map((one) => `${one}@${cut}`).filter(
+    (one) => one !== state.metric && table.metrics.includes(one),
+  );
   const groups = BROAD.filter((one) => one !== state.group && table.groups.some((group) => group.name === one));
   const plainColumn = (key, head, get, show, title) => ({
-    key, head, title, more: true, get, cell: (row) => el("td", { class: "more number" }, show(get(row))),
+    key,
+    head,
+    title,
+    more: true,
+    get,
+    cell: (row) => el("td", { class: "more number" }, show(get(row))),
   });
   const cost = (key, decimals) =>
-    plainColumn(key, words(`column.${key}`), (row) => row.costs[key] ?? null, (one) => amount(one, decimals), words(`cost.${key}`));
-  const metric = (group, one, head) => plainColumn(`${group}/${one}`, head, (row) => value(table, row, group, one).mean, number);
-  const rank = { key: "rank", head: words("column.rank"), title: words("rank.title"), up: true,
-    get: (row) => row.ranks[state.group]?.[0] ?? null, cell: (row) => rankCell(table, row) };
+    plainColumn(
+      key,
+      words(`column.${key}`),
+      (row) => row.costs[key] ?? null,
+      (one) => amount(one, decimals),
+      words(`cost.${key}`),
+    );
+  const metric = (group, one, head) =>
+    plainColumn(`${group}/${one}`, head, (row) => value(table, row, group, one).mean, number);
+  const rank = {
+    key: "rank",
+    head: words("column.rank"),
+    title: words("rank.title"),
+    up: true,
+    get: (row) => row.ranks[state.group]?.[0] ?? null,
+    cell: (row) => rankCell(table, row),
+  };
   const own = (row) => value(table, row, state.group, state.metric).mean;
   return [
     ...(judged ? [rank] : []),
-    { key: "model", head: words("column.model"), up: true, get: (row) => row.name, cell: (row) => nameCell(table, row) },
-    { key: "value", head: [state.metric, " ", named("group", state.group)], get: own, wide: true, cell: (row) => stripCell(table, row) },
-    { key: "number", head: "± 95 %", get: (row) => value(table, row, state.group, state.metric).half, up: true, cell: (row) => numberCell(table, row) },
+    {
+      key: "model",
+      head: words("column.model"),
+      up: true,
+      get: (row) => row.name,
+      cell: (row) => nameCell(table, row),
+    },
+    {
+      key: "value",
+      head: [state.metric, " ", named("group", state.group)],
+      get: own,
+      wide: true,
+      cell: (row) => stripCell(table, row),
+    },
+    {
+      key: "number",
+      head: "± 95 %",
+      get: (row) => value(table, row, state.group, state.metric).half,
+      up: true,
+      cell: (row) => numberCell(table, row),
+    },
     ...groups.map((group) => metric(group, state.metric, named("group", group))),
     ...others.map((one) => metric(state.group, one, one)),
-    plainColumn("seeds", words("column.seeds"), (row) => row.seeds, (one) => one + ""),
-    cost("fit", 1), cost("recommend", 1), cost("memory", 0),
+    plainColumn(
+      "seeds",
+      words("column.seeds"),
+      (row) => row.seeds,
+      (one) => one + "",
+    ),
+    cost("fit", 1),
+    cost("recommend", 1),
+    cost("memory", 0),
   ];
 }
 
 function rankCell(table, row) {
   const level = isLevel(table, row);
-  return el("td", { class: "number" }, level ? el("span", { class: "equals", title: words("level") }, "= ") : null, ranked(row));
+  return el(
+    "td",
+    { class: "number" },
+    level ? el("span", { class: "equals", title: words("level") }, "= ") : null,
+    ranked(row),
+  );
 }
 
 function nameCell(table, row) {
   const open = state.open.has(row.name);
-  const toggle = button([el("span", { class: "twist", "aria-hidden": "true" }), name(row.name)], () => toggleDetails(table, row), {
-    "aria-expanded": String(open), class: "row-name", title: words("details.open"),
-  });
-  const marks = DATA.folders.length > 1 ? row.origins.map((one) =>
-    el("span", { class: one === "own" ? "origin own" : "origin" }, named("origin", one))) : [];
+  const toggle = button(
+    [el("span", { class: "twist", "aria-hidden": "true" }), name(row.name)],
+    () => toggleDetails(table, row),
+    {
+      "aria-expanded": String(open),
+      class: "row-name",
+      title: words("details.open"),
+    },
+  );
+  const marks =
+    DATA.folders.length > 1
+      ? row.origins.map((one) => el("span", { class: one === "own" ? "origin own" : "origin" }, named("origin", one)))
+      : [];
   return el("th", { scope: "row" }, toggle, marks);
 }
 
@@ -72,42 +125,12 @@ function nameCell(table, row) {
 function numberCell(table, row) {
   const { mean, half } = value(table, row, state.group, state.metric);
   if (mean === null) return el("td", { class: "number failed" }, row.failures.length ? words("failed") : "–");
-  return el("td", { class: "number" }, el("b", {}, number(mean)), half === null ? "" : el("span", { class: "half" }, ` ±${number(half)}`));
-}
-
-/** One axis for all strips. */
-function stripScale(table) {
-  const found = table.rows.map((row) => value(table, row, state.group, state.metric)).filter((one) => one.mean !== null);
-  if (!found.length) return { x: () => 0, low: 0, high: 1 };
-  const [low, high] = extent(found.flatMap(({ mean, half }) => [Math.max(0, mean - (half ?? 0)), mean + (half ?? 0)]));
-  return { x: linear([low, high], [4, stripWidth() - 4]), low, high };
-}
-
-function stripCell(table, row) {
-  const cell = el("td", { class: "strip" });
-  const { mean, half, runs } = value(table, row, state.group, state.metric);
-  if (mean === null) return cell;
-  const { x } = table.strip;
-  const middle = STRIP_HEIGHT / 2;
-  const before = table.rows.find((other) => other.name === row.untuned);
-  const old = before ? value(table, before, state.group, state.metric).mean : null;
-  const marks = [];
-  if (old !== null) {
-    marks.push(svg("line", { class: "connector", x1: x(old), x2: x(mean), y1: middle, y2: middle }),
-      svg("circle", { class: "before", cx: x(old), cy: middle, r: 3 }));
-  }
-  if (half !== null) marks.push(svg("line", { class: "whisker", x1: x(mean - half), x2: x(mean + half), y1: middle, y2: middle }));
-  if (state.seeds) marks.push(...runs.map((one) => svg("line", { class: "seed", x1: x(one), x2: x(one), y1: middle - 7, y2: middle + 7 })));
-  marks.push(svg("circle", { class: "point", cx: x(mean), cy: middle, r: 3.5 }));
-  cell.append(svg("svg", { width: stripWidth(), height: STRIP_HEIGHT, "aria-hidden": "true" }, marks));
-  return cell;
-}
-
-function stripAxis(table) {
-  const { x, low, high } = table.strip;
-  const marks = ticks(low, high, stripWidth() / 50).map((one) =>
-    [svg("line", { class: "grid", x1: x(one), x2: x(one), y1: 12, y2: 16 }), svg("text", { class: "tick", x: x(one), y: 10, "text-anchor": "middle" }, tick(one))]);
-  return svg("svg", { width: stripWidth(), height: 16, "aria-hidden": "true", class: "strip-axis" }, marks.flat());
+  return el(
+    "td",
+    { class: "number" },
+    el("b", {}, number(mean)),
+    half === null ? "" : el("span", { class: "half" }, ` ±${number(half)}`),
+  );
 }
 
 /** Rows by a column, those without a value last. */
@@ -115,8 +138,10 @@ function sorted(table, shown) {
   const column = shown.find((one) => one.key === state.sort) ?? shown.find((one) => one.key === "value");
   const sign = (column.up ? 1 : -1) * (state.reversed ? -1 : 1);
   const keyed = table.rows.map((row) => [column.get(row), row]);
-  const compare = ([a], [b]) => a === null || b === null ? (a === null) - (b === null)
-    : sign * (typeof a === "string" ? a.localeCompare(b) : a - b);
+  const compare = ([a], [b]) =>
+    a === null || b === null
+      ? (a === null) - (b === null)
+      : sign * (typeof a === "string" ? a.localeCompare(b) : a - b);
   return keyed.sort(compare).map(([, row]) => row);
 }
 
@@ -127,16 +152,39 @@ function drawTable(table) {
     const active = state.sort === column.key;
     const way = (column.up ? 1 : -1) * (state.reversed ? -1 : 1) > 0 ? "ascending" : "descending";
     const press = () => change({ sort: column.key, reversed: active && !state.reversed }, ["table"]);
-    return el("th", { scope: "col", class: (column.more ? "more" : "") + (column.wide ? " wide" : ""), "aria-sort": active ? way : null },
-      button(column.head, press, { title: column.title ?? null, "data-sort": column.key }), column.wide ? stripAxis(table) : null);
+    return el(
+      "th",
+      {
+        scope: "col",
+        class: (column.more ? "more" : "") + (column.wide ? " wide" : ""),
+        "aria-sort": active ? way : null,
+      },
+      button(column.head, press, { title: column.title ?? null, "data-sort": column.key }),
+      column.wide ? stripAxis(table) : null,
+    );
   });
   const rows = sorted(table, shown).flatMap((row) => {
-    const own = el("tr", { class: [isLevel(table, row) ? "level" : "", row.means.all ? "" : "lost", row.origins.includes("own") && DATA.folders.length > 1 ? "mine" : ""].join(" ").trim() || null },
-      shown.map((column) => column.cell(row)));
+    const own = el(
+      "tr",
+      {
+        class:
+          [
+            isLevel(table, row) ? "level" : "",
+            row.means.all ? "" : "lost",
+            row.origins.includes("own") && DATA.folders.length > 1 ? "mine" : "",
+          ]
+            .join(" ")
+            .trim() || null,
+      },
+      shown.map((column) => column.cell(row)),
+    );
     return state.open.has(row.name) ? [own, detailsRow(table, row, shown.length)] : [own];
   });
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words("table.label", { name: table.name }) },
-    el("table", { class: "main" }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)));
+  return el(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": words("table.label", { name: table.name }) },
+    el("table", { class: "main" }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)),
+  );
 }
 
 function toggleDetails(table, row) {

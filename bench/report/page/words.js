@@ -35,7 +35,9 @@ function listed(parts) {
 function number(value) {
   if (value === null || value === undefined) return "–";
   let text = value.toFixed(4);
-  const exact = Math.abs(value).toFixed(20).match(/^(\d+\.\d{3}[02468])50{15}$/);
+  const exact = Math.abs(value)
+    .toFixed(20)
+    .match(/^(\d+\.\d{3}[02468])50{15}$/);
   if (exact) text = (value < 0 ? "-" : "") + exact[1];
   return text.replace(/^(-?)0\./, "$1.").replace("-", "−");
 }
