@@ -39,7 +39,7 @@ Words = Callable[[str], str]
 def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
     """The whole page: protocol, tables, groups, notes, and the commands that made it."""
     protocol, words = table.cell.protocol, names.markdown
-    commands = sorted({result.command for row in table.rows for result in row.results})
+    commands = sorted({plain(result.command) for row in table.rows for result in row.results})
     return _page(
         f"# {words(table.dataset)}, protocol {words(protocol.name)}",
         f"{protocol.describe().capitalize()}; fingerprint {words(table.cell.fingerprint[:12])}.",
