@@ -15,11 +15,10 @@ function stripScale(table) {
   return { x: linear([low, high], [4, stripWidth() - 4]), low, high };
 }
 
-function stripCell(table, row) {
+function stripCell(table, row, { x, low }) {
   const cell = el("td", { class: "strip" });
   const { mean, half, runs } = value(table, row, state.group, state.metric);
   if (mean === null) return cell;
-  const { x } = table.strip;
   const middle = STRIP_HEIGHT / 2;
   const before = table.rows.find((other) => other.name === row.untuned);
   const old = before ? value(table, before, state.group, state.metric).mean : null;
@@ -31,7 +30,7 @@ function stripCell(table, row) {
     );
   }
   if (half !== null)
-    marks.push(svg("line", { class: "whisker", x1: x(mean - half), x2: x(mean + half), y1: middle, y2: middle }));
+    marks.push(svg("line", { class: "whisker", x1: x(Math.max(low, mean - half)), x2: x(mean + half), y1: middle, y2: middle }));
   if (state.seeds)
     marks.push(
       ...runs.map((one) => svg("line", { class: "seed", x1: x(one), x2: x(one), y1: middle - 7, y2: middle + 7 })),
@@ -41,8 +40,7 @@ function stripCell(table, row) {
   return cell;
 }
 
-function stripAxis(table) {
-  const { x, low, high } = table.strip;
+function stripAxis({ x, low, high }) {
   const marks = ticks(low, high, stripWidth() / 50).map((one) => [
     svg("line", { class: "grid", x1: x(one), x2: x(one), y1: 12, y2: 16 }),
     svg("text", { class: "tick", x: x(one), y: 10, "text-anchor": "middle" }, tick(one)),

@@ -22,7 +22,7 @@ function ranked(row) {
 }
 
 /** Columns: key, head, whether it is left out on a phone, what it sorts by, and the content of its cell. */
-function columns(table) {
+function columns(table, scale) {
   const cut = state.metric.split("@")[1];
   const judged = state.metric === table.first && table.rows.some((row) => row.ranks[state.group]);
   const others = MAIN.map((one) => `${one}@${cut}`).filter(
@@ -70,7 +70,7 @@ function columns(table) {
       head: [state.metric, " ", named("group", state.group)],
       get: own,
       wide: true,
-      cell: (row) => stripCell(table, row),
+      cell: (row) => stripCell(table, row, scale),
     },
     {
       key: "number",
@@ -146,8 +146,8 @@ function sorted(table, shown) {
 }
 
 function drawTable(table) {
-  table.strip = stripScale(table);
-  const shown = columns(table);
+  const scale = stripScale(table);
+  const shown = columns(table, scale);
   const heads = shown.map((column) => {
     const active = state.sort === column.key;
     const way = (column.up ? 1 : -1) * (state.reversed ? -1 : 1) > 0 ? "ascending" : "descending";
@@ -160,7 +160,7 @@ function drawTable(table) {
         "aria-sort": active ? way : null,
       },
       button(column.head, press, { title: column.title ?? null, "data-sort": column.key }),
-      column.wide ? stripAxis(table) : null,
+      column.wide ? stripAxis(scale) : null,
     );
   });
   const rows = sorted(table, shown).flatMap((row) => {
