@@ -112,12 +112,18 @@ def visit(browser, report):
             "request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(("file:", "blob:")) else None
         )
         page.goto(f"{report[0].as_uri()}#{address}")
-        return page
+        return drawn(page)
 
     yield opened
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+def drawn(page):
+    """The page, when the parts that are drawn later are there."""
+    page.wait_for_selector("html:not([data-busy])")
+    return page
 
 
 def names(page):
@@ -300,6 +306,7 @@ def test_hostile_names_are_text(visit):
 def test_chinese(visit, report):
     page = visit()
     page.get_by_text("中文").click()
+    drawn(page)
     assert page.locator("html").get_attribute("lang") == "zh-Hans"
     heads = page.locator("h3").all_inner_texts()
     assert len(heads) == 8
@@ -382,3 +389,38 @@ def test_axe_finds_nothing_serious(visit, language, theme, width):
     found = Axe().run(page).response["violations"]
     serious = {one["id"]: one["nodes"][0]["html"] for one in found if one["impact"] in ("serious", "critical")}
     assert serious == {}
+
+
+def test_many_rows_are_shown_when_asked_for(browser, make_result, tmp_path):
+    store = Store(tmp_path / "results")
+    for i in range(70):
+        result = make_result(f"m{i:02}", i / 100)
+        store.path(result.cell_id).mkdir(parents=True)
+        store.commit(result)
+    [path, *_] = write(build([store.root]), tmp_path / "report.html")
+    page = browser.new_page(locale="en-US")
+    page.goto(path.as_uri())
+    assert names(page) == [f"m{i:02}" for i in range(69, 9, -1)]
+    page.locator('[data-sort="model"]').click()
+    assert names(page) == [f"m{i:02}" for i in range(60)]
+    page.get_by_role("button", name="Show all 70 rows").click()
+    assert names(page) == [f"m{i:02}" for i in range(70)]
+    assert "nothing is said of chance" in page.locator(".verdict").first.inner_text()
+    page.close()
+
+
+def test_page_of_failures_alone(browser, make_result, tmp_path):
+    store = Store(tmp_path / "results")
+    result = make_result("a", status="failed")
+    store.path(result.cell_id).mkdir(parents=True)
+    store.commit(result)
+    [path, *_] = write(build([store.root]), tmp_path / "report.html")
+    page, wrong = browser.new_page(locale="en-US"), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(path.as_uri())
+    drawn(page)
+    page.locator(".row-name").click()
+    assert "it broke" in page.locator("#at-failures").inner_text()
+    assert page.locator(".verdict").inner_text() == "No row has a number to compare."
+    assert wrong == []
+    page.close()

@@ -8,7 +8,13 @@ function head() {
   ]);
   const choose =
     DATA.tables.length > 1
-      ? choice("choose.table", tables, current().name, (table) => change({ table, open: new Set(), lines: [] }), 4)
+      ? choice(
+          "choose.table",
+          tables,
+          current().name,
+          (table) => change({ table, open: new Set(), lines: [], all: false }),
+          4,
+        )
       : null;
   return [
     el(
@@ -16,7 +22,7 @@ function head() {
       { class: "bar" },
       el("h1", {}, words("title")),
       choice("choose.language", languages, state.language, (language) => change({ language })),
-      choice("choose.theme", themes, state.theme, (theme) => change({ theme })),
+      choice("choose.theme", themes, state.theme, (theme) => change({ theme }, [])),
     ),
     choose,
   ];
@@ -33,12 +39,12 @@ function switches(table) {
   const kinds = [...new Set(table.metrics.map((one) => one.split("@")[0]))].sort((a, b) => rankOf(a) - rankOf(b));
   const cuts = [...new Set(table.metrics.map((one) => one.split("@")[1]))].sort((a, b) => a - b);
   const groups = table.groups.map((one) => [one.name, `${named("group", one.name)} (${amount(one.n)})`]);
-  const set = (one) => change({ metric: table.metrics.includes(one) ? one : table.first });
+  const set = (one) => change({ metric: table.metrics.includes(one) ? one : table.first }, VIEW);
   const group = table.groups.find((one) => one.name === state.group);
   return el(
     "div",
     { class: "switches" },
-    choice("choose.group", groups, state.group, (one) => change({ group: one }), 3),
+    choice("choose.group", groups, state.group, (one) => change({ group: one }, VIEW), 3),
     choice(
       "choose.metric",
       kinds.map((one) => [one, one]),
@@ -66,7 +72,7 @@ function switches(table) {
     el(
       "p",
       { class: "help" },
-      group.name === "all" ? "" : `${named("group", group.name)}: ${rule(group.rule)}. `,
+      !group || group.name === "all" ? "" : `${named("group", group.name)}: ${rule(group.rule)}. `,
       words(state.metric === table.first ? "table.help" : "table.unranked", { metric: table.first }),
     ),
   );

@@ -131,7 +131,12 @@ function tuning(table) {
   );
   const small = el(
     "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": words("table.label", { name: words("tuning.title") }) },
+    {
+      class: "scroll",
+      tabindex: "0",
+      role: "region",
+      "aria-label": words("table.label", { name: words("tuning.title") }),
+    },
     el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)),
   );
   return section("tuning", [drawn, small]);

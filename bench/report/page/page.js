@@ -1,5 +1,6 @@
 // The parts of the page, and what is drawn anew when something is chosen.
 const PARTS = {
+  switches,
   table: drawTable,
   cost: costs,
   forest,
@@ -11,6 +12,13 @@ const PARTS = {
   failures: failed,
   notes: remarks,
 };
+const AT_ONCE = ["switches", "table"];
+/** What shows the chosen group and metric. */
+const VIEW = ["switches", "table", "cost", "forest", "matrix", "history", "looks"];
+let waiting = [];
+let timer = 0;
+/** Milliseconds after which the browser has shown what was drawn before. */
+const FRAME = 20;
 
 /** Change the state and draw the named parts anew, or everything. */
 function change(values, parts) {
@@ -36,16 +44,34 @@ function settle(table) {
 function refresh(parts) {
   const table = current();
   settle(table);
+  document.documentElement.dataset.theme = state.theme;
   if (!parts) return everything(table);
-  for (const key of parts) {
-    const focused = document.activeElement;
-    const place = document.getElementById(`at-${key}`);
-    const again = place.contains(focused) && marker(focused);
-    const left = place.querySelector(".scroll")?.scrollLeft ?? 0;
-    place.replaceChildren(...[PARTS[key](table)].filter(Boolean));
-    if (left) place.querySelector(".scroll").scrollLeft = left;
-    if (again) place.querySelector(again)?.focus();
-  }
+  const late = parts.length > 1 ? parts.filter((key) => !AT_ONCE.includes(key)) : [];
+  for (const key of parts) if (!late.includes(key)) draw(key, table);
+  drawLater(late);
+}
+
+function draw(key, table) {
+  const focused = document.activeElement;
+  const place = document.getElementById(`at-${key}`);
+  const again = place.contains(focused) && marker(focused);
+  const left = place.querySelector(".scroll")?.scrollLeft ?? 0;
+  place.replaceChildren(...[PARTS[key](table)].filter(Boolean));
+  if (left) place.querySelector(".scroll").scrollLeft = left;
+  if (again) place.querySelector(again)?.focus();
+}
+
+/** Draw parts one by one, each when there is time; what is chosen meanwhile comes first. */
+function drawLater(parts) {
+  waiting = [...waiting.filter((key) => !parts.includes(key)), ...parts];
+  document.documentElement.toggleAttribute("data-busy", waiting.length > 0);
+  clearTimeout(timer);
+  if (waiting.length) timer = setTimeout(drawNext, FRAME);
+}
+
+function drawNext() {
+  draw(waiting.shift(), current());
+  drawLater([]);
 }
 
 /** How to find an element again after its part was drawn anew. */
@@ -60,13 +86,12 @@ function marker(element) {
 function everything(table) {
   const focused = marker(document.activeElement);
   document.documentElement.lang = state.language === "zh" ? "zh-Hans" : "en";
-  document.documentElement.dataset.theme = state.theme;
   document.title = `${table.dataset} · recsys-bench`;
   const places = Object.keys(PARTS).map((key) => el("div", { id: `at-${key}` }));
   document.getElementById("top").replaceChildren(...head());
   document
     .getElementById("main")
-    .replaceChildren(...introduction(table), switches(table), places[0], copies(table), ...places.slice(1), footer());
+    .replaceChildren(...introduction(table), ...places.slice(0, 2), copies(table), ...places.slice(2), footer());
   refresh(Object.keys(PARTS));
   if (focused) document.querySelector(focused)?.focus();
 }

@@ -113,7 +113,12 @@ function matrix(table) {
     "matrix",
     el(
       "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": words("table.label", { name: words("matrix.title") }) },
+      {
+        class: "scroll",
+        tabindex: "0",
+        role: "region",
+        "aria-label": words("table.label", { name: words("matrix.title") }),
+      },
       el("table", { class: "squares" }, el("thead", {}, el("tr", {}, el("td"), heads)), el("tbody", {}, lines)),
     ),
     { metric: table.first, group: named("group", state.group) },

@@ -44,7 +44,16 @@ function userLists(table) {
     "lists",
     [
       choose,
-      el("div", { class: "lists", tabindex: "0", role: "region", "aria-label": words("table.label", { name: words("lists.title") }) }, columnsOf),
+      el(
+        "div",
+        {
+          class: "lists",
+          tabindex: "0",
+          role: "region",
+          "aria-label": words("table.label", { name: words("lists.title") }),
+        },
+        columnsOf,
+      ),
     ],
     { n: found.users.length },
   );

@@ -6,6 +6,7 @@ const DEFAULTS = {
   sort: "value",
   reversed: false,
   seeds: false,
+  all: false,
   cost: "fit",
   look: "coverage",
   against: "",

@@ -30,7 +30,9 @@ function stripCell(table, row, { x, low }) {
     );
   }
   if (half !== null)
-    marks.push(svg("line", { class: "whisker", x1: x(Math.max(low, mean - half)), x2: x(mean + half), y1: middle, y2: middle }));
+    marks.push(
+      svg("line", { class: "whisker", x1: x(Math.max(low, mean - half)), x2: x(mean + half), y1: middle, y2: middle }),
+    );
   if (state.seeds)
     marks.push(
       ...runs.map((one) => svg("line", { class: "seed", x1: x(one), x2: x(one), y1: middle - 7, y2: middle + 7 })),

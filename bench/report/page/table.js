@@ -1,6 +1,7 @@
 // The main table: rows with intervals, ranks, other metrics, groups and costs.
 const MAIN = ["ndcg", "recall", "mrr", "hit"];
 const BROAD = ["all", "long tail", "head"];
+const MOST_ROWS = 60;
 
 /** Mean, half-width and values of the runs of a row. */
 function value(table, row, group, metric) {
@@ -104,16 +105,20 @@ function rankCell(table, row) {
 }
 
 function nameCell(table, row) {
-  const open = state.open.has(row.name);
-  const toggle = button(
-    [el("span", { class: "twist", "aria-hidden": "true" }), name(row.name)],
-    () => toggleDetails(table, row),
-    {
-      "aria-expanded": String(open),
-      class: "row-name",
-      title: words("details.open"),
-    },
-  );
+  const toggle = button([el("span", { class: "twist", "aria-hidden": "true" }), name(row.name)], toggleDetails, {
+    "aria-expanded": String(state.open.has(row.name)),
+    class: "row-name",
+    title: words("details.open"),
+  });
+  function toggleDetails() {
+    const line = toggle.closest("tr");
+    if (state.open.delete(row.name)) line.nextSibling.remove();
+    else {
+      state.open.add(row.name);
+      line.after(detailsRow(table, row, line.cells.length));
+    }
+    toggle.setAttribute("aria-expanded", String(state.open.has(row.name)));
+  }
   const marks =
     DATA.folders.length > 1
       ? row.origins.map((one) => el("span", { class: one === "own" ? "origin own" : "origin" }, named("origin", one)))
@@ -148,49 +153,53 @@ function sorted(table, shown) {
 function drawTable(table) {
   const scale = stripScale(table);
   const shown = columns(table, scale);
-  const heads = shown.map((column) => {
-    const active = state.sort === column.key;
-    const way = (column.up ? 1 : -1) * (state.reversed ? -1 : 1) > 0 ? "ascending" : "descending";
-    const press = () => change({ sort: column.key, reversed: active && !state.reversed }, ["table"]);
-    return el(
-      "th",
-      {
-        scope: "col",
-        class: (column.more ? "more" : "") + (column.wide ? " wide" : ""),
-        "aria-sort": active ? way : null,
-      },
-      button(column.head, press, { title: column.title ?? null, "data-sort": column.key }),
-      column.wide ? stripAxis(scale) : null,
-    );
-  });
-  const rows = sorted(table, shown).flatMap((row) => {
-    const own = el(
-      "tr",
-      {
-        class:
-          [
-            isLevel(table, row) ? "level" : "",
-            row.means.all ? "" : "lost",
-            row.origins.includes("own") && DATA.folders.length > 1 ? "mine" : "",
-          ]
-            .join(" ")
-            .trim() || null,
-      },
-      shown.map((column) => column.cell(row)),
-    );
-    return state.open.has(row.name) ? [own, detailsRow(table, row, shown.length)] : [own];
-  });
+  const [head, body, more] = [el("tr"), el("tbody"), el("p")];
+  const lines = new Map(); // each row is drawn once, however often they are sorted
+  const line = (row) => {
+    if (!lines.has(row))
+      lines.set(
+        row,
+        el(
+          "tr",
+          { class: rowClass(table, row) },
+          shown.map((one) => one.cell(row)),
+        ),
+      );
+    return [lines.get(row), state.open.has(row.name) ? detailsRow(table, row, shown.length) : null];
+  };
+  const arrange = () => {
+    const rows = sorted(table, shown);
+    const few = state.all ? rows : rows.slice(0, MOST_ROWS);
+    head.replaceChildren(...shown.map((one) => headCell(one, scale, arrange)));
+    body.replaceChildren(...few.flatMap(line).filter(Boolean));
+    const show = () => change({ all: true }, ["table"]);
+    more.replaceChildren(few.length < rows.length ? button(words("rows.all", { n: rows.length }), show) : "");
+  };
+  arrange();
   return el(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": words("table.label", { name: table.name }) },
-    el("table", { class: "main" }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)),
+    el("table", { class: "main" }, el("thead", {}, head), body),
+    more,
   );
 }
 
-function toggleDetails(table, row) {
-  if (!state.open.delete(row.name)) state.open.add(row.name);
-  refresh(["table"]);
-  document.querySelectorAll(".row-name").forEach((one) => {
-    if (one.textContent === row.name) one.focus();
-  });
+function rowClass(table, row) {
+  return isLevel(table, row) ? "level" : row.means.all ? null : "lost";
+}
+
+function headCell(column, scale, arrange) {
+  const active = state.sort === column.key;
+  const way = (column.up ? 1 : -1) * (state.reversed ? -1 : 1) > 0 ? "ascending" : "descending";
+  const press = () => {
+    change({ sort: column.key, reversed: active && !state.reversed }, []);
+    arrange();
+    document.querySelector(`[data-sort="${CSS.escape(column.key)}"]`).focus();
+  };
+  return el(
+    "th",
+    { scope: "col", class: column.more ? "more" : null, "aria-sort": active ? way : null },
+    button(column.head, press, { title: column.title ?? null, "data-sort": column.key }),
+    column.wide ? stripAxis(scale) : null,
+  );
 }
