@@ -10,7 +10,8 @@ from bench.data.catalog import card
 from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS
 from bench.data.split import split
-from bench.runs.evaluate import read_lists
+from bench.interactions import Recommendations
+from bench.runs.evaluate import keep_lists, read_lists
 from bench.runs.store import Store
 
 
@@ -67,6 +68,21 @@ def test_data_that_are_not_at_hand_leave_lists_out_with_a_line(bench, results, t
     [table] = json.loads((tmp_path / "page.json").read_text())["tables"]
     assert table["lists"] is None
     assert "no lists: their data are not at hand" in table["notes"]
+
+
+@pytest.mark.parametrize("damage", ["bytes", "other items", "other users"])
+def test_damaged_lists_are_left_out_with_a_line(bench, results, tmp_path, damage):
+    for path in results.rglob("lists.parquet"):
+        if damage == "bytes":
+            path.write_bytes(path.read_bytes()[:100])
+            continue
+        users, items = read_lists(path)
+        changed = (users, np.full_like(items, 10_000)) if damage == "other items" else (users[::-1], items)
+        keep_lists(path, changed[0], Recommendations(changed[1], np.zeros(items.shape, np.float32)))
+    assert bench("report", "--results", results, "--out", tmp_path / "page.html").status == 0
+    [table] = json.loads((tmp_path / "page.json").read_text())["tables"]
+    assert table["lists"] is None
+    assert any(note.startswith("no lists: ") and "lists.parquet" in note for note in table["notes"])
 
 
 def test_latex_and_markdown_are_printed(bench, results, tmp_path):

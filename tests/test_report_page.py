@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.errors import ResultsError
 from bench.messages.study import Study, Trial
 from bench.report.page.build import build, by_history
 from bench.report.page.files import write
@@ -234,6 +235,13 @@ def test_several_folders_make_one_table_and_rows_say_where_they_are_from(keep, m
 def test_folders_of_one_name_are_called_by_their_paths(keep, make_result, tmp_path):
     roots = [keep(make_result(name), folder=f"{name}/results") for name in "abc"]
     assert build(roots).folders == ["own", str(roots[1]), str(roots[2])]
+    own = keep(make_result("d"), folder="own")
+    assert build([roots[0], own, roots[0]]).folders == ["own", str(own)]
+
+
+def test_folder_that_holds_no_results_is_an_error(keep, make_result, tmp_path):
+    with pytest.raises(ResultsError, match=r"no results in .*nowhere/cells: make some with 'bench run'"):
+        build([keep(make_result("a")), tmp_path / "nowhere"])
 
 
 def test_tuned_row_is_joined_to_its_default_and_the_curve_rises(keep, make_result):

@@ -47,11 +47,10 @@ def command(
 
     page = build(folders, dataset, raw_dir)
     paths = write(page, out)
-    for line in page.left_out:
-        click.echo(f"left out: {line}", err=True)
     rows = sum(len(table.rows) for table in page.tables)
     sizes = ", ".join(f"{path} ({path.stat().st_size / 2**10:,.0f} KiB)" for path in paths)
-    click.echo(f"{len(page.tables)} tables, {rows} rows: {sizes}")
+    left_out = f"; what was left out is in its notes ({len(page.left_out)} lines)" if page.left_out else ""
+    click.echo(f"{len(page.tables)} tables, {rows} rows: {sizes}{left_out}")
 
 
 def _printed(folders: tuple[Path, ...], dataset: str | None, as_latex: bool) -> str:

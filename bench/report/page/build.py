@@ -48,12 +48,22 @@ def build(folders: Sequence[Path], dataset: str | None = None, raw_dir: Path | N
 
 
 def read(folders: Sequence[Path]) -> Stores:
-    """The folders as one: the first is called ``own``, others by their name, or by their path if two have one name."""
-    others = [folder.resolve().name for folder in folders[1:]]
-    unique = {name for name in others if others.count(name) == 1 and name != "own"}
-    named = zip(others, folders[1:], strict=True)
-    names = ["own", *(plain(name if name in unique else str(folder)) for name, folder in named)]
-    return Stores({name: Store(folder) for name, folder in zip(names, folders, strict=True)})
+    """The folders as one: the first is called ``own``, others by their name, or by their path if two have one name.
+
+    Raises
+    ------
+    ResultsError
+        If one of them is no results folder.
+    """
+    unique: dict[Path, Store] = {}
+    for folder in folders:
+        unique.setdefault(folder.resolve(), Store(folder))
+    for store in unique.values():
+        if not store.cells.is_dir():
+            raise ResultsError(f"no results in {store.cells}: make some with 'bench run', or give another --results")
+    names = ["own", *(path.name for path in list(unique)[1:])]
+    called = [name if names.count(name) == 1 else str(path) for name, path in zip(names, unique, strict=True)]
+    return Stores(dict(zip(["own", *map(plain, called[1:])], unique.values(), strict=True)))
 
 
 def chosen(store: Stores, dataset: str | None) -> list[Result]:
@@ -76,7 +86,7 @@ def _unfinished(store: Stores) -> list[str]:
     """Folders of cells without a result."""
     lines = []
     for one in store.stores.values():
-        folders = [path for path in one.cells.iterdir() if path.is_dir()] if one.cells.is_dir() else []
+        folders = [path for path in one.cells.iterdir() if path.is_dir()]
         count = sum(not (path / "result.json").exists() for path in folders if path.name[0] != ".")
         lines += [f"{count} folders in {one.cells} that hold no result: unfinished, or something else"] if count else []
     return lines

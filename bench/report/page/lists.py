@@ -12,7 +12,7 @@ from bench.data.hidden import Split
 from bench.data.prepare import prepare
 from bench.data.raw import locate_local
 from bench.data.split import split
-from bench.errors import BenchError, plain
+from bench.errors import BenchError, ResultsError, plain
 from bench.report.page.document import Listed, ListsPart, UserPart
 from bench.report.table import Row, Table
 from bench.runs.evaluate import read_lists, test_users
@@ -65,7 +65,7 @@ def _part(rows: list[Row], store: Stores, parts: Split) -> ListsPart:
     users = test_users(parts)
     known = visible.history(protocol)
     chosen = spread(known.lengths[users])
-    items = [read_lists(store.path(row.first.cell_id) / "lists.parquet")[1][chosen, :LENGTH] for row in rows]
+    items = [_items(store.path(row.first.cell_id) / "lists.parquet", users, known.n_items)[chosen] for row in rows]
     names = [plain(title or f"#{i}") for i, title in enumerate(titles(visible.item_texts()))]
     ids = visible.user_texts()["id"].to_numpy()
     shown = []
@@ -77,6 +77,14 @@ def _part(rows: list[Row], store: Stores, parts: Split) -> ListsPart:
         latest = [names[i] for i in history[:LATEST].tolist()]
         shown.append(UserPart(user=plain(str(ids[user])), known=len(history), history=latest, lists=one))
     return ListsPart(rows=[row.title for row in rows], users=shown)
+
+
+def _items(path: Path, users: NDArray[np.int64], n_items: int) -> NDArray[np.int32]:
+    """(n_users, at most :data:`LENGTH`) items of the lists of these users."""
+    own, items = read_lists(path)
+    if not np.array_equal(own, users) or items.max(initial=-1) >= n_items:
+        raise ResultsError(f"{path} has lists of other data: remove {path.parent}")
+    return items[:, :LENGTH]
 
 
 def spread(lengths: NDArray[np.int64], n: int = USERS) -> NDArray[np.int64]:
