@@ -1,6 +1,8 @@
 """LaTeX of a table: what is bold and underlined, and that every text stays a text."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -10,9 +12,14 @@ from bench.report.verdict import Standing, Verdict
 
 PRINTED = {
     r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^", r"\textless{}": "<",
-    r"\textgreater{}": ">", r"\textbar{}": "|", r"\textquotedbl{}": '"', r"\{": "{", r"\}": "}", r"\$": "$",
-    r"\&": "&", r"\#": "#", r"\%": "%", r"\_": "_", r"$\pm$": "±", "$-$": "−", r"$\leq$": "≤", r"$\times$": "×",
+    r"\textgreater{}": ">", r"\textbar{}": "|", r"{\ttfamily\char34}": '"', r"\textquotesingle{}": "'",
+    r"\textasciigrave{}": "`", "{[}": "[", "{*}": "*", "-{}-": "--", r"\{": "{", r"\}": "}", r"\$": "$", r"\&": "&",
+    r"\#": "#", r"\%": "%", r"\_": "_", r"$\pm$": "±", "$-$": "−", r"$\leq$": "≤", r"$\times$": "×", r"$\dagger$": "†",
 }  # fmt: skip
+ASCII = [
+    r"\input{/etc/passwd}", "50 % & more_of #1 $x^2$ ~ {a}", '<script>"|"</script>', "=cmd()", "\\", "[3cm]", "*",
+    "``it's'' ?` -- 1",
+]  # fmt: skip
 
 
 def printed(text):
@@ -23,13 +30,7 @@ def printed(text):
     return re.sub(pattern, lambda found: PRINTED[found[0]], text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        r"\input{/etc/passwd}", "50 % & more_of #1 $x^2$ ~ {a}", '<script>"|"</script>', "שלום 🙂", "=cmd()",
-        "a − b ± c ≤ d × e", "\\",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("text", [*ASCII, "שלום 🙂", "a − b ± c ≤ d × e †"])
 def test_escaped_text_is_printed_as_it_is(text):
     assert printed(escaped(text)) == text
 
@@ -76,3 +77,19 @@ def test_level_rows_bear_a_mark(make_result):
     assert [r"$^{\dagger}$" in line[1] for line in lines] == [True, True, False]
     assert not any("dagger" in cell for line in lines for cell in line[2:])
     assert [line[1].split("$\\pm$")[1] for line in lines] == [".0500}", ".0500}", ".0200}"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
+def test_table_is_set_by_latex(make_result, tmp_path):
+    table = only([make_result("a", 0.9), *(make_result(name, 0.1 * i) for i, name in enumerate(ASCII))])
+    lines = [
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}",
+        latex(table, Verdict()),
+        r"\end{document}",
+    ]
+    (tmp_path / "table.tex").write_text("\n".join(lines))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "table.pdf").stat().st_size

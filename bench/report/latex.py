@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from bench.errors import plain
 from bench.report.leaderboard import number, reading
@@ -13,15 +14,20 @@ from bench.report.verdict import Verdict
 _ESCAPES = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "−": "$-$", "≤": r"$\leq$", "×": r"$\times$",
+    "|": r"\textbar{}", "'": r"\textquotesingle{}", "`": r"\textasciigrave{}", '"': r"{\ttfamily\char34}",
+    "[": "{[}", "*": "{*}",  # after the end of a row they would belong to it
+    "±": r"$\pm$", "−": "$-$", "≤": r"$\leq$", "×": r"$\times$", "†": r"$\dagger$", "–": "--",
 }  # fmt: skip
+_APART = "\0"
+"""No plain text has it."""
 SECOND_GROUP = "long tail"
 _GROUPS = ("all", SECOND_GROUP)
 
 
 def escaped(text: str) -> str:
     """``text`` as LaTeX that prints it. Signs of other scripts stay, for LuaLaTeX or XeLaTeX."""
-    return "".join(_ESCAPES.get(sign, sign) for sign in plain(text))
+    apart = re.sub(r"([-,])(?=\1)", r"\1" + _APART, plain(text))  # two of them would be printed as another sign
+    return "".join(_ESCAPES.get(sign, sign) for sign in apart).replace(_APART, "{}")
 
 
 def latex(table: Table, verdict: Verdict) -> str:
@@ -77,7 +83,7 @@ def _cell(mean: float, half: float, place: int | None, mark: str) -> str:
 def _caption(table: Table, verdict: Verdict) -> str:
     protocol = table.cell.protocol
     sizes = "; ".join(f"{name}: {rule}, n = {n:,}" for name, (rule, n) in table.groups.items() if name in _GROUPS)
-    level = rf" $\dagger$ is level with the best by {escaped(table.main_metrics[0])}." if verdict.compares else ""
+    level = escaped(f" † is level with the best by {table.main_metrics[0]}.") if verdict.compares else ""
     said = escaped(
         f"{table.dataset}, protocol {protocol.name}: {protocol.describe()} (fingerprint {table.cell.fingerprint[:8]}). "
         f"Users: {sizes}. {reading(table, verdict).split(' rank:')[0]}"

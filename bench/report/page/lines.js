@@ -1,11 +1,11 @@
 // Quality by length of history, and tuning curves.
 const HISTORY_ROWS = 6;
 
-/** Lines with points, whiskers and names at their ends. `lines`: name, values and halves by place. */
+/** Lines with points, whiskers and names at their ends. `lines`: name, values and halves by place, one or two texts. */
 function linesFigure(lines, places, { yTitle, xTitle, label, file }) {
   const [wide, high] = [width(), 320];
   const longest = Math.max(...lines.map((one) => textWidth(one.name)));
-  const margin = { left: 44, right: Math.min(wide * 0.4, longest + 16), top: 22, bottom: 40 };
+  const margin = { left: 44, right: Math.min(wide * 0.4, longest + 16), top: 22, bottom: 46 };
   const up = extent(
     lines.flatMap((one) =>
       one.values.flatMap((value, i) =>
@@ -17,11 +17,12 @@ function linesFigure(lines, places, { yTitle, xTitle, label, file }) {
   const y = linear(up, [high - margin.bottom, margin.top]);
   const root = frame(wide, high, margin, { label, y, yTicks: ticks(...up, 5), yTitle, xTitle });
   const every = Math.ceil(places.length / 12);
-  places.forEach(
-    (text, i) =>
-      i % every ||
-      root.append(svg("text", { class: "tick", x: x(i), y: high - margin.bottom + 14, "text-anchor": "middle" }, text)),
-  );
+  places.forEach(([text, below = ""], i) => {
+    if (i % every) return;
+    const [across, down] = [x(i), high - margin.bottom];
+    root.append(svg("text", { class: "tick", x: across, y: down + 14, "text-anchor": "middle" }, text));
+    root.append(svg("text", { class: "tick", x: across, y: down + 27, "text-anchor": "middle" }, below));
+  });
   const ends = apart(
     lines.map((one) => y(one.values.findLast((value) => value !== null) ?? up[0])),
     13,
@@ -62,7 +63,7 @@ function history(table) {
   const lines = chosen.map((row) => ({ name: row.name, values: of(row, "mean"), halves: of(row, "half") }));
   const drawn = linesFigure(
     lines,
-    groups.map((group) => `${group.name} (${amount(group.n)})`),
+    groups.map((group) => [group.name, `n = ${amount(group.n)}`]),
     {
       yTitle: state.metric,
       xTitle: words("history.axis"),
@@ -104,7 +105,7 @@ function tuning(table) {
   const drawn = curves.length
     ? linesFigure(
         lines,
-        Array.from({ length: most }, (_, i) => String(i + 1)),
+        Array.from({ length: most }, (_, i) => [String(i + 1)]),
         {
           yTitle: words("tuning.axis", { metric: curves[0].metric }),
           xTitle: words("tuning.trials"),
