@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
 ]
 
+PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 USERS = 320
 HOSTILE = "<img src=x onerror=alert(1)>| \"'שלום🙂=cmd()"
 GROUPS = {
@@ -422,5 +424,22 @@ def test_page_of_failures_alone(browser, make_result, tmp_path):
     page.locator(".row-name").click()
     assert "it broke" in page.locator("#at-failures").inner_text()
     assert page.locator(".verdict").inner_text() == "No row has a number to compare."
+    assert wrong == []
+    page.close()
+
+
+@pytest.mark.skipif(not (PUBLISHED / "cells").is_dir(), reason="results/published has no records")
+@pytest.mark.parametrize("width", [1200, 360])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_published_tables_are_drawn(browser, tmp_path, width, language):
+    [path, *_] = write(build([PUBLISHED]), tmp_path / "report.html")
+    page, wrong = browser.new_page(viewport={"width": width, "height": 900}), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    for table in json.loads((tmp_path / "report.json").read_text())["tables"]:
+        page.goto(f"{path.as_uri()}#language={language}&table={table['name']}")
+        page.reload()
+        drawn(page)
+        assert names(page) == [row["name"] for row in table["rows"]][:60]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert wrong == []
     page.close()

@@ -64,7 +64,7 @@ def test_best_is_bold_and_second_underlined_in_each_column(make_result):
 def test_caption_tells_protocol_sizes_and_marks(make_result):
     text = latex(only([make_result("a_b", 0.3), make_result("c", 0.2)]), Verdict())
     [caption] = [line for line in text.splitlines() if line.startswith(r"\caption{")]
-    for part in ("tiny, protocol random: per-user random 8:1:1", "all users, n = 4", "Best bold, second underlined."):
+    for part in ("tiny, protocol random: per-user random 8:1:1", "n = 4 users", "Best bold, second underlined."):
         assert part in caption
     assert "dagger" not in text  # nothing is known of ranks
     assert r"a\_b & " in text

@@ -21,7 +21,6 @@ _ESCAPES = {
 _APART = "\0"
 """No plain text has it."""
 SECOND_GROUP = "long tail"
-_GROUPS = ("all", SECOND_GROUP)
 
 
 def escaped(text: str) -> str:
@@ -82,10 +81,10 @@ def _cell(mean: float, half: float, place: int | None, mark: str) -> str:
 
 def _caption(table: Table, verdict: Verdict) -> str:
     protocol = table.cell.protocol
-    sizes = "; ".join(f"{name}: {rule}, n = {n:,}" for name, (rule, n) in table.groups.items() if name in _GROUPS)
-    level = escaped(f" † is level with the best by {table.main_metrics[0]}.") if verdict.compares else ""
-    said = escaped(
-        f"{table.dataset}, protocol {protocol.name}: {protocol.describe()} (fingerprint {table.cell.fingerprint[:8]}). "
-        f"Users: {sizes}. {reading(table, verdict).split(' rank:')[0]}"
+    sizes = [f"n = {n:,} users" for name, (_, n) in table.groups.items() if name == "all"]
+    sizes += [f"{name}: {rule}, n = {n:,}" for name, (rule, n) in table.groups.items() if name == SECOND_GROUP]
+    level = f" † is level with the best by {table.main_metrics[0]}." if verdict.compares else ""
+    return escaped(
+        f"{table.dataset}, protocol {protocol.name}: {protocol.describe()} (fingerprint {table.cell.fingerprint[:8]}); "
+        f"{'; '.join(sizes)}. {reading(table, verdict).split(' rank:')[0]} Best bold, second underlined.{level}"
     )
-    return f"{said} Best bold, second underlined.{level}"
