@@ -51,6 +51,7 @@ class RunOptions(TypedDict, total=False):
     stopping: Stopping | Mapping[str, Any]
     ablate: bool | Words
     confine: bool
+    plan: str
 
 
 def run(models: Words, dataset: str, *, results: Path | str = "results", **options: Unpack[RunOptions]) -> pd.DataFrame:

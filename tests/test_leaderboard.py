@@ -110,6 +110,16 @@ def test_terminal_is_at_most_100_columns_wide(make_result):
     assert max(len(line) for line in shown.splitlines()) <= 100
 
 
+def test_tables_of_lists_fit_a_terminal(make_result, tmp_path):
+    looks = {f"{name}@10": 0.5 for name in ("coverage", "gini", "popularity", "novelty", "niche", "ild", "ild-text")}
+    table = only([make_result("a-recommender-with-a-long-name-of-its-own", 0.25, beyond=looks)])
+    shown = leaderboard.terminal(table, tmp_path)
+    assert max(map(len, shown.splitlines())) <= 100
+    heads = [line.split("|")[2:-1] for line in shown.splitlines() if line.startswith("| lists of 10")]
+    assert [head.strip() for some in heads for head in some] == [name.removesuffix("@10") for name in looks]
+    assert leaderboard.markdown(table).count("| lists of 10 ") == 1
+
+
 def test_files_hold_the_same_table(make_result, tmp_path):
     table = only([make_result("a", 0.25), make_result("b", status="failed")])
     markdown, csv, document = leaderboard.write(table, tmp_path)

@@ -18,6 +18,7 @@ from bench.report.page.build import build, by_history
 from bench.report.page.files import write
 from bench.report.page.html import SCRIPTS, STYLES, html
 from bench.report.page.lists import spread
+from bench.report.references import references
 from bench.runs.store import Store
 from bench.runs.studies import study_path
 
@@ -242,16 +243,20 @@ def test_older_runs_of_a_row_are_told(keep, make_result):
 
 
 def test_several_folders_make_one_table_and_rows_say_where_they_are_from(keep, make_result):
-    broken, whole = make_result("b", status="failed"), make_result("b", 0.4)
-    own = keep(make_result("a", 0.5), broken, make_result("c", 0.3, seed=1))
-    other = keep(make_result("a", 0.5), whole, make_result("c", 0.1, seed=2), make_result("d", 0.1), folder="published")
+    own = keep(make_result("a", 0.5), make_result("c", 0.3, seed=1))
+    other = keep(
+        make_result("a", 0.5),
+        make_result("b", 0.4),
+        make_result("c", 0.1, seed=2),
+        make_result("d", 0.1),
+        folder="published",
+    )
     page = build([own, other])
     [table] = page.tables
     assert page.folders == ["own", "published"]
     assert {row.model: row.origins for row in table.rows} == {
         "a": ["own"], "b": ["published"], "c": ["own", "published"], "d": ["published"],
     }  # fmt: skip
-    assert not any(row.failures for row in table.rows)
     assert build([own]).folders == ["own"]
 
 
@@ -292,6 +297,20 @@ def test_tuned_row_is_joined_to_its_default_and_the_curve_rises(keep, make_resul
     [table] = build([root]).tables
     assert table.tuning == []
     assert any(str(path) in note for note in table.notes)
+
+
+def test_figures_of_others_are_those_of_the_cards(keep, make_result, monkeypatch, tmp_path):
+    card = next(card for card in references().values() if any(figure.sd for figure in card.figures))
+    monkeypatch.setattr("bench.report.verdict.matching", lambda table: [card])
+    paths = write(build([keep(make_result("a"))]), tmp_path / "page.html")
+    [table] = json.loads(paths[1].read_text())["tables"]
+    assert [one["model"] for one in table["references"]] == [figure.model for figure in card.figures]
+    told = {(line["other"], line["quantity"]): float(line["value"]) for line in lines_of(paths[2]) if line["other"]}
+    for figure in card.figures:
+        for metric, mean in figure.metrics.items():
+            assert told[f"{figure.model} ({card.origin})", metric] == mean
+        for metric, deviation in figure.sd.items():
+            assert told[f"{figure.model} ({card.origin})", f"{metric}/sd"] == deviation
 
 
 def test_only_failed_rows_make_a_page(keep, make_result):

@@ -1,17 +1,25 @@
 """Tuning: equal trials, by validation alone, the same however often it was stopped."""
 
 import json
+import re
 import time
 
+import optuna
 import pytest
+import yaml
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 import bench as package
 from bench.data.hidden import HiddenTest
+from bench.data.infer_card import make_card
 from bench.errors import BenchError
 from bench.messages.spec import RunSpec
 from bench.messages.study import Study
+from bench.runs.plan import make_plan
 from bench.runs.store import Store
-from bench.runs.tune import FOLDER, tune
+from bench.runs.studies import FOLDER
+from bench.runs.tune import at_validation, tune
 
 
 def tuned(folder, model="itemknn", trials=4, seed=1, **fields):
@@ -95,6 +103,99 @@ def test_folds_cannot_be_tuned_at_once(tiny_cards, tmp_path):
         tuned(tmp_path, protocol="kfold:5")
 
 
+@pytest.fixture
+def ready(tmp_path, rows):
+    """Card of a ready split without a validation part."""
+    for part, own in (("train", lambda time: time % 5), ("test", lambda time: not time % 5)):
+        lines = [f"u{user},i{item}" for user, item, time in rows if own(time // 10)]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["user,item", *lines]) + "\n")
+    (tmp_path / "ready.yaml").write_text(
+        make_card("ready", split={p: tmp_path / f"{p}.csv" for p in ("train", "test")})
+    )
+    return str(tmp_path / "ready.yaml")
+
+
+def test_where_no_validation_part_is_a_tenth_of_train_is_one_and_the_end_is_trained_on_all(ready, tmp_path, no_test):
+    spec = RunSpec(models=["itemknn"], dataset=ready)
+    study = tune(spec, 3, 1, tmp_path, lambda cell, event: None, lambda study, trial: None)
+    assert "10% of each user's train part for validation" in study.carved
+    whole = make_plan(RunSpec(models=["itemknn@tuned"], dataset=ready), tmp_path)
+    [trial] = {result.cell.content for result in Store(tmp_path / FOLDER).results()}
+    assert whole.cells[0].content != trial
+    assert whole.cells[0].config["neighbours"] == study.best.options.get("neighbours", 100)
+    planned = at_validation(whole)
+    parts, train = planned.folds[None].split.visible, whole.folds[None].split.visible.train
+    assert len(parts.valid) > 0
+    assert sorted(pairs(parts.train) + pairs(parts.valid)) == sorted(pairs(train))
+    assert not set(pairs(parts.train)) & set(pairs(parts.valid))
+
+
+def pairs(part):
+    return list(zip(part.users.tolist(), part.items.tolist(), strict=True))
+
+
+def test_without_validation_a_tuned_model_takes_the_epochs_that_were_best(ready, tmp_path):
+    spec = RunSpec(models=["mf"], dataset=ready, options={"mf": {"epochs": 6, "batch_size": 64}})
+    study = tune(spec, 1, 1, tmp_path, lambda cell, event: None, lambda study, trial: None)
+    [result] = Store(tmp_path / FOLDER).results()
+    best = max(result.validations, key=lambda record: record.score)
+    assert study.best.epochs == best.epoch
+    tested = make_plan(RunSpec(models=["mf@tuned"], dataset=ready), tmp_path)
+    assert tested.cells[0].config["epochs"] == best.epoch
+    stopping = make_plan(RunSpec(models=["mf"], dataset=ready, options={"mf": {"epochs": 4}}))
+    assert stopping.cells[0].config["epochs"] == 4
+
+
+def test_nothing_to_validate_on_is_one_line(own_card, tmp_path):
+    own = own_card([(f"u{user}", f"i{item}", 100) for user in range(9) for item in range(2)])
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"own": own.model_dump(mode="json", exclude={"name"})}))
+    with pytest.raises(BenchError, match="leaves no train part that one for validation could be of"):
+        tune(RunSpec(models=["ease"], dataset=str(tmp_path / "own.yaml")), 1, 1, tmp_path, print, print)
+
+
+def test_trials_asked_for_together_do_not_depend_on_who_ran_them(tiny_cards, tmp_path, no_test):
+    """Those of a batch are asked for before any of them has a score, the first batch as it is without batches."""
+    one, two = tuned(tmp_path / "one", trials=10), tuned(tmp_path / "two", trials=10, jobs=2)
+    assert two.at_once == 2
+    assert [t.options for t in two.trials[:2]] == [t.options for t in one.trials[:2]]
+    assert told(tuned(tmp_path / "two", trials=10, jobs=2)) == told(two)
+    Store(tmp_path / "two").root.joinpath(FOLDER, "cells", two.trials[5].cell, "result.json").unlink()
+    assert told(tuned(tmp_path / "two", trials=10, jobs=2)) == told(two)
+
+
+def test_two_processes_share_the_trials_of_one_study(start_bench, tmp_path):
+    words = ("tune", "--models", "itemknn", "--dataset", "tiny", "--trials", "6", "--jobs", "2", "--json", "--results")
+    both = [start_bench(*words, tmp_path) for _ in range(2)]
+    found = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert found[0] == found[1]
+    cells = {trial["cell"] for trial in found[0][0]["trials"]}
+    assert {result.cell_id for result in Store(tmp_path / FOLDER).results()} == cells
+
+
+@pytest.mark.parametrize("kind", ["journal", "database"])
+def test_optuna_reads_a_copy_of_the_study(bench, tmp_path, kind):
+    path = tmp_path / "optuna.journal"
+    place = str(path) if kind == "journal" else f"sqlite:///{tmp_path}/optuna.db"
+    words = ("tune", "--models", "itemknn", "--dataset", "tiny", "--trials", "3", "--results", tmp_path)
+    for _ in range(2):  # the second one takes the place of the first
+        assert bench(*words, "--optuna", place).status == 0
+    [study] = [Study.model_validate_json(path.read_text()) for path in (tmp_path / FOLDER).glob("*.json")]
+    storage = JournalStorage(JournalFileBackend(place)) if kind == "journal" else place
+    [name] = optuna.get_all_study_names(storage)
+    copy = optuna.load_study(study_name=name, storage=storage)
+    assert [trial.value for trial in copy.trials] == [trial.score for trial in study.trials]
+    assert [trial.params for trial in copy.trials] == [trial.options for trial in study.trials]
+    assert copy.best_trial.user_attrs["cell"] == study.best.cell
+
+
+def test_a_place_that_optuna_cannot_write_is_one_line(bench, tmp_path):
+    words = ("tune", "--models", "ease", "--dataset", "tiny", "--trials", "1", "--results", tmp_path)
+    for place in (tmp_path / "no" / "folder", "nothing://here"):
+        done = bench(*words, "--optuna", place)
+        assert done.status == 1
+        assert done.err.splitlines()[-1].startswith(f"error: --optuna {place}: ")
+
+
 def test_command_prints_trials_and_the_way_on(bench, tmp_path):
     done = bench("tune", "--models", "ease,pop", "--dataset", "tiny", "--trials", "2", "--results", tmp_path)
     assert done.status == 0, done.err
@@ -119,6 +220,21 @@ def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp
         f"test {scores['default']:.4f} to {scores['tuned']:.4f}"
     )
     assert f"itemknn@tuned: best of 3 trials in {study.seconds:,.0f} s; {line}" in done.out
+
+
+def test_a_model_that_learns_validation_by_heart_is_shown_by_the_distance_to_test(start_bench, rough_site, tmp_path):
+    words = ("--dataset", "tiny", "--exclude", "train", "--results", tmp_path)
+    for command in (
+        ("tune", "--models", "rough-overfits", "--trials", "4", *words),
+        ("run", "--models", "rough-overfits,rough-overfits@tuned", *words),
+    ):
+        process = start_bench(*command, environment={"PYTHONPATH": str(rough_site)})
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    [line] = [line for line in out.splitlines() if "rough-overfits@tuned: best of 4 trials" in line]
+    before, after, test_before, test_after = map(float, re.findall(r"\b0\.\d{4}", line))
+    assert after > 2 * before
+    assert test_after < test_before
 
 
 @pytest.mark.slow

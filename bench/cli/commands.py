@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from typing import Any
 
 import click
 
 COMMANDS = {
     "run": "Run models on a data set and print the leaderboard.",
+    "plan": "Write down a table and its tuning before anything of it runs.",
     "tune": "Look for the best config of models by validation, with equal trials.",
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
     "report": "Make one HTML page of all results, or LaTeX and Markdown.",
     "compare": "Paired difference of two models, with intervals over users.",
+    "import": "Measure lists that another tool has written, in the same table.",
+    "export": "Write lists and splits for other tools, with original ids.",
+    "fuse": "Make a row of the lists of several rows.",
+    "score": "Print the metrics of a row, also under the conventions of other tools.",
+    "references": "List figures of others, by data set and protocol.",
     "results": "List stored results, and remove what is no longer wanted.",
     "models": "List models, or show what one can be configured with.",
     "datasets": "List, describe and prepare data sets.",
@@ -31,7 +38,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = importlib.import_module(f"bench.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        found: click.Command = importlib.import_module(f"bench.cli.{module}").command
         return found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

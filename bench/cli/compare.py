@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import many_results_option
+
 
 @click.command("compare")
 @click.argument("a")
@@ -16,7 +18,7 @@ import click
 @click.option("--split-seed", type=int, help="Seed of the split, if results of several are there.")
 @click.option("--fingerprint", help="Its beginning, if there are results on several data of this name.  [the newest]")
 @click.option("--k", type=click.IntRange(min=1), help="Cut-off of the metrics.  [10, or the largest that both have]")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@many_results_option
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 def command(
     a: str,
@@ -26,7 +28,7 @@ def command(
     split_seed: int | None,
     fingerprint: str | None,
     k: int | None,
-    results: Path,
+    results: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Paired difference A − B per metric and group, with a 95 % interval over users and seeds.
@@ -39,7 +41,7 @@ def command(
     from bench.report.compare import compare
     from bench.runs.store import Store
 
-    found = compare(Store(results), a, b, dataset, k, protocol, split_seed, fingerprint)
+    found = compare(Store(*results), a, b, dataset, k, protocol, split_seed, fingerprint)
     if as_json:
         for note in found.notes:
             click.echo(note, err=True)

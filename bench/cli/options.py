@@ -52,6 +52,14 @@ raw_dir_option = click.option(
     "--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]"
 )
 results_option = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+many_results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=[Path("results")],
+    show_default="results",
+    help="Results folder; more than one are read as one, and files go to the first.",
+)
 set_option = click.option(
     "--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change a model's config; repeatable."
 )

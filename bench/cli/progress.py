@@ -115,8 +115,8 @@ class Progress:
             return
         self._last_line[cell.id] = now
         phase, start = self._phase.get(cell.id, ""), self._start[key]
-        left = f", at most {_clock((now - start) / done * (total - done))} left" if total and 0 < done <= total else ""
-        self._say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {_clock(now - start)}{left} {score}")
+        left = f", at most {clock((now - start) / done * (total - done))} left" if total and 0 < done <= total else ""
+        self._say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {clock(now - start)}{left} {score}")
 
     def _finished(self, cell: Cell, result: Result, kept: bool) -> None:
         if cell.id in self._task:
@@ -129,9 +129,10 @@ class Progress:
         metrics = result.groups["all"].metrics if "all" in result.groups else {}
         name = "ndcg@10" if "ndcg@10" in metrics else next(iter(metrics), None)
         score = f"{name} {metrics[name]:.4f}" if name else "nothing measured"
-        note = "already there" if kept else _clock(sum(phase.seconds for phase in result.phases.values()))
+        note = "already there" if kept else clock(sum(phase.seconds for phase in result.phases.values()))
         self._say(f"{head}  {score}  ({note})")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time in words: ``8.5 s``, ``12:30``, ``1:05:00``."""
     return str(datetime.timedelta(seconds=round(seconds))).removeprefix("0:") if seconds >= 60 else f"{seconds:.1f} s"

@@ -90,6 +90,29 @@ def prune(kinds: tuple[str, ...], results: Path, dataset: str | None, yes: bool)
         _remove(store, [one for one in found if one.model_size and one.state not in wanted], yes, "model")
 
 
+@command.command("publish")
+@results_option
+@_dataset
+@click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder of published results, perhaps new.")
+def publish_tables(results: Path, dataset: str | None, to: Path) -> None:
+    """Put what tables are made of into a folder that others may have.
+
+    It is a results folder too, for --results of 'bench leaderboard' and 'bench compare', with the results, values per
+    user of the main metrics by numbers instead of ids, and studies; without lists, logs, models and paths.
+    """
+    from bench.report.publish import publish
+    from bench.report.table import tables
+    from bench.runs.store import Store
+
+    store = _store(results)
+    found = tables(result for result in store.results() if dataset in (None, result.cell.dataset))
+    if not found:
+        raise ResultsError(f"no results to publish in {store.cells}: make some with 'bench run'")
+    paths = publish(found, store, Store(to))
+    size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file()) / 2**20
+    click.echo(f"published {len(found)} tables; {to} has {len(paths)} files of tables and {size:,.1f} MiB in all")
+
+
 def _store(results: Path) -> Store:
     from bench.runs.store import Store
 

@@ -18,6 +18,7 @@ from bench.cli.options import (
     results_option,
     set_option,
 )
+from bench.cli.plan import carried_out, plan_option
 from bench.errors import ConfigError
 
 
@@ -70,6 +71,7 @@ def read_spec(path: Path) -> dict[str, Any]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A YAML file with the fields of a run ('bench.RunSpec'); options of the command line win.",
 )
+@plan_option
 @set_option
 @click.option(
     "--config",
@@ -106,26 +108,35 @@ def read_spec(path: Path) -> dict[str, Any]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.pass_context
-def command(context: click.Context, /, spec: Path | None, results: Path, as_json: bool, **_options: Any) -> None:
+def command(
+    context: click.Context, /, spec: Path | None, plan: Path | None, results: Path, as_json: bool, **_options: Any
+) -> None:
     """Run models on a data set and print the leaderboard.
 
     What has been run before is not run again. A model that fails is a row of the table, and the exit status is 1.
     """
     from bench.api import make_spec
     from bench.cli.progress import Progress
+    from bench.messages.planned import OF_THE_MACHINE
     from bench.report import ablations
     from bench.report.leaderboard import terminal, write
     from bench.report.table import tables
     from bench.report.verdict import verdict
     from bench.runs.execute import run_cells
     from bench.runs.plan import make_plan
+    from bench.runs.planned import check_studies
     from bench.runs.store import Store
 
     fields = {**(read_spec(spec) if spec else {}), **given(context)}
-    for name in ("models", "dataset"):
-        if name not in fields:
-            raise ConfigError(f"--{name} is missing: give it, or a --spec that has it (see 'bench run --help')")
-    planned, store = make_plan(make_spec(**fields), results), Store(results)
+    if plan:
+        made, asked = carried_out(plan, {name: fields[name] for name in fields if name != "plan"}, OF_THE_MACHINE)
+        check_studies(made, results)
+    else:
+        for name in ("models", "dataset"):
+            if name not in fields:
+                raise ConfigError(f"--{name} is missing: give it, or a --spec that has it (see 'bench run --help')")
+        asked = make_spec(**fields)
+    planned, store = make_plan(asked, results), Store(results)
     with Progress(planned) as progress:
         done = run_cells(planned, store, progress.tell)
     cell = planned.cells[0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.options import confine_option, protocol_options, raw_dir_option, results_option, set_option
+from bench.cli.plan import carried_out, plan_option
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,40 +22,65 @@ if TYPE_CHECKING:
 @click.option("--dataset", help="A name of 'bench datasets list', or the path of a card.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Configs to try of a model.")
 @click.option("--sampler-seed", type=click.IntRange(min=0), default=1, show_default=True, help="What is tried.")
+@plan_option
 @set_option
 @raw_dir_option
 @results_option
 @protocol_options
 @click.option("--trial-time", type=click.FloatRange(min=0, min_open=True), help="Seconds that a trial may train.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a trial.  [cores]")
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a trial.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @click.option("--patience", type=click.IntRange(min=1), help="Validations without a better score that end a training.")
+@click.option("--optuna", "place", metavar="FILE|URL", help="Copy the studies there, for optuna-dashboard.")
 @confine_option
 @click.option("--json", "as_json", is_flag=True, help="Print the studies as JSON.")
 @click.pass_context
-def command(context: click.Context, /, trials: int, sampler_seed: int, results: Path, as_json: bool, **_: Any) -> None:
+def command(
+    context: click.Context,
+    /,
+    trials: int,
+    sampler_seed: int,
+    plan: Path | None,
+    place: str | None,
+    results: Path,
+    as_json: bool,
+    **_: Any,
+) -> None:
     """Look for the best config of models by validation, with the same number of trials for each.
 
     The first trial is the preset; the others are drawn from the space that 'bench models info' shows, by TPE. Fields
-    given by --set stay as they are. All validation users count, and nothing of test is read. What has been tried is
-    not tried again, so that a study that was stopped goes on. The result is MODEL@tuned:
+    given by --set stay as they are. All validation users count, and nothing of test is read; where a split leaves no
+    validation part, a tenth of train is one for the trials. What has been tried is not tried again, so that a study
+    that was stopped goes on, and the same command with --jobs 2 on two machines with one results folder shares its
+    trials. The result is MODEL@tuned:
 
         bench run --models MODEL,MODEL@tuned --dataset NAME
     """
     from bench.api import make_spec
     from bench.cli.run import given
+    from bench.messages.planned import OF_THE_MACHINE, Budget
+    from bench.runs.planned import tuning_of
+    from bench.runs.sampler import copy_to_optuna
     from bench.runs.tune import tune
 
-    fields = given(context)
-    for name in ("trials", "sampler_seed"):
-        fields.pop(name, None)
-    if "trial_time" in fields:
-        fields["time_budget"] = fields.pop("trial_time")
-    for name in ("models", "dataset"):
-        if name not in fields:
-            raise ConfigError(f"--{name} is missing: give it (see 'bench tune --help')")
-    spec = make_spec(**fields)
+    fields = {name: value for name, value in given(context).items() if name not in ("plan", "place")}
+    if plan:
+        made, asked = carried_out(plan, fields, [name for name in OF_THE_MACHINE if name != "jobs"])
+        spec, budget = tuning_of(made, asked), made.tuning or Budget()
+        trials, sampler_seed = budget.trials, budget.sampler_seed
+    else:
+        for name in ("trials", "sampler_seed"):
+            fields.pop(name, None)
+        if "trial_time" in fields:
+            fields["time_budget"] = fields.pop("trial_time")
+        for name in ("models", "dataset"):
+            if name not in fields:
+                raise ConfigError(f"--{name} is missing: give it (see 'bench tune --help')")
+        spec = make_spec(**fields)
     models = [name.partition("@")[0] for name in spec.models]
     if strangers := set(spec.options) - set(models):
         raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
@@ -65,26 +92,41 @@ def command(context: click.Context, /, trials: int, sampler_seed: int, results: 
     for name, model in zip(spec.models, models, strict=True):
         own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
         studies.append(tune(own, trials, sampler_seed, results, lambda cell, event: None, say))
+        if place:
+            copy_to_optuna(studies[-1], place)
     if as_json:
         click.echo(json.dumps([study.model_dump(mode="json") for study in studies], indent=2, ensure_ascii=False))
         return
     click.echo(f"\n{_table(studies)}\n")
-    click.echo("by validation alone. test them:  bench run --models " + ",".join(f"{m},{m}@tuned" for m in models))
+    then = f"--plan {plan}" if plan else "--models " + ",".join(f"{m},{m}@tuned" for m in models)
+    click.echo(f"by validation alone. test them:  bench run {then}")
 
 
 def _say(study: Study, trial: Trial, trials: int) -> None:
     """A line for a trial, on standard error."""
+    from bench.cli.progress import clock
+
     score = f"{study.metric} {trial.score:.4f}" if trial.score is not None else f"failed: {trial.reason}"
     best = f", best {study.best.score:.4f}" if study.best else ""
-    values = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in trial.options.values()]
-    options = ", ".join(f"{name} {value}" for name, value in zip(trial.options, values, strict=True)) or "preset"
-    number = f"{trial.number + 1}/{trials if study.space else 1}"
-    click.echo(f"{study.model} {number}  {score}{best}  ({trial.seconds:.0f} s)  {options}", err=True)
+    wanted = trials if study.space else 1
+    left = (wanted - trial.number - 1) * study.seconds / len(study.trials) / study.at_once
+    time_left = f", about {clock(left)} left" if left >= 1 else ""
+    took = f"({clock(trial.seconds)}{time_left})"
+    click.echo(f"{study.model} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}", err=True)
+
+
+def _config(trial: Trial) -> str:
+    """What a trial changed of the preset, in short."""
+    values = {name: f"{v:.3g}" if isinstance(v, float) else v for name, v in trial.options.items()}
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "preset"
 
 
 def _table(studies: list[Study]) -> str:
     """Default and best of each model."""
     from tabulate import tabulate
+
+    from bench.report.leaderboard import WIDTH
+    from bench.runs.studies import TUNED
 
     lines = []
     for study in studies:
@@ -96,8 +138,9 @@ def _table(studies: list[Study]) -> str:
             "" if first is None else f"{first:.4f}",
             "" if best is None else f"{best.score:.4f}",
             f"{study.seconds:.0f}",
-            "" if best is None else json.dumps(best.options, ensure_ascii=False),
         ])  # fmt: skip
     metric = f"{studies[0].metric}, validation"
-    heads = ["model", "trials", "failed", f"{metric}: preset", "best", "fit s", "config"]
-    return tabulate(lines, headers=heads, disable_numparse=True)
+    heads = ["model", "trials", "failed", f"{metric}: preset", "best", "fit s"]
+    table = tabulate(lines, headers=heads, disable_numparse=True)
+    found = [f"{study.model}@{TUNED}: {_config(study.best)}" for study in studies if study.best]
+    return "\n".join([table, "", *(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in found)])

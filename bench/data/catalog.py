@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -103,11 +103,16 @@ class LongTail(Strict):
     """The number of interactions, or the share between 0 and 1."""
 
 
-class Card(Strict):
-    """All that is declared of a data set."""
+class Named(Strict):
+    """A card of a file of cards."""
 
     name: str = Field(pattern=f"^{NAME}$")
     """Letters, digits and ``. + - _``: it becomes part of file names."""
+
+
+class Card(Named):
+    """All that is declared of a data set."""
+
     title: str
     about: str = ""
     citation: str = ""
@@ -125,14 +130,22 @@ class Card(Strict):
     """Which users are the long tail."""
 
 
+AnyCard = TypeVar("AnyCard", bound=Named)
+
+
+def packaged(name: str) -> Path:
+    """A file that a wheel carries in the package and the repository has at its top."""
+    packed = Path(str(resources.files("bench"))) / name
+    return packed if packed.exists() else packed.parent.parent / name
+
+
 def _cards_file() -> Path:
-    packed = Path(str(resources.files("bench"))) / "datasets.yaml"
-    return packed if packed.exists() else packed.parent.parent / "datasets.yaml"
+    return packaged("datasets.yaml")
 
 
 def cards() -> dict[str, Card]:
     """All cards by name, in the order of ``datasets.yaml``."""
-    return _load(_cards_file())
+    return read_cards(_cards_file(), Card)
 
 
 def card(name: str) -> Card:
@@ -144,7 +157,7 @@ def card(name: str) -> Card:
         If there is none, or the file does not hold exactly one valid card.
     """
     if name.endswith((".yaml", ".yml")):
-        found = _load(Path(name))
+        found = read_cards(Path(name), Card)
         if len(found) != 1:
             raise DataError(f"{name} holds {len(found)} cards where one is expected")
         return next(iter(found.values()))
@@ -154,15 +167,30 @@ def card(name: str) -> Card:
     return known[name]
 
 
-def _load(path: Path) -> dict[str, Card]:
+def read_cards(path: Path, kind: type[AnyCard]) -> dict[str, AnyCard]:
+    """The cards of a YAML file by name, in its order.
+
+    Raises
+    ------
+    DataError
+        If it is no YAML, or a card is not valid.
+    """
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(loaded, dict) or not all(isinstance(fields, dict) for fields in loaded.values()):
-            raise DataError(f"{path}: expected 'name: {{title: …, sources: …}}'")
-        return {name: Card(name=name, **fields) for name, fields in loaded.items()}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, dict) or not all(isinstance(fields, dict) for fields in loaded.values()):
+        needed = [name for name, field in kind.model_fields.items() if field.is_required() and name != "name"]
+        raise DataError(f"{path}: expected 'name: {{{', '.join(f'{name}: …' for name in needed)}}}'")
+    return {name: _checked(path, name, fields, kind) for name, fields in loaded.items()}
+
+
+def _checked(path: Path, name: str, fields: dict[str, Any], kind: type[AnyCard]) -> AnyCard:
+    try:
+        return kind(name=name, **fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {where}: {first['msg']}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        raise DataError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path}: {name}: {where}: {first['msg']}") from error
+    except TypeError as error:
+        raise DataError(f"{path}: {name}: {error}") from error

@@ -76,7 +76,7 @@ def make_card(
     roles = {f"interactions-{i}" if i > 1 else "interactions": path for i, path in enumerate(interactions, 1)}
     tables = roles | published
     first = next(iter(tables.values()))
-    found = _guess(column_names(first, encoding), first, columns or {})
+    found = guess_columns(column_names(first, encoding), first, columns or {})
     options: dict[str, Any] = {"columns": found} | ({"encoding": encoding} if encoding else {})
     files = {role: {"name": str(path.absolute())} for role, path in tables.items()}
     for role, path, meaning in (("items", items, "item"), ("users", users, "user")):
@@ -115,7 +115,16 @@ def _lowered(names: Sequence[str]) -> dict[str, str]:
     return {_ENDING.sub("", low): name for low, name in reversed(plain.items())} | plain
 
 
-def _guess(names: Sequence[str], path: Path, known: Mapping[str, str]) -> dict[str, str]:
+def guess_columns(names: Sequence[str], path: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """The columns of the table ``path`` that look like ``user``, ``item``, ``time`` and ``rating``, by meaning.
+
+    ``known`` are those that need no guess.
+
+    Raises
+    ------
+    DataError
+        If a known one is not there, or none looks like the user or the item.
+    """
     have = ", ".join(names)
     for meaning, name in known.items():
         if name not in names:

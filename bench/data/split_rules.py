@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from bench.data import splits
@@ -153,8 +154,30 @@ class PredefinedSplit(SplitRule):
         return dataset.published_parts
 
 
+class CarvedSplit(SplitRule):
+    """A split that leaves no validation, of each user a share of its train part put aside for it: to choose by."""
+
+    kind: Literal["carved"] = "carved"
+    of: Annotated[LeaveOutSplit | TemporalSplit | PredefinedSplit | RatioSplit, Field(discriminator="kind")]
+    share: float = Field(0.1, gt=0, lt=1)
+    seed: int = Field(2024, ge=0)
+
+    def describe(self) -> str:
+        return f"{self.of.describe()}, {self.share:.0%} of each user's train part for validation (seed {self.seed})"
+
+    def assign(self, dataset: Dataset, fold: int | None) -> splits.Parts:
+        parts = self.of.assign(dataset, fold)
+        train = np.flatnonzero(parts == splits.TRAIN)
+        bounds = np.searchsorted(train, dataset.interactions.indptr)
+        counts = splits.ratio_counts(np.diff(bounds), (1 - self.share, self.share))
+        parts = parts.copy()
+        parts[train] = splits.at_random(bounds, counts, self.seed)
+        return parts
+
+
 AnySplit = Annotated[
-    RatioSplit | LeaveOutSplit | TemporalSplit | FoldSplit | HeldOutSplit | PredefinedSplit, Field(discriminator="kind")
+    RatioSplit | LeaveOutSplit | TemporalSplit | FoldSplit | HeldOutSplit | PredefinedSplit | CarvedSplit,
+    Field(discriminator="kind"),
 ]
 
 

@@ -19,6 +19,8 @@ NAMES = {
     "popularity": "train interactions of a listed item, mean of users' means",
     "novelty": "−log2 of the share of users who have a listed item in train (at least one user), mean of users' means",
     "niche": "share of slots with niche items, which are not among the fifth with the most train interactions",
+    "ild": "intra-list diversity: 1 − cosine of the categories of two listed items, mean of users' means over pairs",
+    "ild-text": "the same of their texts, words weighted by tf-idf",
 }
 """What each says."""
 
@@ -26,7 +28,7 @@ NAMES = {
 def beyond(
     items: NDArray[np.int32], counts: NDArray[np.int64], n_users: int, niche: NDArray[np.bool_], ks: Iterable[int]
 ) -> dict[str, float]:
-    """Each of :data:`NAMES` at each k, as ``coverage@10``; the coverage alone, of 0, where no slot is filled.
+    """Each of :data:`NAMES` but diversity at each k, as ``coverage@10``; coverage alone, 0, where no slot is filled.
 
     Parameters
     ----------

@@ -149,6 +149,8 @@ class Result(Strict):
     """Of the seconds of ``fit``, those that kept intermediate results took when they were made."""
     warnings: list[str] = []
     """What went wrong without harm to the lists, a line each."""
+    personalized: bool | None = None
+    """Whether the model declares that its lists depend on the user; None in results of older versions."""
     facts: dict[str, Any] = {}
     """What the model tells of itself, for instance its number of parameters."""
     plugin: PluginVersion
@@ -163,3 +165,8 @@ class Result(Strict):
     """The command line of the run."""
     spec: RunSpec | None = None
     """What was asked for."""
+
+    @property
+    def plan(self) -> str:
+        """Hash of the plan that it was a part of; empty if there was none."""
+        return self.spec.plan if self.spec else ""

@@ -53,6 +53,8 @@ class Outcome(Strict):
     status: Literal["done", "failed"]
     reason: str | None = None
     """Why it failed, in one line."""
+    personalized: bool | None = None
+    """What the model declares; None if it was not imported."""
     confinement: str = ""
     """What the worker was told that the system holds it to."""
     phases: dict[str, Phase] = {}

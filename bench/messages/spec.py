@@ -81,6 +81,8 @@ class RunSpec(Strict):
     """Ablations that are run beside the whole models: names, or ``all``."""
     confine: bool = True
     """Whether workers are confined where the system can do it."""
+    plan: str = Field("", pattern="^[0-9a-f]*$")
+    """Hash of the plan that is carried out (``bench plan``); empty if there is none."""
 
     @field_validator("ks")
     @classmethod

@@ -22,6 +22,8 @@ class Trial(Strict):
     """Why it failed."""
     seconds: float = Field(ge=0)
     """Of ``fit``."""
+    epochs: int | None = None
+    """How many were best, of a model that trains in one stage of epochs."""
     cell: str
     """Id of its cell below ``tuning/``."""
 
@@ -39,11 +41,17 @@ class Study(Strict):
     metric: str
     seed: int
     """Of the sampler; models have seed 1."""
+    at_once: int = 1
+    """Trials that were asked for together, none of them knowing the score of another."""
+    carved: str = ""
+    """Where the split leaves no validation part: the rule by which one was carved from train."""
     space: dict[str, dict[str, Any]]
     """Where was looked, by field."""
     code: str
     """Hash of what the plugin's code means."""
     trials: list[Trial] = []
+    plan: str = ""
+    """Hash of the plan that it carries out; empty if there is none."""
 
     @property
     def best(self) -> Trial | None:

@@ -16,7 +16,7 @@ from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
 from bench.errors import ResultsError, UnknownName, plain
 from bench.evaluation.intervals import ASSUMED_SPREAD, ERRORS, Estimate, holm
-from bench.report.per_user import common_users, per_user, sample
+from bench.report.per_user import common_users, kept_columns, per_user, sample
 from bench.report.table import Row, Table, tables
 from bench.runs.store import Store
 
@@ -82,10 +82,12 @@ def compare(
     """
     found = _tables(store, dataset, protocol, split_seed, fingerprint)
     table, others = found[0], found[1:]
-    rows = (_row(table, a, others), _row(table, b, others))
+    rows = (find_row(table, a, others), find_row(table, b, others))
     notes = [f"other data of the same name: --fingerprint {other.cell.fingerprint[:8]}" for other in others]
     cut = _cut_off(table, rows, k)
     wanted = [name for name in table.metrics if name.endswith(f"@{cut}")]
+    kept = kept_columns(store, rows)
+    unknown: dict[str, None] = {}
     records = []
     for group in table.groups:
         metrics = [metric for metric in wanted if all(row.has(group, metric) for row in rows)]
@@ -93,12 +95,18 @@ def compare(
             owners = [letter for letter, row in zip("AB", rows, strict=True) if any(row.has(group, m) for m in wanted)]
             notes += [f"{plain(group)} is not compared: only {owner} was measured by it" for owner in owners]
             continue
+        unknown |= dict.fromkeys(metric for metric in metrics if kept and f"{group}/{metric}" not in kept)
+        metrics = [metric for metric in metrics if metric not in unknown]
+        if not metrics:
+            continue
         pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
         interval, p_values = pair.difference.interval(), pair.difference.p_values()
         for i, metric in enumerate(metrics):
             numbers = {"a": pair.a[i], "b": pair.b[i], "difference": interval.mean[i]}
             bounds = {"low": interval.low[i], "high": interval.high[i], "p": p_values[i]}
             records.append({"group": group, "n": pair.n, "metric": metric, **numbers, **bounds})
+    if unknown:
+        notes.append(f"{', '.join(unknown)} not compared: values per user are not among published records")
     runs = " and ".join(f"{len(row.results)} of {row.title}" for row in rows)
     frame = pd.DataFrame(records)
     if records:
@@ -202,8 +210,14 @@ def _newest(table: Table) -> str:
     return max(result.created for row in table.rows for result in (*row.results, *row.failures))
 
 
-def _row(table: Table, name: str, others: Sequence[Table]) -> Row:
-    """The row of that name; ``others`` are tables of the same rules on other data."""
+def find_row(table: Table, name: str, others: Sequence[Table]) -> Row:
+    """The row of that name; ``others`` are tables of the same rules on other data.
+
+    Raises
+    ------
+    BenchError
+        If there is none, several fit, or it failed.
+    """
     known = {row.name: row for row in table.rows if not row.failed}
     fitting = _fitting(table, name)
     if not fitting:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable
+from pathlib import Path
 
 from bench.messages.cell import Result
 from bench.report import ablations, leaderboard
-from bench.report.table import tables
+from bench.report.table import Table, tables
 from bench.report.verdict import verdict
 from bench.runs.store import Store
+
+
+def write_files(table: Table, store: Store) -> list[Path]:
+    """Write a table and its ablations; returns the paths."""
+    paths = leaderboard.write(table, store.leaderboards, verdict(table, store))
+    for found in ablations.ablations(table, store):
+        paths += ablations.write(found, store.leaderboards)
+    return paths
 
 
 def rewrite(store: Store, before: Iterable[Result]) -> None:
@@ -20,10 +29,7 @@ def rewrite(store: Store, before: Iterable[Result]) -> None:
         old = set(store.leaderboards.glob(f"{stem.name}.*")) | set(
             store.leaderboards.glob(f"{stem.name}-ablations-*.*")
         )
-        new = []
-        if old and (table := now.get(name)):
-            new = leaderboard.write(table, store.leaderboards, verdict(table, store))
-            for found in ablations.ablations(table, store):
-                new += ablations.write(found, store.leaderboards)
+        table = now.get(name)
+        new = write_files(table, store) if old and table else []
         for path in old - set(new):
             path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from bench.evaluation.beyond import NAMES
 from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.files import write_text
 from bench.messages.cell import Result
-from bench.report import names
+from bench.report import names, replication
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict
 
@@ -28,6 +28,12 @@ _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
 """Columns that a terminal drops after all metrics but the first."""
 SWING = 0.1
 """Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
+
+BELOW = "↓"
+"""Marks a personalized row below one that gives everybody the same list."""
+
+_MOST_OTHERS = 5
+"""Figures of others that a terminal shows beside those of the models of the table."""
 
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
@@ -47,6 +53,7 @@ def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
         reading(table, verdict),
         by_group(table, verdict),
         "\n".join(f"- {words(name)}: {words(rule)}, n = {n:,}" for name, (rule, n) in table.groups.items()),
+        others(table, verdict, words),
         looks(table),
         "\n".join(f"- {name}: {meaning}" for name, meaning in NAMES.items()) if table.looks else "",
         failures(table, words=words),
@@ -63,7 +70,8 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         main(table, verdict),
         textwrap.fill(reading(table, verdict), WIDTH),
         by_group(table, verdict, WIDTH),
-        looks(table),
+        looks(table, WIDTH),
+        others(table, verdict, plain, _MOST_OTHERS),
         failures(table, root),
         _listed(notes(table, verdict), plain),
     ).rstrip()
@@ -112,7 +120,8 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     metrics = table.main_metrics
     lines = []
     for row in table.rows:
-        name = [row.model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
+        model = row.model + (f" {BELOW}" if table.is_below_floor(row) else "")
+        name = [model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
             continue
@@ -121,7 +130,7 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
         shown[0] += f" ±{number(standing.half_width if standing else row.interval('all', metrics[0]))}"
         mark = "= " if verdict.level(row.name, "all") else ""
         name.append(f"{mark}{standing or ''}")
-        costs = [f"{row.cost('fit', 'seconds'):.1f}", f"{row.cost('recommend', 'seconds'):.1f}", f"{row.peak_mib:.0f}"]
+        costs = [_cost(row.cost("fit", "seconds")), _cost(row.cost("recommend", "seconds")), _cost(row.peak_mib, 0)]
         lines.append([*name, *shown, *costs])
     heads = ["model", "preset", "seeds", "rank", *metrics, "fit s", "rank s", "MiB"]
     if verdict.compares:
@@ -149,13 +158,39 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
     return "\n\n".join(parts)
 
 
-def looks(table: Table) -> str:
-    """What the lists are like, at the cut-off of the main table."""
+def looks(table: Table, width: int | None = None) -> str:
+    """What the lists are like, at the cut-off of the main table; in blocks where it is wider than ``width``."""
     cut = table.main_metrics[0].rpartition("@")[2]
-    heads = [name for name in NAMES if f"{name}@{cut}" in table.looks]
+    heads: dict[str | None, str] = {f"{name}@{cut}": name for name in NAMES if f"{name}@{cut}" in table.looks}
     rows = [row for row in table.rows if not row.failed]
-    lines = [[row.title, *(_look(row.look(f"{name}@{cut}")) for name in heads)] for row in rows]
-    return pipe(lines, [f"lists of {cut}", *heads], text_columns=1) if heads else ""
+    if not rows or not heads:
+        return ""
+    first = f"lists of {cut}"
+    left = max(len(first), *(len(row.title) for row in rows)) + 4
+    parts = []
+    for some in _blocks(heads, math.inf if width is None else width - left):
+        lines = [[row.title, *(_look(row.look(name)) for name in some if name)] for row in rows]
+        parts.append(pipe(lines, [first, *(heads[name] for name in some)], text_columns=1))
+    return "\n\n".join(parts)
+
+
+def others(table: Table, verdict: Verdict, words: Words, most: int | None = None) -> str:
+    """Figures of others under the same protocol, and what the rows reach of them."""
+    lines, heads, left_out = replication.lines(verdict.references, table.main_metrics, table.rows, most)
+    if not lines:
+        return ""
+    more = f"{left_out} more" if left_out else "more"
+    notes = [
+        f"{figure.model} of {card.origin} was not reached: {figure.not_reached}"
+        for card in verdict.references
+        for figure in card.figures
+        if figure.not_reached
+    ]
+    return _page(
+        f"Figures of others under this protocol ({more}: bench references --dataset {words(table.dataset)})",
+        pipe(lines, heads, text_columns=2),
+        "\n".join(f"- {words(str(note))}" for note in (*verdict.comparisons, *notes)),
+    ).rstrip()
 
 
 def _look(value: float) -> str:
@@ -195,7 +230,12 @@ def failures(table: Table, root: Path | None = None, words: Words = plain) -> st
 def notes(table: Table, verdict: Verdict) -> list[str]:
     """What a reader should know of the rows beside their numbers, a line each."""
     lines = [f"left out: {line}" for line in table.left_out] + verdict.notes
+    finished = [row for row in table.rows if not row.failed]
+    if finished and all(row.personalized for row in finished):
+        lines.append("no row of this table is without personalization: popularity would show what a model has to beat")
     for row in table.rows:
+        if table.floor is not None and table.is_below_floor(row):
+            lines.append(f"{row.name} {BELOW} is below {table.floor.name}, which does not know the users: check it")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
@@ -205,11 +245,20 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
             lines.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
         if any(result.stopped_by_budget for result in row.results):
             lines.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
+    plans = sorted({row.plan for row in table.rows} - {""})
+    for plan in [*plans, *([""] if plans else [])]:
+        if rows := [row.name for row in table.rows if row.plan == plan]:
+            lines.append(f"{f'by plan {plan}' if plan else 'before or without a plan'}: {', '.join(rows)}")
     return lines
 
 
 def _listed(lines: Sequence[str], words: Words) -> str:
     return "\n".join(f"- {words(line)}" for line in lines)
+
+
+def _cost(value: float, digits: int = 1) -> str:
+    """Nothing where it is not known, as of lists that were made elsewhere."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def number(value: float) -> str:
@@ -246,6 +295,8 @@ def write(table: Table, folder: Path, verdict: Verdict = _NOTHING) -> list[Path]
             {**json.loads(frame.iloc[[i]].to_json(orient="records"))[0], "results": [_source(r) for r in row.results]}
             for i, row in enumerate(table.rows)
         ],
+        "references": [card.model_dump(mode="json") for card in verdict.references],
+        "comparisons": [one.model_dump(mode="json") for one in verdict.comparisons],
     }
     return write_all(folder / table.name, markdown(table, verdict), names.csv(frame), document)
 
@@ -272,6 +323,7 @@ def _source(result: Result) -> dict[str, Any]:
         "confinement": result.confinement,
         "git_revision": result.git_revision,
         "created": result.created,
+        "plan": result.plan,
         "command": result.command,
         "hardware": result.hardware,
         "packages": result.packages,

@@ -13,8 +13,10 @@ from bench.errors import ResultsError, one_line, plain
 from bench.evaluation.intervals import Sample
 from bench.messages.cell import Result
 from bench.report.table import Row
+from bench.runs import evaluate
 from bench.runs.store import Store
 
+FILE = "per_user.parquet"
 _ROUNDING = 1e-5
 """Values per user are kept with seven digits."""
 
@@ -49,9 +51,14 @@ def sample(row: Row, values: dict[int, pd.DataFrame], users: NDArray[np.int64]) 
     return Sample(stacked, row.first.cell.deterministic)
 
 
+def kept_columns(store: Store, rows: Sequence[Row]) -> set[str]:
+    """``GROUP/METRIC@K`` of which all runs of all rows keep values per user; published records keep the main ones."""
+    return set.intersection(*(evaluate.columns(store.path(r.cell_id) / FILE) for row in rows for r in row.results))
+
+
 def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
     """Values per user in ``columns``, whose means are those of the result."""
-    path = store.path(result.cell_id) / "per_user.parquet"
+    path = store.path(result.cell_id) / FILE
     try:
         frame = pd.read_parquet(path, columns=["user", *columns]).dropna()
         for column in columns:

@@ -76,6 +76,17 @@ class Row:
         return self.name + (f" ({self.backbone})" if self.backbone else "")
 
     @property
+    def personalized(self) -> bool | None:
+        """What its model declares; None where no result knows."""
+        return next((r.personalized for r in self.results if r.personalized is not None), None)
+
+    @property
+    def plan(self) -> str:
+        """Hash of the plan that all its runs were a part of; empty otherwise."""
+        plans = {result.plan for result in (*self.results, *self.failures)}
+        return plans.pop() if len(plans) == 1 else ""
+
+    @property
     def seeds(self) -> int:
         """Number of different seeds."""
         return len({result.cell.seed for result in self.results or self.failures})
@@ -182,6 +193,17 @@ class Table:
         )
         return [name for name in found if re.fullmatch(r"\w+@\d{1,9}", name)]
 
+    @cached_property
+    def floor(self) -> Row | None:
+        """The best row that is not personalized, such as popularity: the rows are ordered."""
+        return next((row for row in self.rows if row.personalized is False), None)
+
+    def is_below_floor(self, row: Row) -> bool:
+        """Whether a row that is not known to be without personalization stands below one that is."""
+        if self.floor is None or row.personalized is False:
+            return False
+        return row.mean("all", self.main_metrics[0]) < self.floor.mean("all", self.main_metrics[0])
+
     @property
     def looks(self) -> list[str]:
         """Names of what is known of the lists, at all cut-offs."""
@@ -204,6 +226,7 @@ class Table:
             "failed_runs": len(row.failures),
             "reason": next((result.reason for result in row.failures), "") or "",
             "violations": sum(row.violations().values()),
+            "below_popularity": self.is_below_floor(row),
             "import_seconds": row.cost("import", "seconds"),
             "fit_seconds": row.cost("fit", "seconds"),
             "recommend_seconds": row.cost("recommend", "seconds"),

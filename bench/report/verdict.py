@@ -11,6 +11,8 @@ import numpy as np
 from bench.errors import BenchError, ResultsError
 from bench.evaluation.intervals import ERRORS, Sample, detectable, holm, ranks, stacked
 from bench.report.per_user import common_users, per_user, sample
+from bench.report.references import Reference, matching
+from bench.report.replication import Comparison, compare
 from bench.report.table import Row, Table
 from bench.runs.store import Store
 from bench.runs.studies import TUNED, find_study
@@ -54,6 +56,10 @@ class Verdict:
     """The difference of two rows that these users and seeds would show in 80 % of all cases: the median of pairs."""
     notes: list[str] = field(default_factory=list)
     """Which rows have no rank, and why, and what tuning brought, a line each."""
+    references: list[Reference] = field(default_factory=list)
+    """Figures of others on the same data under the same protocol."""
+    comparisons: list[Comparison] = field(default_factory=list)
+    """What the rows reach of them."""
 
     @property
     def compares(self) -> bool:
@@ -96,14 +102,17 @@ def verdict(table: Table, store: Store) -> Verdict:
             standings[name, group] = Standing(float(one.estimate.half_width()[0]), *place)
         smallest = shown if group == "all" else smallest
     tuned = [_of_tuning(table, row, store, metric) for row in table.rows if row.first.cell.preset == TUNED]
-    return Verdict(standings, pairs, smallest, [*notes, *(line for line in tuned if line)])
+    found = matching(table)
+    return Verdict(
+        standings, pairs, smallest, [*notes, *(line for line in tuned if line)], found, compare(table, found)
+    )
 
 
 def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
     """What the trials of a tuned row were, and whether test followed validation; empty if the study is gone."""
     cell = row.first.cell
     try:
-        study = find_study(store.home(row.first.cell_id).root, cell.dataset, cell.model, cell.fingerprint)
+        study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
     except BenchError:
         return ""
     before, best = study.trials[0].score, study.best

@@ -71,5 +71,6 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def command_line() -> str:
-    """The command that was given, fit for a shell."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command that was given, fit for a shell; ``python -m bench`` is ``bench``."""
+    name = Path(sys.argv[0]).name
+    return shlex.join(["bench" if name == "__main__.py" else name, *sys.argv[1:]])

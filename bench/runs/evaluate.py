@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from bench.data.groups import Group, popularity_groups
 from bench.data.hidden import Split
+from bench.data.visible import Visible
 from bench.errors import ResultsError, one_line, plain
 from bench.evaluation import metrics, violations
 from bench.evaluation.beyond import beyond
+from bench.evaluation.diversity import CATEGORIES, category_vectors, diversity, text_vectors
 from bench.files import new_file
 from bench.interactions import Interactions, Recommendations
 from bench.messages.cell import GroupResult
@@ -60,16 +64,26 @@ def read_lists(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     ResultsError
         If it is damaged.
     """
+    return _read(path, "item", pa.types.is_integer)
+
+
+def read_scores(path: Path) -> NDArray[np.float32]:
+    """Scores (n, k) of ``lists.parquet``, minus infinity where a slot is unfilled; see :func:`read_lists`."""
+    scores: NDArray[np.float32] = _read(path, "score", pa.types.is_floating)[1]
+    return scores
+
+
+def _read(path: Path, column: str, is_kind: Callable[[Any], bool]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     try:
-        table = pq.read_table(_regular(path), columns=["user", "item"])
-        kind = table.schema.field("item").type
-        if not (pa.types.is_fixed_size_list(kind) and pa.types.is_integer(kind.value_type)):
-            raise ValueError(f"its items are {kind}")
+        table = pq.read_table(_regular(path), columns=["user", column])
+        kind = table.schema.field(column).type
+        if not (pa.types.is_fixed_size_list(kind) and is_kind(kind.value_type)):
+            raise ValueError(f"its {column}s are {kind}")
         users = table["user"].to_numpy()
-        items = table["item"].combine_chunks().flatten().to_numpy().reshape(len(users), kind.list_size)
+        slots = table[column].combine_chunks().flatten().to_numpy().reshape(len(users), kind.list_size)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ResultsError(f"{path} cannot be read ({plain(one_line(error), 200)}): remove {path.parent}") from error
-    return users, items
+    return users, slots
 
 
 def _regular(path: Path) -> Path:
@@ -118,8 +132,20 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
     return results
 
 
+@lru_cache(maxsize=2)
+def item_vectors(visible: Visible) -> dict[str, csr_matrix]:
+    """By the name of a diversity, what it compares of the items; nothing where the data set has no such field."""
+    texts = visible.item_texts()
+    found = {}
+    if categories := next((field for field in CATEGORIES if field in texts), None):
+        found["ild"] = category_vectors(texts[categories].tolist())
+    if "text" in texts:
+        found["ild-text"] = text_vectors(texts["text"].tolist())
+    return {name: vectors for name, vectors in found.items() if vectors.nnz}
+
+
 def beyond_accuracy(folder: Path, split: Split, ks: Sequence[int]) -> dict[str, float]:
-    """What the lists in ``lists.parquet`` are like; see :func:`bench.evaluation.beyond.beyond`.
+    """What the lists in ``lists.parquet`` are like; see :data:`bench.evaluation.beyond.NAMES`.
 
     Raises
     ------
@@ -130,7 +156,10 @@ def beyond_accuracy(folder: Path, split: Split, ks: Sequence[int]) -> dict[str, 
     train = split.visible.union("train")
     counts = np.bincount(train.items, minlength=train.n_items)
     niche = popularity_groups(counts)[1].members
-    return beyond(items, counts, int(np.count_nonzero(train.lengths)), niche, ks)
+    found = beyond(items, counts, int(np.count_nonzero(train.lengths)), niche, ks)
+    for name, vectors in item_vectors(split.visible).items():
+        found |= {f"{name}@{k}": value for k, value in diversity(items, vectors, ks).items()}
+    return found
 
 
 def columns(path: Path) -> set[str]:

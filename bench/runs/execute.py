@@ -257,6 +257,7 @@ class _Executor:
             "resumed_seconds",
             "cached_seconds",
             "phases",
+            "personalized",
             "facts",
             "packages",
         )

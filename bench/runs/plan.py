@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.code import code_hash
-from bench.data.catalog import Card
-from bench.data.catalog import card as find_card
 from bench.data.dataset import Dataset
-from bench.data.groups import Group, case_groups, find_groups
-from bench.data.hidden import Split
-from bench.data.prepare import prepare
 from bench.data.protocol import Protocol
-from bench.data.protocol import protocol as find_protocol
 from bench.data.raw import locate_local
-from bench.data.split import split
 from bench.data.split_rules import HeldOutSplit
 from bench.errors import ConfigError
 from bench.files import content_hash, file_hash
@@ -34,22 +25,13 @@ from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
 from bench.runs.job import Job, Limits, existing_path
 from bench.runs.studies import TUNED, find_study
+from bench.runs.task import Fold, find_rules, make_task
 
 LIST_LENGTH = 100
 """Shortest lists that are asked for, so that all usual cut-offs share one cell."""
 
 _MOST_FILES = 10_000
 """In a folder that a config names; all of them are read, since they decide the lists."""
-
-_log = logging.getLogger("bench")
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split of the data, and what its cells are measured by."""
-
-    split: Split
-    groups: Sequence[Group]
 
 
 @dataclass(frozen=True)
@@ -84,26 +66,16 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
     BenchError
         For anything that the caller can fix, by kind.
     """
-    card = find_card(spec.dataset)
-    changes = {"history": spec.history, "exclude": spec.exclude, "candidates": spec.candidates}
-    rules = find_protocol(spec.protocol or card.protocol, spec.split_seed, **changes)
+    _, rules = find_rules(spec)
     wanted = _requests(spec)
     described = _described(wanted, rules)
-    data = prepare(card, spec.raw_dir, spec.strict)
-    folds = _folds(spec, card, data, rules)
+    task = make_task(spec)
+    card, folds = task.card, task.folds
     for place, request in enumerate(wanted):
         if request.preset == TUNED:
-            study = find_study(
-                results or Path(), card.name, request.model, next(iter(folds.values())).split.fingerprint
-            )
-            described[place] = _as_tuned(request, study)
-    ablations = chosen(described, spec.ablate)
-    cells = [
-        cell
-        for model, names in zip(described, ablations, strict=True)
-        for ablation, config in variants(model, names)
-        for cell in _cells(spec, model, ablation, config, rules, folds, card.name)
-    ]
+            visible = next(iter(folds.values())).split.visible
+            study = find_study([results or Path()], card.name, request.model, task.fingerprint)
+            described[place] = _as_tuned(request, study, stops=len(visible.valid) > 0)
     raw_files = locate_local(card, spec.raw_dir)
     limits = Limits(
         timeout=spec.timeout,
@@ -112,7 +84,23 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
         confine=spec.confine,
         closed=tuple(path.resolve() for path in raw_files.paths.values()) if raw_files else (),
     )
-    return Plan(spec, list({cell.id: cell for cell in cells}.values()), folds, data, rules, limits)
+    return _with_cells(Plan(spec, [], folds, task.dataset, rules, limits), described)
+
+
+def same_data(plan: Plan, spec: RunSpec) -> Plan:
+    """The plan of another spec, which differs in models and their options alone: the data are not prepared again."""
+    return _with_cells(replace(plan, spec=spec), _described(_requests(spec), plan.protocol))
+
+
+def _with_cells(plan: Plan, described: Sequence[Description]) -> Plan:
+    ablations = chosen(described, plan.spec.ablate)
+    cells = [
+        cell
+        for model, names in zip(described, ablations, strict=True)
+        for ablation, config in variants(model, names)
+        for cell in _cells(plan, model, ablation, config)
+    ]
+    return replace(plan, cells=list({cell.id: cell for cell in cells}.values()))
 
 
 def _requests(spec: RunSpec) -> list[ModelRequest]:
@@ -124,9 +112,14 @@ def _requests(spec: RunSpec) -> list[ModelRequest]:
     return [r.model_copy(update={"options": options.get(r.model, {})}) for r in requests]
 
 
-def _as_tuned(request: ModelRequest, study: Study) -> Description:
-    """The model with the best config of its study, and with the options of the run."""
-    best = study.best.options if study.best else {}
+def _as_tuned(request: ModelRequest, study: Study, stops: bool) -> Description:
+    """The model with the best config of its study, and with the options of the run.
+
+    Where there is no validation that stops a training, it takes as many epochs as were best in the study.
+    """
+    best = dict(study.best.options) if study.best else {}
+    if not stops and study.best and study.best.epochs:
+        best["epochs"] = study.best.epochs
     [found] = describe([request.model_copy(update={"preset": study.preset, "options": {**best, **request.options}})])
     return found.model_copy(update={"preset": TUNED})
 
@@ -150,33 +143,9 @@ def _absolute(value: Any) -> Any:
     return value if path is None else str(path)
 
 
-def _folds(spec: RunSpec, card: Card, data: Dataset, rules: Protocol) -> dict[int | None, Fold]:
-    user_ids = data.user_texts()["id"].tolist()
-    folds = {}
-    for fold in rules.folds:
-        parts = split(data, rules, fold)
-        if not len(parts.visible.valid):
-            _log.warning("warning: protocol '%s' leaves no validation item: no model will stop early", rules.name)
-        train = parts.visible.union("train")
-        cases = partial(_cases, parts, rules)
-        folds[fold] = Fold(parts, find_groups(train, card.long_tail, user_ids, spec.groups, cases))
-    return folds
-
-
-def _cases(parts: Split, rules: Protocol) -> list[Group]:
-    return case_groups(parts.visible.union("train"), parts.visible.history(rules), parts.hidden.test)
-
-
-def _cells(
-    spec: RunSpec,
-    model: Description,
-    ablation: Ablation | None,
-    config: dict[str, Any],
-    rules: Protocol,
-    folds: Mapping[int | None, Fold],
-    dataset: str,
-) -> Iterator[Cell]:
+def _cells(plan: Plan, model: Description, ablation: Ablation | None, config: dict[str, Any]) -> Iterator[Cell]:
     """A model with one config, for each fold and seed."""
+    spec, folds = plan.spec, plan.folds
     length = max(LIST_LENGTH, *spec.ks)
     code, device = code_hash(find_model(model.model)), environment.device(spec.device)
     files = {str(path): _content(path) for value in config.values() if (path := existing_path(value))}
@@ -187,10 +156,10 @@ def _cells(
             config=config,
             deterministic=model.deterministic,
             code=code,
-            dataset=dataset,
+            dataset=plan.dataset.facts["dataset"],
             content=folds[fold].split.visible.content,
             files=files,
-            protocol=rules,
+            protocol=plan.protocol,
             fingerprint=folds[fold].split.fingerprint,
             fold=fold,
             seed=seed,

@@ -11,8 +11,9 @@ from bench.evaluation import metrics
 from bench.messages.cell import Result
 from bench.runs import evaluate
 from bench.runs.claims import Claim, Held, claim
-from bench.runs.plan import Fold, Plan
+from bench.runs.plan import Plan
 from bench.runs.store import Store
+from bench.runs.task import Fold
 
 _log = logging.getLogger("bench")
 
@@ -79,7 +80,9 @@ def _is_current(result: Result, fold: Fold, ks: list[int], folder: Path) -> bool
     if result.metrics_version != metrics.VERSION:
         return False
     columns = evaluate.columns(folder / "per_user.parquet")
-    if any(f"coverage@{k}" not in result.beyond for k in result.cell.reached(ks)):
+    cut_offs = result.cell.reached(ks)
+    diverse = [f"{name}@{k}" for name in evaluate.item_vectors(fold.split.visible) for k in cut_offs if k > 1]
+    if any(name not in result.beyond for name in (*(f"coverage@{k}" for k in cut_offs), *diverse)):
         return False
     for group in fold.groups:
         own = result.groups.get(group.name)

@@ -39,10 +39,14 @@ _WAY_OUT = "run the cell again or remove it"
 
 
 class Store:
-    """Cells under ``ROOT/cells`` and leaderboards under ``ROOT/leaderboards``."""
+    """Cells under ``ROOT/cells`` and leaderboards under ``ROOT/leaderboards``.
 
-    def __init__(self, root: Path) -> None:
+    Results of other folders, ``beside``, are read as if they were here, but for cells that are here too.
+    """
+
+    def __init__(self, root: Path, *beside: Path) -> None:
         self.root = root
+        self.beside = [Store(other) for other in beside]
         self.cells = root / "cells"
         self.leaderboards = root / "leaderboards"
         self.left_out: list[str] = []
@@ -64,13 +68,19 @@ class Store:
         with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
 
-    def home(self, cell_id: str) -> Store:
-        """The folder that a cell is in: this one, unless several are read as one (:mod:`bench.runs.stores`)."""
-        return self
+    @property
+    def roots(self) -> list[Path]:
+        """All results folders that are read, its own first."""
+        return [self.root, *(root for other in self.beside for root in other.roots)]
 
     def path(self, cell_id: str) -> Path:
         """Folder of a cell."""
-        return self.home(cell_id).cells / cell_id
+        own = self.cells / cell_id
+        if not (own / "result.json").exists():
+            for other in self.beside:
+                if (found := other.path(cell_id) / "result.json").exists():
+                    return found.parent
+        return own
 
     def result(self, cell_id: str) -> Result | None:
         """The result of a cell; None if it has none, or a damaged one, which is told in a warning."""
@@ -102,15 +112,18 @@ class Store:
 
     def results(self) -> list[Result]:
         """All results, oldest first; a damaged one is left out with a warning."""
-        if not self.cells.is_dir():
-            return []
-        names = sorted(path.name for path in self.cells.iterdir() if path.is_dir() and path.name[0] != ".")
-        found = [result for name in names if (result := self.result(name)) is not None]
+        found = [result for name in sorted(self._names()) if (result := self.result(name)) is not None]
         return sorted(found, key=lambda result: (result.created, result.cell_id))
+
+    def _names(self) -> set[str]:
+        """Of all cells, with and without a result."""
+        own = self.cells.iterdir() if self.cells.is_dir() else ()
+        names = {path.name for path in own if path.is_dir() and path.name[0] != "."}
+        return names.union(*(other._names() for other in self.beside))
 
     def write(self, result: Result) -> None:
         """Put a result in the place of any before, whole or not at all."""
-        write_text(self.path(result.cell_id) / "result.json", result.model_dump_json(indent=2) + "\n")
+        write_text(self.cells / result.cell_id / "result.json", result.model_dump_json(indent=2) + "\n")
 
     def commit(self, result: Result) -> None:
         """Put a result in place, the last step of a cell; a failed one never takes the place of a finished one."""

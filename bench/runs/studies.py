@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -24,8 +25,8 @@ def study_path(results: Path, dataset: str, model: str, fingerprint: str) -> Pat
     return results / FOLDER / f"{dataset}-{fingerprint[:8]}-{name}.json"
 
 
-def find_study(results: Path, dataset: str, model: str, fingerprint: str) -> Study:
-    """The study of a model on a split, which has a trial that did not fail.
+def find_study(results: Sequence[Path], dataset: str, model: str, fingerprint: str) -> Study:
+    """The study of a model on a split, which has a trial that did not fail, in the first of the folders that has one.
 
     Raises
     ------
@@ -34,16 +35,20 @@ def find_study(results: Path, dataset: str, model: str, fingerprint: str) -> Stu
     ResultsError
         If its file is damaged.
     """
-    path = study_path(results, dataset, model, fingerprint)
+    for root in results:
+        study = _read(study_path(root, dataset, model, fingerprint))
+        if study is not None and study.best is not None and study.fingerprint == fingerprint:
+            return study
+    raise ConfigError(
+        f"{model} was not tuned on these data under this protocol: "
+        f"'bench tune --models {model} --dataset {dataset} …' with the same options does it"
+    )
+
+
+def _read(path: Path) -> Study | None:
     try:
-        study = Study.model_validate_json(read_regular(path, _LARGEST))
+        return Study.model_validate_json(read_regular(path, _LARGEST))
     except FileNotFoundError:
-        study = None
+        return None
     except (OSError, ValidationError) as error:
         raise ResultsError(f"{plain(str(path))} cannot be read: remove it, and tune again") from error
-    if study is None or study.best is None or study.fingerprint != fingerprint:
-        raise ConfigError(
-            f"{model} was not tuned on these data under this protocol: "
-            f"'bench tune --models {model} --dataset {dataset} …' with the same options does it"
-        )
-    return study

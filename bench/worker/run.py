@@ -89,12 +89,14 @@ class _Job:
         self.split = VisibleSplit(folders.input / "split")
         self.phases: dict[str, Phase] = {}
         self.warnings: list[str] = []
+        self.personalized: bool | None = None
         self.context: WorkerContext | None = None
 
     def run(self) -> None:
         """Import, fit or load, save, recommend and perhaps explain, as the request says."""
         with self._measured("import"):
             model_class = load_model(self.cell.model)
+            self.personalized = bool(model_class.personalized)
             model = model_class(make_config(self.cell.model, model_class, self.cell.config))
         if self.request.model:
             with self._measured("load"):
@@ -114,7 +116,7 @@ class _Job:
     def outcome(self, status: str, reason: str | None = None) -> Outcome:
         """What is to be told of the job."""
         told: dict[str, Any] = {"status": status, "reason": reason, "phases": self.phases}
-        told["warnings"] = self.warnings
+        told |= {"warnings": self.warnings, "personalized": self.personalized}
         told["confinement"] = os.environ.get("BENCH_CONFINED", "")
         if status == "done":  # after a failure there may be no memory left to look them up
             told["packages"] = _packages(self.cell.model)

@@ -61,7 +61,7 @@ def _interactions(
         kind = role.partition("-")[0]
         if kind not in _PARTS:
             continue
-        table = _table(path, columns, encoding, problems, ("time", "rating"))
+        table = read_columns(path, columns, encoding, problems, ("time", "rating"))
         if "time" not in columns:
             table["time"] = 0
         if (part := _PARTS[kind]) is not None:
@@ -127,7 +127,7 @@ def _texts(
 ) -> pd.DataFrame:
     if path is None or columns is None:
         return no_users()
-    table = _table(path, columns, encoding, problems)
+    table = read_columns(path, columns, encoding, problems)
     fields = [name for name in table.columns if name != "id"]
     return table.assign(**{name: table[name].map(_text) for name in fields})
 
@@ -138,13 +138,23 @@ def _text(value: Any) -> str:
     return normalize_text(written_id(value)) if np.isscalar(value) or value is None else ""
 
 
-def _table(
+def read_columns(
     path: Path,
     columns: Mapping[str, str],
     encoding: str | None,
     problems: dict[str, int],
     numbers: Sequence[str] = (),
 ) -> pd.DataFrame:
+    """``columns``, names in the file by what they are called here, of a table of any form; rows keep their order.
+
+    Ids (``user``, ``item``, ``id``) come as text, those in ``numbers`` as numbers where all of them are. Rows that
+    cannot be read are counted in ``problems`` and left out.
+
+    Raises
+    ------
+    DataError
+        If it is no such table or lacks a column.
+    """
     wanted = list(dict.fromkeys(columns.values()))
     named = [columns[key] for key in numbers if key in columns]
     kind = _kind(path, encoding)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ResultsError, plain
 from bench.messages.cell import Result
 from bench.report.latex import latex
 from bench.report.leaderboard import markdown, notes
-from bench.report.page.document import Environment, GroupPart, Page, PairPart, TablePart
+from bench.report.page.document import Environment, GroupPart, Page, PairPart, ReferencePart, TablePart
 from bench.report.page.lists import lists
 from bench.report.page.rows import row_part
 from bench.report.page.tuning import tuning
+from bench.report.references import Figure, Reference
 from bench.report.table import Table, current, tables
 from bench.report.verdict import Verdict, verdict
 from bench.runs.store import Store
-from bench.runs.stores import Stores
 
 MOST_PAIRED = 40
 """Rows of a table, the best ones, whose pairs are on the page."""
@@ -32,14 +32,14 @@ def build(folders: Sequence[Path], dataset: str | None = None, raw_dir: Path | N
     Raises
     ------
     ResultsError
-        If there is no result.
+        If there is no result, or one of them is no results folder.
     """
     store = read(folders)
-    results = chosen(store, dataset)
+    results, names = chosen(store, dataset), folder_names(store)
     environments: list[Environment] = []
-    made = [_table(table, store, environments, raw_dir) for table in tables(results)]
+    made = [_table(table, store, names, environments, raw_dir) for table in tables(results)]
     return Page(
-        folders=list(store.stores),
+        folders=list(names.values()),
         created=max(result.created for result in results),
         tables=made,
         environments=environments,
@@ -47,26 +47,34 @@ def build(folders: Sequence[Path], dataset: str | None = None, raw_dir: Path | N
     )
 
 
-def read(folders: Sequence[Path]) -> Stores:
-    """The folders as one: the first is called ``own``, others by their name, or by their path if two have one name.
+def read(folders: Sequence[Path]) -> Store:
+    """The folders as one.
 
     Raises
     ------
     ResultsError
         If one of them is no results folder.
     """
-    unique: dict[Path, Store] = {}
+    unique: dict[Path, Path] = {}
     for folder in folders:
-        unique.setdefault(folder.resolve(), Store(folder))
-    for store in unique.values():
-        if not store.cells.is_dir():
-            raise ResultsError(f"no results in {store.cells}: make some with 'bench run', or give another --results")
-    names = ["own", *(path.name for path in list(unique)[1:])]
-    called = [name if names.count(name) == 1 else str(path) for name, path in zip(names, unique, strict=True)]
-    return Stores(dict(zip(["own", *map(plain, called[1:])], unique.values(), strict=True)))
+        if not (folder / "cells").is_dir():
+            where = f"no results in {folder / 'cells'}"
+            raise ResultsError(f"{where}: make some with 'bench run', or give another --results")
+        unique.setdefault(folder.resolve(), folder)
+    return Store(*unique.values())
 
 
-def chosen(store: Stores, dataset: str | None) -> list[Result]:
+def folder_names(store: Store) -> dict[Path, str]:
+    """By folder: ``own`` for the first, and for others their name, or their path if two have one name."""
+    own, *others = store.roots
+    names = ["own", *(root.resolve().name for root in others)]
+    return {own: "own"} | {
+        root: plain(name if names.count(name) == 1 else str(root.resolve()))
+        for name, root in zip(names[1:], others, strict=True)
+    }
+
+
+def chosen(store: Store, dataset: str | None) -> list[Result]:
     """The results of a data set, or all.
 
     Raises
@@ -77,18 +85,20 @@ def chosen(store: Stores, dataset: str | None) -> list[Result]:
     results = [result for result in store.results() if dataset in (None, result.cell.dataset)]
     if not results:
         what = f"results of '{dataset}'" if dataset else "results"
-        where = ", ".join(str(one.cells) for one in store.stores.values())
+        where = ", ".join(str(root / "cells") for root in store.roots)
         raise ResultsError(f"no {what} in {where}: make some with 'bench run', or give another --results")
     return results
 
 
-def _unfinished(store: Stores) -> list[str]:
+def _unfinished(store: Store) -> list[str]:
     """Folders of cells without a result."""
     lines = []
-    for one in store.stores.values():
-        folders = [path for path in one.cells.iterdir() if path.is_dir()]
-        count = sum(not (path / "result.json").exists() for path in folders if path.name[0] != ".")
-        lines += [f"{count} folders in {one.cells} that hold no result: unfinished, or something else"] if count else []
+    for root in store.roots:
+        folders = [path for path in (root / "cells").iterdir() if path.is_dir() and path.name[0] != "."]
+        count = sum(not (path / "result.json").exists() for path in folders)
+        lines += [f"{count} folders in {root / 'cells'} that hold no result: unfinished, or something else"] * (
+            count > 0
+        )
     return lines
 
 
@@ -97,7 +107,9 @@ def _replaced(results: Sequence[Result]) -> list[str]:
     return [f"{older} older runs, replaced by newer ones of the same rows"] if older else []
 
 
-def _table(table: Table, store: Stores, environments: list[Environment], raw_dir: Path | None) -> TablePart:
+def _table(
+    table: Table, store: Store, names: Mapping[Path, str], environments: list[Environment], raw_dir: Path | None
+) -> TablePart:
     judged = verdict(table, store)
     studies, damaged = tuning(table, store)
     shown, why_not = lists(table, store, raw_dir)
@@ -112,14 +124,27 @@ def _table(table: Table, store: Stores, environments: list[Environment], raw_dir
         groups=[GroupPart(name=plain(name), rule=plain(rule), n=n) for name, (rule, n) in table.groups.items()],
         by_history=by_history(list(table.groups)),
         looks=table.looks,
-        rows=[row_part(table, row, judged, store, environments) for row in table.rows],
+        rows=[row_part(table, row, judged, store, names, environments) for row in table.rows],
         detectable=judged.detectable,
         pairs=_pairs(table, judged),
         tuning=studies,
+        references=[_reference(card, figure) for card in judged.references for figure in card.figures],
+        reached=[plain(str(one)) for one in judged.comparisons],
         lists=shown,
         notes=[plain(line) for line in (*notes(table, judged), *damaged, *why_not)],
         latex=latex(table, judged),
         markdown=markdown(table, judged),
+    )
+
+
+def _reference(card: Reference, figure: Figure) -> ReferencePart:
+    return ReferencePart(
+        model=plain(figure.model),
+        source=plain(card.origin),
+        means=dict(figure.metrics),
+        deviations=dict(figure.sd),
+        notes=[plain(note) for note in (figure.not_reached, figure.note, card.note) if note],
+        is_reached=not figure.not_reached,
     )
 
 

@@ -131,6 +131,20 @@ class TuningPart(Strict):
     """The same metric at test: of the row that it began with, and of the tuned one."""
 
 
+class ReferencePart(Strict):
+    """What somebody else reports of a model, on the same data under the same protocol."""
+
+    model: str
+    source: str
+    means: dict[str, float]
+    """By ``metric@k``, for all users."""
+    deviations: dict[str, float]
+    """Standard deviations over seeds, of some of them."""
+    notes: list[str]
+    is_reached: bool
+    """Whether nobody is known who tried in vain."""
+
+
 class Listed(Strict):
     """An item of a list."""
 
@@ -180,6 +194,9 @@ class TablePart(Strict):
     pairs: dict[str, list[PairPart]]
     """By group, among the first :data:`bench.report.page.build.MOST_PAIRED` rows with ranks."""
     tuning: list[TuningPart]
+    references: list[ReferencePart]
+    reached: list[str]
+    """What the rows reach of them, a line each."""
     lists: ListsPart | None
     notes: list[str]
     latex: str

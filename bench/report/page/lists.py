@@ -17,7 +17,7 @@ from bench.report.page.document import Listed, ListsPart, UserPart
 from bench.report.table import Row, Table
 from bench.runs.evaluate import read_lists, test_users
 from bench.runs.recommend import titles
-from bench.runs.stores import Stores
+from bench.runs.store import Store
 
 USERS = 20
 MODELS = 5
@@ -26,7 +26,7 @@ LATEST = 5
 """Items of the history that are shown."""
 
 
-def lists(table: Table, store: Stores, raw_dir: Path | None = None) -> tuple[ListsPart | None, list[str]]:
+def lists(table: Table, store: Store, raw_dir: Path | None = None) -> tuple[ListsPart | None, list[str]]:
     """The lists of the best row of each of the best models, of their first seed and fold; or a line why there are none.
 
     Users are evenly spread over all test users by the length of their history.
@@ -41,7 +41,7 @@ def lists(table: Table, store: Stores, raw_dir: Path | None = None) -> tuple[Lis
         return None, [f"no lists: {error}"]
 
 
-def _rows(table: Table, store: Stores) -> list[Row]:
+def _rows(table: Table, store: Store) -> list[Row]:
     found: dict[str, Row] = {}
     for row in table.rows:
         kept = not row.failed and (store.path(row.first.cell_id) / "lists.parquet").is_file()
@@ -60,7 +60,7 @@ def _split(table: Table, raw_dir: Path | None) -> Split | None:
     return parts if parts.fingerprint == table.cell.fingerprint else None
 
 
-def _part(rows: list[Row], store: Stores, parts: Split) -> ListsPart:
+def _part(rows: list[Row], store: Store, parts: Split) -> ListsPart:
     protocol, visible = rows[0].first.cell.protocol, parts.visible
     users = test_users(parts)
     known = visible.history(protocol)

@@ -17,7 +17,7 @@ def as_csv(page: Page) -> str:
     """One line per number, columns :data:`COLUMNS`.
 
     ``quantity`` is a metric, or ``METRIC/half_width``, ``METRIC/RUN``, ``rank_first``, ``difference``, ``p``, …;
-    ``other`` the second row of a pair; ``number`` that of a trial.
+    ``other`` the second row of a pair, or whose figure it is; ``number`` that of a trial.
     """
     lines = [line for table in page.tables for line in _lines(table)]
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
@@ -37,6 +37,11 @@ def _lines(table: TablePart) -> Iterator[tuple[Any, ...]]:
             yield table.name, a, b, group_name, f"{table.first}/difference", None, pair.difference
             yield table.name, a, b, group_name, f"{table.first}/difference/half_width", None, pair.half_width
             yield table.name, a, b, group_name, f"{table.first}/difference/p", None, pair.p
+    for one in table.references:
+        for metric, mean in one.means.items():
+            yield table.name, "", f"{one.model} ({one.source})", "all", metric, None, mean
+        for metric, deviation in one.deviations.items():
+            yield table.name, "", f"{one.model} ({one.source})", "all", f"{metric}/sd", None, deviation
     for study in table.tuning:
         for number, (score, best) in enumerate(zip(study.scores, study.best, strict=True)):
             yield table.name, study.model, "", "validation", study.metric, number, score

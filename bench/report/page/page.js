@@ -8,13 +8,14 @@ const PARTS = {
   history,
   looks,
   tuning,
+  references,
   lists: userLists,
   failures: failed,
   notes: remarks,
 };
 const AT_ONCE = ["switches", "table"];
 /** What shows the chosen group and metric. */
-const VIEW = ["switches", "table", "cost", "forest", "matrix", "history", "looks"];
+const VIEW = ["switches", "table", "cost", "forest", "matrix", "history", "looks", "references"];
 let waiting = [];
 let timer = 0;
 /** Milliseconds after which the browser has shown what was drawn before. */

@@ -59,6 +59,47 @@ function userLists(table) {
   );
 }
 
+/** Figures of others on the same data under the same protocol, best first, and what the rows reach of them. */
+function references(table) {
+  const cut = state.metric.split("@")[1];
+  const metrics = MAIN.map((one) => `${one}@${cut}`).filter((one) =>
+    table.references.some((other) => one in other.means),
+  );
+  const able = table.references.filter((one) => metrics.some((metric) => metric in one.means));
+  if (!able.length) return null;
+  const by = metrics.includes(state.metric) ? state.metric : metrics[0];
+  able.sort((a, b) => (b.means[by] ?? 0) - (a.means[by] ?? 0));
+  const heads = [words("column.model"), words("references.source"), ...metrics].map((text) =>
+    el("th", { scope: "col" }, text),
+  );
+  const figure = (one, metric) => [
+    number(one.means[metric]),
+    metric in one.deviations ? el("span", { class: "half" }, ` SD ${number(one.deviations[metric])}`) : "",
+  ];
+  const lines = able.map((one) =>
+    el(
+      "tr",
+      { title: one.notes.join("; ") || null, class: one.is_reached ? null : "lost" },
+      el("th", { scope: "row" }, name(one.model), one.is_reached ? "" : ` (${words("references.not")})`),
+      el("td", {}, el("bdi", {}, one.source)),
+      metrics.map((metric) => el("td", { class: "number" }, figure(one, metric))),
+    ),
+  );
+  const label = words("table.label", { name: words("references.title") });
+  return section("references", [
+    el(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
+      el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, lines)),
+    ),
+    el(
+      "ul",
+      {},
+      table.reached.map((line) => el("li", {}, el("bdi", {}, line))),
+    ),
+  ]);
+}
+
 function failed(table) {
   const rows = table.rows.filter((row) => row.failures.length);
   return rows.length ? section("failures", rows.map(failuresOf)) : null;

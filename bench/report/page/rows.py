@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,16 @@ from bench.report.page.tuning import untuned
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict
 from bench.runs.store import Store
-from bench.runs.stores import Stores
 
 LOG_LINES = 12
 """Of the end of a failed run's log."""
 _LARGEST_LOG = 2**24
 
 
-def row_part(table: Table, row: Row, judged: Verdict, store: Stores, environments: list[Environment]) -> RowPart:
-    """The numbers of a row and where they come from; a new environment is added to ``environments``."""
+def row_part(
+    table: Table, row: Row, judged: Verdict, store: Store, names: Mapping[Path, str], environments: list[Environment]
+) -> RowPart:
+    """The numbers of a row and where they come from: ``names`` of folders; a new one is added to ``environments``."""
     every, begun = (*row.results, *row.failures), untuned(table, row, store)
     groups = [] if row.failed else list(table.groups)
     halves = {group: half_widths(row, group, table.metrics) for group in groups}
@@ -37,7 +39,7 @@ def row_part(table: Table, row: Row, judged: Verdict, store: Stores, environment
         name=row.title,
         model=row.model,
         preset=row.preset,
-        origins=list(dict.fromkeys(store.origin(result.cell_id) for result in every)),
+        origins=list(dict.fromkeys(names[store.path(result.cell_id).parents[1]] for result in every)),
         seeds=row.seeds,
         folds=row.folds,
         one_of_many_seeds=row.one_of_many_seeds,

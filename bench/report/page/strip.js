@@ -42,10 +42,23 @@ function stripCell(table, row, { x, low }) {
   return cell;
 }
 
-function stripAxis({ x, low, high }) {
+/** Ticks, and a hollow diamond for each figure of others within the axis. */
+function stripAxis(table, { x, low, high }) {
   const marks = ticks(low, high, stripWidth() / 50).map((one) => [
     svg("line", { class: "grid", x1: x(one), x2: x(one), y1: 12, y2: 16 }),
     svg("text", { class: "tick", x: x(one), y: 10, "text-anchor": "middle" }, tick(one)),
   ]);
-  return svg("svg", { width: stripWidth(), height: 16, "aria-hidden": "true", class: "strip-axis" }, marks.flat());
+  const others = state.group === "all" ? table.references.filter((one) => one.is_reached) : [];
+  for (const one of others) {
+    const mean = one.means[state.metric];
+    if (!(mean >= low && mean <= high)) continue;
+    marks.push(
+      mark(x(mean), 20, 3, { class: "ghost" }, svg("title", {}, `${one.model}, ${one.source}: ${number(mean)}`)),
+    );
+  }
+  return svg(
+    "svg",
+    { width: stripWidth(), height: others.length ? 26 : 16, "aria-hidden": "true", class: "strip-axis" },
+    marks.flat(),
+  );
 }

@@ -170,7 +170,7 @@ function drawTable(table) {
   const arrange = () => {
     const rows = sorted(table, shown);
     const few = state.all ? rows : rows.slice(0, MOST_ROWS);
-    head.replaceChildren(...shown.map((one) => headCell(one, scale, arrange)));
+    head.replaceChildren(...shown.map((one) => headCell(table, one, scale, arrange)));
     body.replaceChildren(...few.flatMap(line).filter(Boolean));
     const show = () => change({ all: true }, ["table"]);
     more.replaceChildren(few.length < rows.length ? button(words("rows.all", { n: rows.length }), show) : "");
@@ -188,7 +188,7 @@ function rowClass(table, row) {
   return isLevel(table, row) ? "level" : row.means.all ? null : "lost";
 }
 
-function headCell(column, scale, arrange) {
+function headCell(table, column, scale, arrange) {
   const active = state.sort === column.key;
   const way = (column.up ? 1 : -1) * (state.reversed ? -1 : 1) > 0 ? "ascending" : "descending";
   const press = () => {
@@ -200,6 +200,6 @@ function headCell(column, scale, arrange) {
     "th",
     { scope: "col", class: column.more ? "more" : null, "aria-sort": active ? way : null },
     button(column.head, press, { title: column.title ?? null, "data-sort": column.key }),
-    column.wide ? stripAxis(scale) : null,
+    column.wide ? stripAxis(table, scale) : null,
   );
 }

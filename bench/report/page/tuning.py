@@ -11,29 +11,29 @@ from bench.errors import BenchError, ConfigError, ResultsError, plain
 from bench.messages.study import Study
 from bench.report.page.document import TuningPart
 from bench.report.table import Row, Table
-from bench.runs.stores import Stores
+from bench.runs.store import Store
 from bench.runs.studies import TUNED, find_study
 
 
-def untuned(table: Table, row: Row, store: Stores) -> Row | None:
+def untuned(table: Table, row: Row, store: Store) -> Row | None:
     """The row that the study of a tuned row began with; None if there is none, or more than one."""
     cell = row.first.cell
     if cell.preset != TUNED or row.failed:
         return None
     try:
-        study = find_study(store.home(row.first.cell_id).root, cell.dataset, cell.model, cell.fingerprint)
+        study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
     except BenchError:  # the page says elsewhere that it cannot be read
         return None
     return _only(table, cell.model, study.preset)
 
 
-def tuning(table: Table, store: Stores) -> tuple[list[TuningPart], list[str]]:
+def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
     """The studies of the table's models in all folders, and a line for each that cannot be read."""
     found, lines = [], []
-    for folder in store.stores.values():
+    for root in store.roots:
         for model in dict.fromkeys(row.first.cell.model for row in table.rows):
             try:
-                found.append(_part(table, find_study(folder.root, table.dataset, model, table.cell.fingerprint)))
+                found.append(_part(table, find_study([root], table.dataset, model, table.cell.fingerprint)))
             except ConfigError:  # it was not tuned there
                 continue
             except ResultsError as error:

@@ -9,11 +9,11 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from bench import ModelConfig, Recommendations, Recommender, rank
+from bench import ModelConfig, Recommendations, Recommender, Search, rank
 
 
 class Config(ModelConfig):
@@ -43,6 +43,25 @@ class Healthy(Recommender):
 
     def spoilt(self, found, exclude):
         return found
+
+
+class OverfitsConfig(ModelConfig):
+    share: Annotated[float, Search(0.0, 1.0)] = 0.0
+    """Of the validation items of each user, those that are learnt by heart."""
+
+
+class Overfits(Healthy):
+    Config = OverfitsConfig
+    state = ("counts", "known")
+
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        drawn = np.random.default_rng(0).random(len(valid.items)) < self.config.share
+        self.known = np.zeros(valid.shape, np.float32)
+        self.known[valid.users[drawn], valid.items[drawn]] = self.counts.max() + 1
+
+    def score(self, users, history):
+        return super().score(users, history) + self.known[users]
 
 
 class Raises(Healthy):

@@ -1,0 +1,123 @@
+"""Rows that no worker made: lists of a file, and lists fused from others. They are measured as those of any model."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.data.catalog import NAME
+from bench.errors import ConfigError, ResultsError, plain
+from bench.evaluation import metrics, violations
+from bench.interactions import Recommendations
+from bench.messages.cell import Cell, Phase, PluginVersion, Result
+from bench.runs import environment, evaluate
+from bench.runs.claims import Heart, Held, claim
+from bench.runs.refresh import refreshed
+from bench.runs.store import Store
+from bench.runs.task import Fold, Task
+
+_LONGEST = 60
+"""Signs of a name."""
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a row.
+
+    Raises
+    ------
+    ConfigError
+        If it holds other signs than those of a name, or too many.
+    """
+    if not re.fullmatch(NAME, name) or len(name) > _LONGEST:
+        raise ConfigError(f"--name takes at most {_LONGEST} letters, digits and . + - _, not '{plain(name, 60)}'")
+
+
+@dataclass(frozen=True)
+class Made:
+    """Lists with their origin."""
+
+    cell: Cell
+    lists: Recommendations
+    """A row of :attr:`Cell.list_length` slots for each test user; they may break the contract."""
+    origin: PluginVersion
+    held: str
+    """What held whoever made them, in words."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    phases: Mapping[str, Phase] = field(default_factory=dict)
+    personalized: bool | None = None
+    """See :attr:`bench.messages.cell.Result.personalized`."""
+
+
+def keep(made: Made, task: Task, ks: Sequence[int], store: Store) -> Result:
+    """Measure the lists and store them as a finished cell; one that is there already is measured again if need be.
+
+    Raises
+    ------
+    ResultsError
+        If another run works at the cell, or its stored lists are damaged.
+    """
+    cell, fold = made.cell, task.folds[made.cell.fold]
+    store.cells.mkdir(parents=True, exist_ok=True)
+    held = claim(store.path(cell.id))
+    if isinstance(held, Held):
+        raise ResultsError(f"{held.holder} works at {cell.label}: try again when it is done")
+    with Heart() as heart:
+        heart.claims.add(held)
+        try:
+            before = store.result(cell.id)
+            if before is not None and before.status == "finished":
+                current = refreshed(before, fold, list(ks), store, held)
+                if current is not None:
+                    return _made_current(current, store)
+            result = _measured(made, task, fold, ks, store)
+            store.write(result)
+        finally:
+            held.release()
+    return result
+
+
+def _made_current(result: Result, store: Store) -> Result:
+    """The result, dated anew if other lists of the same name have come after it: tables show the newest."""
+    cell = result.cell
+    rivals = [r for r in store.results() if (r.cell.name, r.cell.fingerprint) == (cell.name, cell.fingerprint)]
+    if any(other.cell.code != cell.code and other.created > result.created for other in rivals):
+        result = result.model_copy(update={"created": _now(), "command": environment.command_line()})
+        store.write(result)
+    return result
+
+
+def _now() -> str:
+    """With parts of a second, since a row may be made several times in one."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
+def _measured(made: Made, task: Task, fold: Fold, ks: Sequence[int], store: Store) -> Result:
+    cell, folder = made.cell, store.path(made.cell.id)
+    users = evaluate.test_users(fold.split)
+    exclude = fold.split.visible.inputs(cell.protocol, users).exclude
+    counted = violations.count(made.lists, exclude, cell.list_length)
+    evaluate.keep_lists(folder / "lists.parquet", users, violations.sanitized(made.lists, exclude))
+    reached = cell.reached(ks)
+    return Result(
+        cell_id=cell.id,
+        cell=cell,
+        status="finished",
+        created=_now(),
+        groups=evaluate.measure(folder, fold.split, fold.groups, reached),
+        beyond=evaluate.beyond_accuracy(folder, fold.split, reached),
+        violations=counted,
+        metrics_version=metrics.VERSION,
+        plugin=made.origin,
+        confinement=made.held,
+        facts=dict(made.facts),
+        warnings=list(made.warnings),
+        phases=dict(made.phases),
+        personalized=made.personalized,
+        raw_checksums=task.dataset.facts["source"]["checksums"],
+        git_revision=environment.git_revision(),
+        command=environment.command_line(),
+    )
