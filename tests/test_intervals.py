@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bench.evaluation.intervals import ASSUMED_SPREAD, Estimate, Part, Sample, detectable, half_width, holm, ranks
+from bench.evaluation.intervals import (
+    ASSUMED_SPREAD,
+    Estimate,
+    Part,
+    Sample,
+    detectable,
+    half_width,
+    holm,
+    ranks,
+    stacked,
+)
 
 USERS, EXPERIMENTS = 300, 2000
 
@@ -209,3 +219,15 @@ def test_what_is_detectable_is_detected_so_often():
     assert true == pytest.approx((1.959964 + 0.841621) * math.sqrt(2 / 400), rel=0.1)
     shown = true + rng.normal(0, difference.users[0], 20000) > difference.half_width()[0]
     assert np.mean(shown) == pytest.approx(0.8, abs=0.01)
+
+
+def test_stacked_estimates_are_what_they_are_one_by_one():
+    rng = np.random.default_rng(5)
+    shapes = [((1, 40, 1), True), ((1, 40, 1), False), ((3, 40, 1), False), ((5, 40, 1), False)]
+    samples = [Sample(rng.normal(1, 1, shape), deterministic) for shape, deterministic in shapes]
+    own = [a.minus(b) for a in samples for b in samples if a is not b]
+    assert {len(one.seeds) for one in own} == {1, 2}
+    found = stacked(own)
+    assert found.half_width().tolist() == [float(one.half_width()[0]) for one in own]
+    assert found.p_values().tolist() == [float(one.p_values()[0]) for one in own]
+    assert detectable(found).tolist() == [float(detectable(one)[0]) for one in own]

@@ -14,6 +14,7 @@ COMMANDS = {
     "tune": "Look for the best config of models by validation, with equal trials.",
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
+    "report": "Make one HTML page of all results, or LaTeX and Markdown.",
     "compare": "Paired difference of two models, with intervals over users.",
     "import": "Measure lists that another tool has written, in the same table.",
     "export": "Write lists and splits for other tools, with original ids.",

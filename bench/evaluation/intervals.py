@@ -11,6 +11,7 @@ covers down to 92 %. Together they cover 94 to 97 %, where a two-level bootstrap
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,8 +34,8 @@ class Part(NamedTuple):
 
     errors: Floats
     """(m,): standard errors."""
-    freedom: float
-    """Degrees of freedom of their estimate; infinite if they are known."""
+    freedom: float | Floats
+    """Degrees of freedom of their estimate, (m,) if they differ; infinite if they are known."""
 
 
 class Interval(NamedTuple):
@@ -80,6 +81,19 @@ class Estimate:
             low, high = np.where(reaches, middle, low), np.where(reaches, high, middle)
         found = np.where(self.mean == 0, 1.0, np.exp((low + high) / 2))
         return np.where(np.isnan(self.users), np.nan, found)
+
+
+def stacked(estimates: Sequence[Estimate]) -> Estimate:
+    """Estimates of one quantity each as one estimate of all, which is computed at once."""
+    most = max(len(one.seeds) for one in estimates)
+    nothing = Part(np.zeros(1), math.inf)
+    parts = [(*one.seeds, *[nothing] * (most - len(one.seeds))) for one in estimates]
+    seeds = (
+        Part(np.concatenate([part.errors for part in own]), np.array([part.freedom for part in own], np.float64))
+        for own in zip(*parts, strict=True)
+    )
+    mean, users = (np.concatenate([getattr(one, name) for one in estimates]) for name in ("mean", "users"))
+    return Estimate(mean, users, tuple(seeds))
 
 
 _SMALLEST = 1e-15

@@ -45,7 +45,7 @@ Words = Callable[[str], str]
 def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
     """The whole page: protocol, tables, groups, notes, and the commands that made it."""
     protocol, words = table.cell.protocol, names.markdown
-    commands = sorted({result.command for row in table.rows for result in row.results})
+    commands = sorted({plain(result.command) for row in table.rows for result in row.results})
     return _page(
         f"# {words(table.dataset)}, protocol {words(protocol.name)}",
         f"{protocol.describe().capitalize()}; fingerprint {words(table.cell.fingerprint[:12])}.",
@@ -57,7 +57,7 @@ def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
         looks(table),
         "\n".join(f"- {name}: {meaning}" for name, meaning in NAMES.items()) if table.looks else "",
         failures(table, words=words),
-        _notes(table, verdict, words),
+        _listed(notes(table, verdict), words),
         f"Config, code, packages and hardware of each run: [{table.name}.json]({table.name}.json).",
         "Made by\n\n" + "\n".join(textwrap.indent(command, "    ") for command in commands) if commands else "",
     )
@@ -73,7 +73,7 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         looks(table, WIDTH),
         others(table, verdict, plain, _MOST_OTHERS),
         failures(table, root),
-        _notes(table, verdict, plain),
+        _listed(notes(table, verdict), plain),
     ).rstrip()
 
 
@@ -227,28 +227,33 @@ def failures(table: Table, root: Path | None = None, words: Words = plain) -> st
     )
 
 
-def _notes(table: Table, verdict: Verdict, words: Words) -> str:
-    notes = [f"left out: {line}" for line in table.left_out] + verdict.notes
+def notes(table: Table, verdict: Verdict) -> list[str]:
+    """What a reader should know of the rows beside their numbers, a line each."""
+    lines = [f"left out: {line}" for line in table.left_out] + verdict.notes
     finished = [row for row in table.rows if not row.failed]
     if finished and all(row.personalized for row in finished):
-        notes.append("no row of this table is without personalization: popularity would show what a model has to beat")
+        lines.append("no row of this table is without personalization: popularity would show what a model has to beat")
     for row in table.rows:
         if table.floor is not None and table.is_below_floor(row):
-            notes.append(f"{row.name} {BELOW} is below {table.floor.name}, which does not know the users: check it")
+            lines.append(f"{row.name} {BELOW} is below {table.floor.name}, which does not know the users: check it")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
-            notes.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
-        notes += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
+            lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
+        lines += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
         values = row.values("all", table.main_metrics[0]) if row.folds == 1 else []
         if len(values) > 1 and row.spread("all", table.main_metrics[0]) > SWING * float(np.mean(values)):
-            notes.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
+            lines.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
         if any(result.stopped_by_budget for result in row.results):
-            notes.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
+            lines.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
     plans = sorted({row.plan for row in table.rows} - {""})
     for plan in [*plans, *([""] if plans else [])]:
         if rows := [row.name for row in table.rows if row.plan == plan]:
-            notes.append(f"{f'by plan {plan}' if plan else 'before or without a plan'}: {', '.join(rows)}")
-    return "\n".join(f"- {words(note)}" for note in notes)
+            lines.append(f"{f'by plan {plan}' if plan else 'before or without a plan'}: {', '.join(rows)}")
+    return lines
+
+
+def _listed(lines: Sequence[str], words: Words) -> str:
+    return "\n".join(f"- {words(line)}" for line in lines)
 
 
 def _cost(value: float, digits: int = 1) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.errors import BenchError, ResultsError
-from bench.evaluation.intervals import ERRORS, Sample, detectable, holm, ranks
+from bench.evaluation.intervals import ERRORS, Sample, detectable, holm, ranks, stacked
 from bench.report.per_user import common_users, per_user, sample
 from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
@@ -31,12 +31,27 @@ class Standing(NamedTuple):
         return str(self.first) if self.first == self.last else f"{self.first}–{self.last}"
 
 
+class Pair(NamedTuple):
+    """Two rows of a table in a group of users."""
+
+    a: str
+    b: str
+    difference: float
+    """a − b."""
+    half_width: float
+    """Half of its 95 % interval, by itself."""
+    p: float
+    """Adjusted by Holm's rule for the number of pairs of the table."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Of the first main metric of a table, for each group of users; ablations have a table of their own."""
 
     standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
     """By name of the row and group."""
+    pairs: dict[str, list[Pair]] = field(default_factory=dict)
+    """All of them, by group."""
     detectable: float = np.nan
     """The difference of two rows that these users and seeds would show in 80 % of all cases: the median of pairs."""
     notes: list[str] = field(default_factory=list)
@@ -68,6 +83,7 @@ def verdict(table: Table, store: Store) -> Verdict:
     """Compare all pairs of rows in each group, from what ``store`` has of each user."""
     metric = table.main_metrics[0]
     standings: dict[tuple[str, str], Standing] = {}
+    pairs: dict[str, list[Pair]] = {}
     smallest, notes = np.nan, dict[str, None]()
     for group in table.groups:
         column, values = f"{group}/{metric}", {}
@@ -81,13 +97,15 @@ def verdict(table: Table, store: Store) -> Verdict:
         if len(users) < 2:
             continue
         samples = {name: sample(row, frames, users) for name, (row, frames) in values.items()}
-        places, shown = _places(list(samples.values()))
-        for (name, one), place in zip(samples.items(), places, strict=True):
+        pairs[group], shown = _pairs(samples)
+        for (name, one), place in zip(samples.items(), _places(list(samples), pairs[group]), strict=True):
             standings[name, group] = Standing(float(one.estimate.half_width()[0]), *place)
         smallest = shown if group == "all" else smallest
     tuned = [_of_tuning(table, row, store, metric) for row in table.rows if row.first.cell.preset == TUNED]
     found = matching(table)
-    return Verdict(standings, smallest, [*notes, *(line for line in tuned if line)], found, compare(table, found))
+    return Verdict(
+        standings, pairs, smallest, [*notes, *(line for line in tuned if line)], found, compare(table, found)
+    )
 
 
 def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
@@ -108,14 +126,24 @@ def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
     return f"{told}{gain}, test {untuned[0].mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
 
 
-def _places(samples: list[Sample]) -> tuple[list[tuple[int, int]], float]:
-    """Ranks of rows by Holm's rule over all pairs, and the median difference that could be shown."""
-    pairs = list(itertools.combinations(range(len(samples)), 2))
-    differences = [samples[a].minus(samples[b]) for a, b in pairs]
-    better = np.zeros((len(samples),) * 2, bool)
-    adjusted = holm(np.array([one.p_values()[0] for one in differences]))
-    for (a, b), difference, p in zip(pairs, differences, adjusted, strict=True):
-        if p < ERRORS:
-            better[(a, b) if difference.mean[0] > 0 else (b, a)] = True
-    shown = [float(detectable(one)[0]) for one in differences]
-    return ranks(better), float(np.median(shown)) if shown else np.nan
+def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], float]:
+    """All pairs of rows, and the median difference that could be shown."""
+    names = list(itertools.combinations(samples, 2))
+    if not names:
+        return [], np.nan
+    differences = stacked([samples[a].minus(samples[b]) for a, b in names])
+    columns = (differences.mean, differences.half_width(), holm(differences.p_values()))
+    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    pairs = [Pair(a, b, *found) for (a, b), found in zip(names, numbers, strict=True)]
+    return pairs, float(np.median(detectable(differences)))
+
+
+def _places(names: list[str], pairs: list[Pair]) -> list[tuple[int, int]]:
+    """The ranks that each row may have."""
+    better = np.zeros((len(names),) * 2, bool)
+    number = {name: i for i, name in enumerate(names)}
+    for pair in pairs:
+        if pair.p < ERRORS:
+            a, b = number[pair.a], number[pair.b]
+            better[(a, b) if pair.difference > 0 else (b, a)] = True
+    return ranks(better)

@@ -49,8 +49,8 @@ class Store:
         self.beside = [Store(other) for other in beside]
         self.cells = root / "cells"
         self.leaderboards = root / "leaderboards"
-        self._told: set[str] = set()
-        """Warnings that were given: each is given once."""
+        self.left_out: list[str] = []
+        """Which results cannot be read, and why: a line each, which is given once as a warning."""
 
     def open_for_writing(self) -> None:
         """Make the folders and remove what killed runs of this machine left behind, but for checkpoints."""
@@ -87,9 +87,9 @@ class Store:
         try:
             return self._read(cell_id)
         except ResultsError as error:
-            if str(error) not in self._told:
+            if str(error) not in self.left_out:
                 _log.warning("warning: left out: %s", error)
-            self._told.add(str(error))
+                self.left_out.append(str(error))
             return None
 
     def _read(self, cell_id: str) -> Result | None:

@@ -1,0 +1,65 @@
+"""``bench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli.options import raw_dir_option
+from bench.errors import ConfigError
+
+
+@click.command("report")
+@click.option(
+    "--results",
+    "folders",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=[Path("results")],
+    help="A results folder; repeatable. Rows of others than the first say where they are from.  [results]",
+)
+@click.option("--dataset", help="Only tables of this data set.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("report.html"), show_default=True)
+@click.option("--latex", "as_latex", is_flag=True, help="Print the tables as LaTeX (booktabs) instead.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown instead.")
+@raw_dir_option
+def command(
+    folders: tuple[Path, ...],
+    dataset: str | None,
+    out: Path,
+    as_latex: bool,
+    as_markdown: bool,
+    raw_dir: Path | None,
+) -> None:
+    """Make one HTML page of all results, and files beside it with every number of the page.
+
+    The page needs no network and no other file. report.json beside it is all that the page holds; report.csv has a
+    line for each number. Data sets whose raw files are at hand have lists with titles; nothing is fetched.
+    """
+    if as_latex or as_markdown:
+        if as_latex and as_markdown:
+            raise ConfigError("--latex and --markdown were given: choose one")
+        click.echo(_printed(folders, dataset, as_latex))
+        return
+    from bench.report.page.build import build
+    from bench.report.page.files import write
+
+    page = build(folders, dataset, raw_dir)
+    paths = write(page, out)
+    rows = sum(len(table.rows) for table in page.tables)
+    sizes = ", ".join(f"{path} ({path.stat().st_size / 2**10:,.0f} KiB)" for path in paths)
+    left_out = f"; what was left out is in its notes ({len(page.left_out)} lines)" if page.left_out else ""
+    click.echo(f"{len(page.tables)} tables, {rows} rows: {sizes}{left_out}")
+
+
+def _printed(folders: tuple[Path, ...], dataset: str | None, as_latex: bool) -> str:
+    from bench.report.latex import latex
+    from bench.report.leaderboard import markdown
+    from bench.report.page.build import chosen, read
+    from bench.report.table import tables
+    from bench.report.verdict import verdict
+
+    store = read(folders)
+    text = latex if as_latex else markdown
+    return "\n".join(text(table, verdict(table, store)) for table in tables(chosen(store, dataset))).rstrip()

@@ -1,0 +1,67 @@
+"""What tuning brought, for the page."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+
+from bench.errors import BenchError, ConfigError, ResultsError, plain
+from bench.messages.study import Study
+from bench.report.page.document import TuningPart
+from bench.report.table import Row, Table
+from bench.runs.store import Store
+from bench.runs.studies import TUNED, find_study
+
+
+def untuned(table: Table, row: Row, store: Store) -> Row | None:
+    """The row that the study of a tuned row began with; None if there is none, or more than one."""
+    cell = row.first.cell
+    if cell.preset != TUNED or row.failed:
+        return None
+    try:
+        study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
+    except BenchError:  # the page says elsewhere that it cannot be read
+        return None
+    return _only(table, cell.model, study.preset)
+
+
+def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
+    """The studies of the table's models in all folders, and a line for each that cannot be read."""
+    found, lines = [], []
+    for root in store.roots:
+        for model in dict.fromkeys(row.first.cell.model for row in table.rows):
+            try:
+                found.append(_part(table, find_study([root], table.dataset, model, table.cell.fingerprint)))
+            except ConfigError:  # it was not tuned there
+                continue
+            except ResultsError as error:
+                lines.append(f"left out: {error}")
+    return found, lines
+
+
+def _part(table: Table, study: Study) -> TuningPart:
+    scores = [math.nan if trial.score is None else trial.score for trial in study.trials]
+    before, after = _only(table, study.model, study.preset), _only(table, study.model, TUNED)
+    tested = None
+    if before and after and study.metric in table.metrics:
+        tested = (before.mean("all", study.metric), after.mean("all", study.metric))
+    options = study.best.options if study.best else {}
+    return TuningPart(
+        model=plain(study.model),
+        preset=plain(study.preset),
+        metric=study.metric,
+        scores=scores,
+        best=[float(score) for score in np.fmax.accumulate(scores)],
+        seconds=study.seconds,
+        options={plain(key): plain(json.dumps(value, ensure_ascii=False)) for key, value in options.items()},
+        test=tested,
+    )
+
+
+def _only(table: Table, model: str, preset: str) -> Row | None:
+    """The one finished row of a model and preset without an ablation."""
+    cells = [(row, row.first.cell) for row in table.rows if not (row.failed or row.ablation)]
+    same = [row for row, cell in cells if (cell.model, cell.preset) == (model, preset)]
+    return same[0] if len(same) == 1 else None
