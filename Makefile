@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope
 
 PLUGINS := plugins/classic plugins/irspack plugins/torchkit plugins/neural plugins/recbole plugins/colarec plugins/gpt2rec
 
-.PHONY: demo setup setup-test test test-slow test-all lint format schema clean
+.PHONY: demo page setup setup-test test test-slow test-all lint format schema clean
 
 demo: setup
 	$(VENV)/bin/bench run --models pop,ease,lightgcn,gpt2rec-ids --dataset ml-100k
@@ -55,6 +55,10 @@ lint: setup-test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+# The page of the published results, for any static host.
+page: setup
+	$(VENV)/bin/bench report --results results/published --out site/index.html
 
 format: setup-test
 	$(VENV)/bin/ruff check --fix .
