@@ -233,9 +233,9 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
     finished = [row for row in table.rows if not row.failed]
     if finished and all(row.personalized for row in finished):
         lines.append("no row of this table is without personalization: popularity would show what a model has to beat")
+    if table.floor is not None and (below := [row.name for row in table.rows if table.is_below_floor(row)]):
+        lines.append(f"{BELOW} below {table.floor.name}, which does not know the users: {', '.join(below)}")
     for row in table.rows:
-        if table.floor is not None and table.is_below_floor(row):
-            lines.append(f"{row.name} {BELOW} is below {table.floor.name}, which does not know the users: check it")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
