@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -31,3 +32,28 @@ def list_plugins(as_json: bool = False) -> None:
         click.echo(f"{plain(health.name):16} {health.distribution} {health.version}  {health.error or 'ok'}")
     if not found:
         click.echo("no plugins are installed")
+
+
+@command.command("new")
+@click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(["score", "torch", "sequence", "text"]),
+    default="score",
+    show_default=True,
+    help="What to begin from: a matrix, a network, one that reads sequences, or one that reads texts of items.",
+)
+@click.option("--to", "target", type=click.Path(path_type=Path), help="The new folder.  [NAME]")
+def new_plugin(name: str, kind: str, target: Path | None) -> None:
+    """Write a package with a model NAME that works, to change into your own."""
+    from bench.cli.template import new_package
+
+    folder = target or Path(name)
+    files = new_package(name, kind, folder)
+    model = next(path for path in files if path.name == "model.py")
+    click.echo(
+        f"{len(files)} files in {folder}; the model is {model}. Next:\n\n"
+        f"    pip install -e {folder}\n"
+        f"    bench run --models {name},pop --dataset ml-100k\n"
+        f"    bench plugin test {name}"
+    )
