@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -37,6 +37,16 @@ _BETTER = 0.25
 """NDCG@10 that is surely above chance."""
 _BY_NUMBERS = 0.2
 """Difference of NDCG@10 under two numberings that is more than chance."""
+
+
+class Again(NamedTuple):
+    """A model that was fitted once more in the same way."""
+
+    model: Any
+    kept: Path
+    """Where its cached arrays are, if it has some."""
+    written: list[str]
+    """What it wrote into the folder that it was started in."""
 
 
 class ModelChecks:
@@ -86,6 +96,17 @@ class ModelChecks:
         One for all checks that do not change it.
         """
         return cls().fit(tmp_path_factory.mktemp("fitted"))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    @asks("Recommender.fit")
+    def again(cls, tmp_path_factory: pytest.TempPathFactory) -> Again:
+        """A model can be fitted a second time."""
+        here, kept = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("again") / "kept"
+        with contextlib.chdir(here):
+            model = cls().fit(tmp_path_factory.mktemp("work"), kept=kept)
+            cls().lists(model)
+        return Again(model, kept, [path.name for path in here.iterdir()])
 
     @asks("Recommender.lacks")
     def test_has_the_members_of_a_model(self) -> None:
@@ -239,9 +260,14 @@ class ModelChecks:
             assert_same_lists(alone, Recommendations(together.items[some], together.scores[some]))
 
     @asks("Recommender.fit")
-    def test_same_seed_gives_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
+    def test_same_seed_gives_identical_lists(self, fitted: Any, again: Again) -> None:
         """The same data, config and seed give the same lists: Context.seed is the only source of randomness."""
-        _identical(self.lists(self.fit(tmp_path)), self.lists(fitted))
+        _identical(self.lists(again.model), self.lists(fitted))
+
+    @asks("Recommender.fit")
+    def test_writes_only_into_its_folder(self, again: Again) -> None:
+        """A model writes into Context.folder alone."""
+        assert not again.written, f"it wrote {', '.join(again.written[:3])} into the folder that it was started in"
 
     @asks("Recommender.deterministic")
     def test_another_seed_matters_unless_deterministic(self, fitted: Any, tmp_path: Path) -> None:
@@ -270,18 +296,13 @@ class ModelChecks:
         _no_violations(violations.count(found, self._data.train, 10))
 
     @asks("Context.cached")
-    def test_kept_arrays_give_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
+    def test_kept_arrays_give_identical_lists(self, again: Again, tmp_path: Path) -> None:
         """Lists are the same whether cached arrays were made by this fit or found.
 
         Nothing else may depend on which, such as a generator that was drawn from.
         """
-        for name in ("made", "found"):
-            model = self.model()
-            context = LocalContext(model, self._data, tmp_path / name, kept=tmp_path / "kept")
-            model.fit(self._data.train, self._data.valid, context)
-            _identical(self.lists(model), self.lists(fitted))
-            if not (tmp_path / "kept").exists():
-                return
+        if again.kept.exists():
+            _identical(self.lists(self.fit(tmp_path, kept=again.kept)), self.lists(again.model))
 
     @asks("Recommender.save")
     def test_saved_model_gives_identical_lists(self, fitted: Any, tmp_path: Path) -> None:
@@ -290,17 +311,6 @@ class ModelChecks:
         loaded = self.model()
         loaded.load(tmp_path, "cpu")
         _identical(self.lists(loaded), self.lists(fitted))
-
-    @asks("Recommender.fit")
-    def test_writes_only_into_its_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A model writes into Context.folder alone."""
-        here = tmp_path / "here"
-        here.mkdir()
-        (tmp_path / "elsewhere").mkdir()
-        monkeypatch.chdir(here)
-        self.lists(self.fit(tmp_path / "elsewhere"))
-        written = [path.name for path in here.iterdir()]
-        assert not written, f"it wrote {', '.join(written[:3])} into the folder that it was started in"
 
 
 def _no_violations(counted: Mapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""All published checks of a model, in a pytest of their own and within some seconds.
+"""All published checks of a model, within some seconds: two runs of pytest at once, each in a process of its own.
 
 This module is also the process that runs them: a model that ends its process, or never ends, harms nobody else.
 """
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,17 +22,12 @@ from bench.messages.description import ModelRequest
 from bench.plugins import find_model
 
 _FILE = """
-import json
-from bench.testing import ModelChecks, WorkerChecks
+from bench.testing import {checks}
 
-NAME, OPTIONS = json.loads({words!r})
-
-class TestModel(ModelChecks):
-    name, options = NAME, OPTIONS
-
-class TestWorker(WorkerChecks):
-    name, options = NAME, OPTIONS
+class TestModel({checks}):
+    name, options = {name!r}, {options!r}
 """
+_CHECKS = ("ModelChecks", "WorkerChecks")
 _SETTINGS = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider"]
 
 
@@ -48,53 +44,67 @@ class Checked(NamedTuple):
 def check_model(
     name: str, options: Mapping[str, Any], seconds: float, tell: Callable[[Checked], None]
 ) -> list[Checked]:
-    """Run the checks of the model ``name`` in another process; ``tell`` gets each of them when it is over.
+    """Run the checks of the model ``name`` in other processes; ``tell`` gets each of them when it is over.
 
     Checks that were not over after ``seconds`` are a failed one.
 
     Raises
     ------
     BenchError
-        If pytest is not installed, there is no such model or config key, or the process ends before the checks do.
+        If pytest is not installed, there is no such model or config key, or a process ends before its checks do.
     """
     if importlib.util.find_spec("pytest") is None:
         raise ConfigError("the checks need pytest, which is not installed: pip install 'recsys-bench[testing]'")
     find_model(ModelRequest.parse(name).model)
-    words = [name, json.dumps(dict(options))]
-    with tempfile.TemporaryDirectory(prefix="bench-checks-") as made:
-        folder = Path(made)
-        (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        (folder / "test_model.py").write_text(_FILE.format(words=json.dumps([name, options])), encoding="utf-8")
-        read, write = os.pipe()
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(write), *words],
-                cwd=folder,
-                pass_fds=[write],
-                stdout=log,
-                stderr=log,
-                env=_environment(),
-            )
-        os.close(write)
-        late = threading.Timer(seconds, process.kill)
-        late.start()
-        try:
-            done, at_work = _follow(read, tell)
-            process.wait()
-            if late.is_alive() and process.returncode not in (0, 1):
-                lines = (folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
-                last = plain(next((line for line in reversed(lines) if line.strip()), ""), 300)
-                where = f" in '{at_work}'" if at_work else ""
-                raise PluginError(f"the process of the checks ended{where} with status {process.returncode}: {last}")
-        finally:
-            in_time = late.is_alive()
-            late.cancel()
-            process.kill()
-            process.wait()
+    one_at_a_time = threading.Lock()
+
+    def told(one: Checked) -> None:
+        with one_at_a_time:
+            tell(one)
+
+    def run(checks: str) -> list[Checked]:
+        with tempfile.TemporaryDirectory(prefix="bench-checks-") as folder:
+            text = _FILE.format(checks=checks, name=name, options=dict(options))
+            (Path(folder) / "test_model.py").write_text(text, encoding="utf-8")
+            (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+            return _run(Path(folder), [name, json.dumps(dict(options))], seconds, told)
+
+    with ThreadPoolExecutor(len(_CHECKS)) as pool:
+        return [one for done in pool.map(run, _CHECKS) for one in done]
+
+
+def _run(folder: Path, words: list[str], seconds: float, tell: Callable[[Checked], None]) -> list[Checked]:
+    """One process, whose checks are those of the files in ``folder``."""
+    read, write = os.pipe()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__, str(write), *words],
+            cwd=folder,
+            pass_fds=[write],
+            stdout=log,
+            stderr=log,
+            env=_environment(),
+        )
+    os.close(write)
+    late = threading.Timer(seconds, process.kill)
+    late.start()
+    try:
+        done, at_work = _follow(read, tell)
+        status = process.wait()
+    finally:
+        in_time = late.is_alive()
+        late.cancel()
+        process.kill()
+        process.wait()
     if not in_time:
         what = f"{seconds:g} s were over here: make the model quicker with --set, or allow more with --seconds"
         done.append(Checked(at_work or "all checks", "failed", what))
         tell(done[-1])
+    elif status not in (0, 1):
+        lines = (folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
+        last = plain(next((line for line in reversed(lines) if line.strip()), ""), 300)
+        where = f" in '{at_work}'" if at_work else ""
+        raise PluginError(f"the process of the checks ended{where} with status {status}: {last}")
     return done
 
 
