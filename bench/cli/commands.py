@@ -15,6 +15,7 @@ COMMANDS = {
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
     "compare": "Paired difference of two models, with intervals over users.",
+    "verify": "Run a stored row again, and say whether its numbers are what they were.",
     "import": "Measure lists that another tool has written, in the same table.",
     "export": "Write lists and splits for other tools, with original ids.",
     "fuse": "Make a row of the lists of several rows.",
@@ -23,7 +24,7 @@ COMMANDS = {
     "results": "List stored results, and remove what is no longer wanted.",
     "models": "List models, or show what one can be configured with.",
     "datasets": "List, describe and prepare data sets.",
-    "plugin": "List installed plugins and what is wrong with them.",
+    "plugin": "List plugins, begin a new one, and check what it promises.",
     "doctor": "What is installed, what is broken, what this machine can run.",
 }
 

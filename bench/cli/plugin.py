@@ -16,7 +16,7 @@ from bench.errors import ConfigError, plain
 @click.group("plugin", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List installed plugins and what is wrong with them."""
+    """List plugins, begin a new one, and check what it promises."""
     if context.invoked_subcommand is None:
         context.invoke(list_plugins)
 
