@@ -52,9 +52,7 @@ def plan_again(results: Sequence[Result], dataset: str, raw_dir: Path | None, de
     if plan.cells[0].fingerprint != cell.fingerprint:
         before, now = first.raw_checksums, plan.raw_checksums
         changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-        what = (
-            f"raw files that differ: {', '.join(map(plain, changed))}" if changed else "filters or rules have changed"
-        )
+        what = f"other raw files: {', '.join(map(plain, changed))}" if changed else "other filters or rules"
         raise ResultsError(
             f"{cell.dataset} under protocol '{cell.protocol.name}' is not what it was ({what}; fingerprint "
             f"{cell.fingerprint[:8]}, here {plan.cells[0].fingerprint[:8]}): give the same files with --raw-dir"
