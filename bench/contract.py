@@ -231,7 +231,8 @@ class Context(Protocol):
 class Recommender(ABC):
     """A model. Give :meth:`fit`, and either :meth:`score` or :meth:`recommend`; the rest has defaults.
 
-    The first line of the subclass's docstring is what ``bench models info`` shows.
+    The first line of the subclass's docstring is what ``bench models info`` shows. What holds of every model stands at
+    the members below, and ``bench plugin test NAME`` checks it.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
@@ -244,10 +245,15 @@ class Recommender(ABC):
     deterministic: ClassVar[bool] = False
     """True if the lists do not depend on the seed."""
     personalized: ClassVar[bool] = True
-    """False if all users with the same excluded items get the same list by design, as with popularity."""
+    """False if no list depends on a history by design, as with popularity. A model that gives everybody the same list
+    has to say so: tables measure the others by it."""
     fold_in: ClassVar[bool] = True
     """Whether the history alone is enough to recommend to a user whose train row is empty. A model that knows users by
     id says False, and is refused under protocols that test users who are not in train."""
+    promised_seconds: ClassVar[float] = 10.0
+    """What ``fit`` and ``recommend`` take together at most on one core, on data of 60 users and 48 items."""
+    promised_mib: ClassVar[float] = 500.0
+    """Memory in MiB that they add there at most to that of the imported plugin; a large backbone takes more."""
     state: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that :meth:`recommend` needs: arrays, scipy sparse matrices and numbers."""
 
@@ -258,7 +264,10 @@ class Recommender(ABC):
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Learn from ``train``. ``valid`` is for choices such as when to stop, never to learn from.
 
-        Both have all users and all items; a user's row may be empty.
+        Both have all users and all items; a user's row may be empty. The same data, config and seed give the same
+        lists, and lists are as good where users and items have other numbers. There is no network, no home, and no
+        file to read but those of the interpreter, of what it can import, and those that the config names; it writes
+        into :attr:`Context.folder` alone. It may end early (:meth:`Context.epochs`), and then recommends all the same.
         """
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
@@ -275,7 +284,9 @@ class Recommender(ABC):
         """The best ``k`` items for each of ``users``, shape ``(len(users), k)``; by default of :meth:`score`.
 
         Row ``i`` of ``history`` is what may be known of ``users[i]`` now, row ``i`` of ``exclude`` what must not be
-        recommended.
+        recommended. Everybody gets a list, with an empty history too. It is short only where no more items are allowed,
+        has no item twice, and its scores are finite and do not rise. The list of 5 is the beginning of that of 10, and
+        it does not depend on who else is asked for.
         """
         return rank(lambda rows: self.score(users[rows], history.select(rows)), exclude, k)
 
@@ -290,6 +301,8 @@ class Recommender(ABC):
 
     def save(self, folder: Path) -> None:
         """Write all that :meth:`recommend` needs into the existing, empty ``folder``, without pickle.
+
+        A model that loads it, in another process too, gives the same lists.
 
         By default the attributes of :attr:`state`, one ``.npy`` file per array.
         """

@@ -16,6 +16,7 @@ COMMANDS = {
     "leaderboard": "Print and write the leaderboards of all results.",
     "report": "Make one HTML page of all results, or LaTeX and Markdown.",
     "compare": "Paired difference of two models, with intervals over users.",
+    "verify": "Run a stored row again, and say whether its numbers are what they were.",
     "import": "Measure lists that another tool has written, in the same table.",
     "export": "Write lists and splits for other tools, with original ids.",
     "fuse": "Make a row of the lists of several rows.",
@@ -24,7 +25,7 @@ COMMANDS = {
     "results": "List stored results, and remove what is no longer wanted.",
     "models": "List models, or show what one can be configured with.",
     "datasets": "List, describe and prepare data sets.",
-    "plugin": "List installed plugins and what is wrong with them.",
+    "plugin": "List plugins, begin a new one, and check what it promises.",
     "doctor": "What is installed, what is broken, what this machine can run.",
 }
 

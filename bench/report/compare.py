@@ -80,7 +80,7 @@ def compare(
     ResultsError
         If there is no such table or row, more than one, or nothing that both rows were measured by.
     """
-    found = _tables(store, dataset, protocol, split_seed, fingerprint)
+    found = find_tables(store, dataset, protocol, split_seed, fingerprint)
     table, others = found[0], found[1:]
     rows = (find_row(table, a, others), find_row(table, b, others))
     notes = [f"other data of the same name: --fingerprint {other.cell.fingerprint[:8]}" for other in others]
@@ -163,7 +163,7 @@ def _cut_off(table: Table, rows: tuple[Row, Row], k: int | None) -> int:
     )
 
 
-def _tables(
+def find_tables(
     store: Store, dataset: str, protocol: str | None, split_seed: int | None, fingerprint: str | None
 ) -> list[Table]:
     """The tables that fit, newest first: all have the same rules, on data of one name that was changed."""

@@ -86,7 +86,7 @@ def check_leaks(
         def run(name: str, pairs: Pairs, seeds: Sequence[int] = (1,)) -> _Run:
             spec = RunSpec(
                 models=list(models),
-                dataset=_card(Path(folder), name, pairs),
+                dataset=write_card(Path(folder), name, pairs),
                 options={model: dict(changes) for model, changes in (options or {}).items()},
                 protocol="colarec",
                 seeds=list(seeds),
@@ -136,7 +136,7 @@ def _telling_pairs() -> Pairs:
     return np.repeat(np.arange(_USERS), _LENGTH), items.reshape(-1)
 
 
-def _card(root: Path, name: str, pairs: Pairs) -> str:
+def write_card(root: Path, name: str, pairs: Pairs) -> str:
     """Write the pairs as tables, with titles of items, and their card; returns its path."""
     rows = "\n".join(f"u{user:05},i{item:05},{i}" for i, (user, item) in enumerate(zip(*pairs, strict=True)))
     (root / f"{name}.csv").write_text(f"user,item,time\n{rows}\n", encoding="utf-8")

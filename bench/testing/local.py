@@ -79,6 +79,19 @@ def block_interactions(
     return MemorySplit(interactions_from(train, n_items), interactions_from(valid, n_items))
 
 
+def renumbered(data: MemorySplit, rng: np.random.Generator) -> MemorySplit:
+    """The same data, users and items under other numbers; what is known of an item goes with it."""
+    new_user, new_item = rng.permutation(data.train.n_users), rng.permutation(data.train.n_items)
+    parts = []
+    for part in (data.train, data.valid):
+        rows = [[int(new_item[item]) for item in part.select(np.array([user])).items] for user in np.argsort(new_user)]
+        parts.append(interactions_from(rows, part.n_items))
+    found = MemorySplit(*parts)
+    order = np.argsort(new_item)
+    found.items = data.items.iloc[order].reset_index(drop=True).assign(id=data.items["id"])
+    return found
+
+
 class Interrupted(BaseException):
     """The end of an attempt, as sudden as a test can make it."""
 

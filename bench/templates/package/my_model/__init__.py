@@ -1,0 +1,1 @@
+"""A recommender for recsys-bench: see :mod:`my_model.model`."""

@@ -1,0 +1,260 @@
+"""``bench plugin test`` and the published checks: each rule of the contract that a model breaks is told, and where."""
+
+import inspect
+import os
+import re
+
+import numpy as np
+import pytest
+
+import bench.contract
+from bench import Recommendations, Recommender
+from bench.testing import ModelChecks, WorkerChecks
+from bench.testing.asks import asks, line_of
+
+CHECKS = {
+    name: check
+    for kind in (ModelChecks, WorkerChecks)
+    for name, check in vars(kind).items()
+    if name.startswith("test_")
+}
+
+
+class Good(Recommender):
+    """Items that share users with those of the history."""
+
+    deterministic = True
+    state = ("links",)
+
+    def fit(self, train, valid, context):
+        seen = np.zeros(train.shape, np.float32)
+        seen[train.users, train.items] = 1
+        self.links = seen.T @ seen / (1 + seen.sum(0)) ** 0.5
+
+    def score(self, users, history):
+        seen = np.zeros(history.shape, np.float32)
+        seen[history.users, history.items] = 1
+        return seen @ self.links
+
+
+class SameForAll(Good):
+    def score(self, users, history):
+        return np.tile(self.links.sum(0), (len(users), 1))
+
+
+class Modest(Good):
+    personalized = False
+
+
+class ByNumber(Good):
+    """Knows that users and items of the same number modulo 4 are of one block."""
+
+    def score(self, users, history):
+        return (users[:, None] % 4 == np.arange(history.n_items) % 4).astype(np.float32)
+
+
+class ById(Good):
+    """Knows users by id alone."""
+
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        self.known = super().score(np.arange(train.n_users), train)
+
+    def score(self, users, history):
+        return self.known[users]
+
+
+class Moody(Good):
+    """Depends on a generator that nobody seeded."""
+
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        self.links = self.links + np.random.default_rng().random(self.links.shape, np.float32) / 100
+
+
+class Seeded(Good):
+    """Depends on the seed, and says that it does not."""
+
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        self.links = self.links + np.random.default_rng(context.seed).random(self.links.shape, np.float32) / 100
+
+
+class Forgetful(Good):
+    def load(self, folder, device):
+        super().load(folder, device)
+        self.links = np.array(self.links)[::-1]
+
+
+class Untidy(Good):
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        np.save("links.npy", self.links)
+
+
+class Stubborn(Good):
+    """Recommends what is excluded."""
+
+    def recommend(self, users, history, exclude, k):
+        nothing = exclude.where(np.zeros(len(exclude), bool))
+        return super().recommend(users, history, nothing, k)
+
+
+class NoCold(Good):
+    """Has nothing for a user without a history."""
+
+    def recommend(self, users, history, exclude, k):
+        found = super().recommend(users, history, exclude, k)
+        empty = (history.lengths == 0)[:, None]
+        return Recommendations(np.where(empty, -1, found.items), np.where(empty, -np.inf, found.scores))
+
+
+class Crowd(Good):
+    """Scores by who is asked for together."""
+
+    def score(self, users, history):
+        scores = super().score(users, history)
+        return scores - scores.mean(axis=0) if len(users) else scores
+
+
+class Undescribed(Good):
+    pass
+
+
+Undescribed.__doc__ = None
+
+BROKEN = {
+    "test_says_whether_it_is_personalized": [SameForAll, Modest],
+    "test_other_numbers_of_users_and_items_change_nothing": [ByNumber],
+    "test_users_outside_train_are_served_unless_it_says_so": [ById],
+    "test_same_seed_gives_identical_lists": [Moody],
+    "test_another_seed_matters_unless_deterministic": [Seeded],
+    "test_saved_model_gives_identical_lists": [Forgetful],
+    "test_writes_only_into_its_folder": [Untidy],
+    "test_lists_keep_the_contract": [Stubborn, NoCold],
+    "test_users_without_a_history_get_lists": [NoCold],
+    "test_list_does_not_depend_on_who_else_is_asked_for": [Crowd],
+    "test_has_the_members_of_a_model": [Undescribed],
+}
+
+
+def run(check, model_class, tmp_path_factory):
+    """Run one check of a class that no package brings."""
+
+    class Checks(ModelChecks):
+        name = "of-the-test"
+
+        def configured(self):
+            return model_class, model_class.Config()
+
+    wanted = inspect.signature(getattr(ModelChecks, check)).parameters
+    given = {"tmp_path": lambda: tmp_path_factory.mktemp("check"), "k": lambda: 10}
+    for fixture in ("fitted", "again"):
+        function = inspect.getattr_static(ModelChecks, fixture).__wrapped__.__func__
+        given[fixture] = lambda function=function: function(Checks, tmp_path_factory)
+    getattr(Checks(), check)(**{name: given[name]() for name in wanted if name != "self"})
+
+
+@pytest.mark.parametrize(("check", "model_class"), [(check, model) for check in BROKEN for model in BROKEN[check]])
+def test_a_broken_rule_is_told_in_one_sentence_with_its_place(check, model_class, tmp_path_factory):
+    with pytest.raises(AssertionError) as error:
+        run(check, model_class, tmp_path_factory)
+    said = str(error.value)
+    assert "\n" not in said
+    where, line, found = re.fullmatch(r"[A-Z].+? \((\w+\.\w+), bench/contract\.py:(\d+)\); found: (.+)", said).groups()
+    assert len(found) > 10
+    source = inspect.getsource(bench.contract).splitlines()
+    assert re.search(rf"(^|\W){where.partition('.')[2]}\b", source[int(line) - 1])
+
+
+@pytest.mark.parametrize("check", [name for name in vars(ModelChecks) if name.startswith("test_")])
+def test_a_good_model_breaks_none(check, tmp_path_factory):
+    run(check, Good, tmp_path_factory)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_says_what_the_contract_asks(name):
+    sentence = " ".join((CHECKS[name].__doc__ or "").split("\n\n")[0].split())
+    assert re.fullmatch(r"[A-Z].{20,140}\.", sentence), sentence
+    assert CHECKS[name].__wrapped__, "it is marked with @asks"
+
+
+def test_the_place_of_a_member_is_found_in_the_contract():
+    assert "def fit(" in inspect.getsource(bench.contract).splitlines()[line_of("Recommender.fit") - 1]
+    with pytest.raises(LookupError, match=re.escape("Recommender.no_such")):
+        line_of("Recommender.no_such")
+
+
+def test_whatever_a_model_raises_is_one_line():
+    @asks("Recommender.fit")
+    def check():
+        """A model can be fitted."""
+        raise ValueError("two\nlines, \x1b[31mred")
+
+    with pytest.raises(AssertionError) as error:
+        check()
+    said = f"A model can be fitted (Recommender.fit, bench/contract.py:{line_of('Recommender.fit')}); found: "
+    assert str(error.value) == said + "ValueError: two lines, \ufffd[31mred"
+
+
+@pytest.fixture
+def plugin_test(start_bench, rough_site):
+    """``bench plugin test`` where the models of ``tests/rough_plugin`` are installed: output, errors, status."""
+
+    def call(*words):
+        path = os.pathsep.join([str(rough_site), os.environ.get("PYTHONPATH", "")])
+        process = start_bench("plugin", "test", *words, environment={"PYTHONPATH": path})
+        return (*process.communicate(timeout=300), process.returncode)
+
+    return call
+
+
+def test_mistakes_are_one_line(bench):
+    for words, said in (
+        (["nobody"], "error: unknown model 'nobody'"),
+        (["pop", "--set", "ease.l2=1"], "error: --set changes ease, and pop is checked"),
+        (["pop", "--set", "l2"], "error: --set takes MODEL.KEY=VALUE, not 'l2'"),
+    ):
+        done = bench("plugin", "test", *words)
+        assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+        assert done.err.startswith(said)
+
+
+def test_pytest_that_is_not_there_is_named(bench, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = bench("plugin", "test", "pop")
+    assert done.status == 1
+    assert done.err.endswith("pytest, which is not installed: pip install 'recsys-bench[testing]'\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("rough-healthy", "all users get the same list: declare personalized = False"),
+        ("rough-raises", "found: RuntimeError: the model broke in two lines"),
+        ("rough-nan", "not numbers (NaN)"),
+        ("rough-excluded", "excluded"),
+        ("rough-unsaved", "Recommender.save"),
+    ],
+)
+def test_checks_of_an_installed_model(plugin_test, model, said):
+    out, err, status = plugin_test(model, "--seconds", "200")
+    assert status == 1, out + err
+    assert said in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["rough-exits", "rough-killed", "rough-aborts"])
+def test_a_model_that_ends_its_process_is_told(plugin_test, model):
+    out, err, status = plugin_test(model, "--seconds", "200")
+    assert status == 1
+    assert out or re.fullmatch(r"error: the process of the checks ended.*\n", err)
+
+
+@pytest.mark.slow
+def test_a_model_that_never_ends_is_ended(plugin_test):
+    out, _, status = plugin_test("rough-sleeps", "--seconds", "8")
+    assert status == 1
+    assert "8 s were over here" in out
