@@ -50,6 +50,11 @@ def test_a_package_bears_its_name_everywhere(bench, tmp_path, kind):
     assert ("recsys-bench-torchkit" in project["dependencies"]) == (kind in NEURAL)
 
 
+def test_the_name_of_the_templates_is_a_name_too(tmp_path):
+    new_package("my-model", "score", tmp_path / "new")
+    assert "class MyModel(" in (tmp_path / "new" / "my_model" / "model.py").read_text()
+
+
 def test_a_score_model_begins_short(tmp_path):
     new_package("short", "score", tmp_path / "short")
     text = (tmp_path / "short" / "short" / "model.py").read_text()

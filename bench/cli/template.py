@@ -39,7 +39,8 @@ def new_package(name: str, kind: str, target: Path) -> list[Path]:
         raise ConfigError(f"{plain(str(target))} is there already: remove it, or give another NAME or --to")
     names = {_NAME: name, _MODULE: module, _CLASS: class_name}
     texts = _texts(kind)
-    if any(re.search(rf"\b{class_name}\b", text) for path, text in texts.items() if path.suffix == ".py"):
+    code = [text.replace(_CLASS, "") for path, text in texts.items() if path.suffix == ".py"]
+    if any(re.search(rf"\b{class_name}\b", text) for text in code):
         raise ConfigError(f"the class of '{name}' would be {class_name}, a name of the contract: choose another NAME")
     target.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(target) as draft:
