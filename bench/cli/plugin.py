@@ -79,7 +79,7 @@ def test_plugin(name: str, changes: tuple[str, ...], seconds: float) -> None:
     def tell(one: Checked) -> None:
         click.echo(f"{one.outcome:7} {one.name}")
         if one.detail:
-            click.echo(textwrap.fill(one.detail, 100, initial_indent=" " * 8, subsequent_indent=" " * 8))
+            click.echo(textwrap.indent(textwrap.fill(one.detail, 92, break_on_hyphens=False), " " * 8))
 
     model = ModelRequest.parse(name).model
     options = config_options(changes, None)

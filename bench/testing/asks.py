@@ -31,7 +31,7 @@ def asks(where: str) -> Callable[[Check], Check]:
         def told(*arguments: Any, **named: Any) -> Any:
             try:
                 return check(*arguments, **named)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 found = plain(str(error) if isinstance(error, AssertionError) else one_line(error), _LONGEST)
                 line = f"{sentence} ({where}, bench/contract.py:{line_of(where)}); found: {found or 'it does not'}"
                 raise AssertionError(line) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -75,27 +76,29 @@ def check_model(
 
 def _run(folder: Path, words: list[str], seconds: float, tell: Callable[[Checked], None]) -> list[Checked]:
     """One process, whose checks are those of the files in ``folder``."""
-    read, write = os.pipe()
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, str(write), *words],
-            cwd=folder,
-            pass_fds=[write],
-            stdout=log,
-            stderr=log,
-            env=_environment(),
-        )
-    os.close(write)
-    late = threading.Timer(seconds, process.kill)
-    late.start()
-    try:
-        done, at_work = _follow(read, tell)
-        status = process.wait()
-    finally:
-        in_time = late.is_alive()
-        late.cancel()
-        process.kill()
-        process.wait()
+    ours, theirs = socket.socketpair()
+    with ours, (folder / "log").open("wb") as log:
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *words],
+                cwd=folder,
+                pass_fds=[theirs.fileno()],
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+            )
+        late = threading.Timer(seconds, process.kill)
+        late.start()
+        ended = threading.Thread(target=_close_at_end, args=(process, ours))
+        ended.start()
+        try:
+            done, at_work = _follow(ours, tell)
+            status = process.wait()
+        finally:
+            in_time = late.is_alive()
+            late.cancel()
+            process.kill()
+            ended.join()
     if not in_time:
         what = f"{seconds:g} s were over here: make the model quicker with --set, or allow more with --seconds"
         done.append(Checked(at_work or "all checks", "failed", what))
@@ -108,11 +111,17 @@ def _run(folder: Path, words: list[str], seconds: float, tell: Callable[[Checked
     return done
 
 
-def _follow(read: int, tell: Callable[[Checked], None]) -> tuple[list[Checked], str]:
+def _close_at_end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
+    """End the reading with the process: what the model has started may outlive it, and hold the other end open."""
+    process.wait()
+    ours.shutdown(socket.SHUT_RD)
+
+
+def _follow(told_by: socket.socket, tell: Callable[[Checked], None]) -> tuple[list[Checked], str]:
     """What the process tells, to its end, and which check it was at then, if any."""
     done: list[Checked] = []
     at_work = ""
-    with os.fdopen(read, encoding="utf-8") as lines:
+    with told_by.makefile(encoding="utf-8") as lines:
         for line in lines:
             told = json.loads(line)
             if "kind" in told:
