@@ -73,7 +73,7 @@ def _with_seeds(row: Row, seeds: str | None) -> Row:
     """The row of these of its seeds alone."""
     from bench.api import numbers
 
-    if seeds is None:
+    if seeds is None or row.first.cell.deterministic:
         return row
     wanted, has = numbers("--seeds", seeds), sorted({result.cell.seed for result in row.results})
     if strangers := [seed for seed in wanted if seed not in has]:
