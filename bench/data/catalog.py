@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
-from bench.errors import DataError, UnknownName
+from bench.errors import DataError, UnknownName, plain
 from bench.strict import Strict
 
 NAME = r"\w[\w.+-]*"
@@ -191,6 +191,6 @@ def _checked(path: Path, name: str, fields: dict[str, Any], kind: type[AnyCard])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {name}: {where}: {first['msg']}") from error
+        raise DataError(f"{path}: {plain(name, 60)}: {where}: {first['msg']}") from error
     except TypeError as error:
-        raise DataError(f"{path}: {name}: {error}") from error
+        raise DataError(f"{path}: {plain(name, 60)}: {error}") from error
