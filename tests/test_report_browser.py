@@ -428,7 +428,6 @@ def test_page_of_failures_alone(browser, make_result, tmp_path):
     page.close()
 
 
-@pytest.mark.skipif(not (PUBLISHED / "cells").is_dir(), reason="results/published has no records")
 @pytest.mark.parametrize("width", [1200, 360])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_published_tables_are_drawn(browser, tmp_path, width, language):

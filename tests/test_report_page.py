@@ -172,7 +172,7 @@ def test_page_json_and_csv_hold_the_same_numbers_to_the_digit(keep, make_result,
     assert same_numbers(*paths) == 2 * (2 * 2 * 4 + 4 + 2) + 3
 
 
-@pytest.mark.skipif(not (PUBLISHED / "cells").is_dir(), reason="results/published has no records")
+@pytest.mark.slow
 def test_numbers_of_the_published_tables_are_in_the_files(tmp_path):
     assert same_numbers(*write(build([PUBLISHED]), tmp_path / "page.html")) > 1000
 

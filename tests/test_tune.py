@@ -134,6 +134,7 @@ def pairs(part):
     return list(zip(part.users.tolist(), part.items.tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_without_validation_a_tuned_model_takes_the_epochs_that_were_best(ready, tmp_path):
     spec = RunSpec(models=["mf"], dataset=ready, options={"mf": {"epochs": 6, "batch_size": 64}})
     study = tune(spec, 1, 1, tmp_path, lambda cell, event: None, lambda study, trial: None)
@@ -162,6 +163,7 @@ def test_trials_asked_for_together_do_not_depend_on_who_ran_them(tiny_cards, tmp
     assert told(tuned(tmp_path, trials=4, jobs=2)) == told(two)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_trials_of_one_study(start_bench, tmp_path):
     words = ("tune", "--models", "itemknn", "--dataset", "tiny", "--trials", "6", "--jobs", "2", "--json", "--results")
     both = [start_bench(*words, tmp_path) for _ in range(2)]
@@ -221,6 +223,7 @@ def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp
     assert f"itemknn@tuned: best of 3 trials in {study.seconds:,.0f} s; {line}" in done.out
 
 
+@pytest.mark.slow
 def test_a_model_that_learns_validation_by_heart_is_shown_by_the_distance_to_test(start_bench, rough_site, tmp_path):
     words = ("--dataset", "tiny", "--exclude", "train", "--results", tmp_path)
     for command in (
