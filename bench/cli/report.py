@@ -6,26 +6,19 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import raw_dir_option
+from bench.cli.options import many_results_option, raw_dir_option
 from bench.errors import ConfigError
 
 
 @click.command("report")
-@click.option(
-    "--results",
-    "folders",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    default=[Path("results")],
-    help="A results folder; repeatable. Rows of others than the first say where they are from.  [results]",
-)
+@many_results_option
 @click.option("--dataset", help="Only tables of this data set.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("report.html"), show_default=True)
 @click.option("--latex", "as_latex", is_flag=True, help="Print the tables as LaTeX (booktabs) instead.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown instead.")
 @raw_dir_option
 def command(
-    folders: tuple[Path, ...],
+    results: tuple[Path, ...],
     dataset: str | None,
     out: Path,
     as_latex: bool,
@@ -35,17 +28,18 @@ def command(
     """Make one HTML page of all results, and files beside it with every number of the page.
 
     The page needs no network and no other file. report.json beside it is all that the page holds; report.csv has a
-    line for each number. Data sets whose raw files are at hand have lists with titles; nothing is fetched.
+    line for each number. Rows of other folders than the first say where they are from. Data sets whose raw files are at
+    hand have lists with titles; nothing is fetched.
     """
     if as_latex or as_markdown:
         if as_latex and as_markdown:
             raise ConfigError("--latex and --markdown were given: choose one")
-        click.echo(_printed(folders, dataset, as_latex))
+        click.echo(_printed(results, dataset, as_latex))
         return
     from bench.report.page.build import build
     from bench.report.page.files import write
 
-    page = build(folders, dataset, raw_dir)
+    page = build(results, dataset, raw_dir)
     paths = write(page, out)
     rows = sum(len(table.rows) for table in page.tables)
     sizes = ", ".join(f"{path} ({path.stat().st_size / 2**10:,.0f} KiB)" for path in paths)
