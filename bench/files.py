@@ -119,6 +119,13 @@ def sweep_drafts(folder: Path, name: str = "*") -> None:
                 draft.unlink(missing_ok=True)
 
 
+def regular(path: Path) -> Path:
+    """``path`` itself, if it is a file or leads to one; ``ValueError`` otherwise."""
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError("it is no file")
+    return path
+
+
 def read_regular(path: Path, most: int) -> bytes:
     """The bytes of a regular file of at most ``most`` bytes; it waits for no pipe and fills no memory.
 

@@ -1,8 +1,9 @@
 """Hook specifications, and discovery of plugins that imports nothing before it is needed.
 
-Two groups of entry points: ``bench.models``, one entry per model, named as the model, whose value is its class (a name
-that ends in ``:`` is a family: it stands for every name that begins with it, and its value is a function from such a
-name to a class), and ``bench.plugins``, whose values are modules with life-cycle hooks and readers of raw formats.
+Three groups of entry points: ``bench.models``, one entry per model, named as the model, whose value is its class (a
+name that ends in ``:`` is a family: it stands for every name that begins with it, and its value is a function from
+such a name to a class); ``bench.plugins``, whose values are modules with life-cycle hooks and readers of raw formats;
+and ``bench.trackers``, whose values are the same, or objects with hooks, used when a run names them (``--track``).
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from bench.contract import Reader, Recommender
 from bench.errors import BenchError, PluginError, UnknownName, by_kind, one_line
+from bench.isolated import Isolated, environments
 
 hookspec = pluggy.HookspecMarker("bench")
 
-MODELS, PLUGINS = "bench.models", "bench.plugins"
+MODELS, PLUGINS, TRACKERS = "bench.models", "bench.plugins", "bench.trackers"
 
 
 class Hooks:
@@ -34,8 +37,11 @@ class Hooks:
         """The reader of the raw format ``name`` (:mod:`bench.data.sources`), or None."""
 
     @hookspec
-    def bench_run_started(self, cells: Sequence[Any]) -> None:
-        """A run begins; ``cells`` (:class:`bench.messages.cell.Cell`) are those that it will work on."""
+    def bench_run_started(self, cells: Sequence[Any], results: Path) -> None:
+        """A run begins; ``cells`` (:class:`bench.messages.cell.Cell`) are those that it will work on.
+
+        ``results`` is its results folder, where a tracker may keep what it writes in a folder of its own.
+        """
 
     @hookspec
     def bench_event(self, cell: Any, event: Any) -> None:
@@ -62,9 +68,14 @@ class Plugin:
     distribution: str
     version: str
     conflict: str = ""
-    """Another distribution that uses the same name; neither can be used then."""
-    interpreter: str = sys.executable
-    """The Python that runs this plugin's workers."""
+    """All places that use the same name, if there are several; none can be used then."""
+    environment: Isolated | None = None
+    """Where it is installed if not beside the core."""
+
+    @property
+    def interpreter(self) -> str:
+        """The Python that runs this plugin's workers."""
+        return self.environment.interpreter if self.environment else sys.executable
 
     @property
     def module(self) -> str:
@@ -79,9 +90,11 @@ class Plugin:
     def problem(self) -> str:
         """Why it cannot be used as far as metadata tell, and the way out; empty if they tell nothing."""
         if self.conflict:
-            return f"'{self.name}' comes from {self.distribution} and from {self.conflict}: uninstall one of them"
+            return f"'{self.name}' comes from {self.conflict}: uninstall one of them"
+        if self.environment:
+            return self.environment.problem
         package = self.module.partition(".")[0]
-        if self.interpreter == sys.executable and not _is_there(package):
+        if not _is_there(package):
             return (
                 f"the package {package} of {self.distribution} is not there: install {self.distribution} again, "
                 f"or 'pip uninstall {self.distribution}'"
@@ -117,16 +130,33 @@ def installed(group: str = MODELS) -> list[Plugin]:
     allowed = None if only is None else {name.strip() for name in only.split(",")}
     found: dict[tuple[str, str], Plugin] = {}
     owners: dict[str, set[str]] = {}
+    for plugin in (*_beside(group), *(_isolated() if group == MODELS else ())):
+        where = f"{plugin.distribution} in {plugin.environment.folder}" if plugin.environment else plugin.distribution
+        owners.setdefault(plugin.name, set()).add(where)
+        if allowed is None or plugin.distribution in allowed:
+            found.setdefault((plugin.name, plugin.distribution), plugin)
+    return [
+        replace(plugin, conflict=" and from ".join(sorted(owners[name])) if len(owners[name]) > 1 else "")
+        for (name, _), plugin in sorted(found.items())
+    ]
+
+
+def _beside(group: str) -> Iterator[Plugin]:
+    """Plugins that are installed beside the core."""
     for entry in metadata.entry_points(group=group):
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
-        owners.setdefault(entry.name, set()).add(distribution)
-        if allowed is None or distribution in allowed:
-            plugin = Plugin(entry.name, group, entry.value, distribution, version)
-            found.setdefault((entry.name, distribution), plugin)
-    return [
-        replace(plugin, conflict=", ".join(sorted(owners[name] - {distribution})))
-        for (name, distribution), plugin in sorted(found.items())
-    ]
+        yield Plugin(entry.name, group, entry.value, distribution, version)
+
+
+def _isolated() -> Iterator[Plugin]:
+    """Models of environments of their own: those of the distribution that was asked for, not of what it needs."""
+    for environment in environments():
+        name = environment.record.distribution
+        distribution = environment.distribution(name)
+        if distribution is None:
+            continue
+        for entry in distribution.entry_points.select(group=MODELS):
+            yield Plugin(entry.name, MODELS, entry.value, name, distribution.version, environment=environment)
 
 
 def _is_there(package: str) -> bool:
@@ -194,7 +224,7 @@ def check_module(plugin: Plugin) -> None:
         With what is wrong, in one line.
     """
     module = plugin.load()
-    if plugin.group == PLUGINS:
+    if plugin.group != MODELS:
         _register(_manager(), plugin, module)
 
 
@@ -206,9 +236,25 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: Any) -> Non
         raise PluginError(f"plugin '{plugin.name}' of {plugin.distribution}: {one_line(error)}") from error
 
 
-def life_cycle() -> tuple[pluggy.PluginManager, list[BenchError]]:
-    """A manager with the plugins of the group ``bench.plugins``, and the errors of those that cannot be used."""
-    manager = _manager()
+def trackers(names: Sequence[str]) -> pluggy.PluginManager:
+    """A manager with the trackers of these names.
+
+    Raises
+    ------
+    BenchError
+        If there is no such tracker, or it cannot be used.
+    """
+    manager, known = _manager(), {plugin.name: plugin for plugin in installed(TRACKERS)}
+    for name in dict.fromkeys(names):
+        if name not in known:
+            raise UnknownName("tracker", name, known, "'bench plugin list'")
+        _register(manager, known[name], known[name].load())
+    return manager
+
+
+def life_cycle(names: Sequence[str] = ()) -> tuple[pluggy.PluginManager, list[BenchError]]:
+    """:func:`trackers` with the plugins of the group ``bench.plugins``, and the errors of those that cannot be used."""
+    manager = trackers(names)
     broken = []
     for plugin in installed(PLUGINS):
         try:

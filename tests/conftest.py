@@ -171,12 +171,16 @@ def start_bench(tiny, session_cache):
     started = []
     given = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
     given |= {"BENCH_CACHE_DIR": str(session_cache), "BENCH_RAW_DIR": str(tiny.raw)}
+    given["BENCH_ENVIRONMENTS_DIR"] = ""  # none
 
     def start(*arguments, environment=None, **choices):
         words = [sys.executable, "-c", LAUNCHER, str(tiny.cards), *map(str, arguments)]
         choices = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **choices}
         choices["preexec_fn"] = _heed_interrupts
-        started.append(subprocess.Popen(words, env={**given, **(environment or {})}, **choices))
+        changed = {**given, **(environment or {})}
+        if changed.get("PYTHONPATH") != given.get("PYTHONPATH"):  # the project itself may be found by it
+            changed["PYTHONPATH"] = os.pathsep.join(filter(None, [changed["PYTHONPATH"], given.get("PYTHONPATH")]))
+        started.append(subprocess.Popen(words, env=changed, **choices))
         return started[-1]
 
     yield start

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow.parquet as pq
 
@@ -44,20 +46,33 @@ def run(
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        sys.stdout, sys.stderr = (open(handle, "w", buffering=1, closefd=False) for handle in (1, 2))  # noqa: SIM115
         _install(watched, kill_at, write, failure)
-        try:
-            main(list(words))
-        except SystemExit as ended:
-            os._exit(ended.code if isinstance(ended.code, int) else 1)
-        os._exit(70)
+        _call(words, log)
     os.close(write)
     with os.fdopen(read, "rb") as counted:
         number = len(counted.read())
     return os.waitpid(pid, 0)[1], number
+
+
+def start(words: Sequence[str], log: Path) -> int:
+    """Begin ``bench WORDS`` in a fork; returns its process id."""
+    pid = os.fork()
+    if pid == 0:
+        _call(words, log)
+    return pid
+
+
+def _call(words: Sequence[str], log: Path | None) -> NoReturn:
+    """What a fork does."""
+    output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdout, sys.stderr = (open(handle, "w", buffering=1, closefd=False) for handle in (1, 2))  # noqa: SIM115
+    try:
+        main(list(words))
+    except SystemExit as ended:
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
+    os._exit(70)
 
 
 def _install(watched: Sequence[Path], kill_at: int, counter: int, failure: int) -> None:
@@ -153,6 +168,33 @@ class Campaign:
             wrong.append(f"no reason in {said[-3:]}")
         return wrong + self._after(folder, finished)
 
+    def share(self, processes: int, killed: int, seconds: float, rng: random.Random) -> tuple[list[str], int]:
+        """Let several processes run the command at once, kill some within ``seconds``; the others do all of it.
+
+        What is wrong then, in words, and how many cells were finished more than once.
+        """
+        folder = self._copy("attempt")
+        os.environ["BENCH_CACHE_DIR"], os.environ["ROUGH_HOOKS"] = str(folder / "cache"), str(folder / "hooks")
+        words = self.scenario.words(folder)
+        pids = [start(words, folder / f"log-{number}") for number in range(processes)]
+        moments = sorted(rng.uniform(0, seconds) for _ in range(killed))
+        began = time.monotonic()
+        for moment, pid in zip(moments, pids, strict=False):
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+            os.kill(pid, signal.SIGKILL)
+        ended = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        wrong = [f"one ended with {code}" for code in ended[killed:] if code]
+        found, before = outcome(folder), stamps(folder)
+        wrong += [f"{name} differs" for name in self.expected if found.get(name) != self.expected[name]]
+        told = [json.loads(line) for line in (folder / "hooks").read_text().splitlines()]
+        finished = [one for one in told if one["hook"] == "cell finished" and one["status"] == "finished"]
+        del os.environ["ROUGH_HOOKS"]
+        self._run(folder, words)  # tidies up what the killed ones left
+        found = outcome(folder)
+        wrong += [f"finished cell {cell} was run again" for cell, at in before.items() if stamps(folder)[cell] != at]
+        wrong += [f"left over: {name}" for name in found.keys() - self.expected.keys()]
+        return wrong, max(0, len(finished) - len(before))
+
     def _after(self, folder: Path, finished: dict[str, str]) -> list[str]:
         """What is wrong after the command has ended early, and when it is run again."""
         wrong = [f"process left: {words}" for words in _orphans(folder)]
@@ -194,6 +236,7 @@ def outcome(folder: Path) -> dict[str, str]:
                 found[name] = str(pq.read_table(path).to_pydict())
             elif path.name == "result.json":
                 result = json.loads(path.read_text())
+                result["facts"].pop("trained", None)  # which epochs the last attempt trained
                 found[name] = json.dumps([result[key] for key in ("cell", "status", "groups", "validations", "facts")])
             elif path.suffix == ".csv":
                 found[name] = _without_costs(path)
@@ -226,6 +269,15 @@ def _orphans(folder: Path) -> list[str]:
 
 MODELS = "pop,rough-checkpoints"
 ONE = "rough-checkpoints"
+
+
+def shared() -> Scenario:
+    """What several processes do together: eleven cells, of models that train for a while and of fast ones."""
+    models = "pop,itemknn,random,rough-checkpoints,rough-learner"
+    words = ["run", "--dataset", "tiny", "--models", models, "--seeds", "1-3", "--threads", "1"]
+    return Scenario(
+        "shared", lambda f: [*words, "--results", str(f / "results")], [lambda f: ["datasets", "prepare", "tiny"]]
+    )
 
 
 def scenarios() -> list[Scenario]:

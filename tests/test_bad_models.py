@@ -67,7 +67,7 @@ def test_healthy_model_beside_them_finishes(run, name):
     assert (result.status, result.reason) == ("finished", None)
     assert not any(result.violations.values())
     assert result.groups == run.results["healthy"].groups
-    assert set(result.phases) == {"import", "fit", "recommend", "save"}
+    assert set(result.phases) == {"import", "fit", "recommend", "validate", "save"}
     assert all(phase.peak_mib > 10 for phase in result.phases.values())
 
 

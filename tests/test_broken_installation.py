@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from bench.cli.installation import satisfies
+from bench.installation import broken_in, satisfies
 
 BREAKS = {
     "numpy": "raise ImportError('numpy.core.multiarray failed to import')",
@@ -80,6 +81,23 @@ def test_package_that_is_too_old_is_named_with_both_versions(start, broken):
     done = start(*COMMANDS[0], environment=environment)
     [line] = done.stderr.splitlines()
     assert line.startswith("error: pyarrow: 3.0.0 is installed where pyarrow>=16 is needed: ")
+
+
+def test_what_the_requirements_require_is_checked_too(tmp_path):
+    for name, lines in {"pydantic_core-0.1": "", "tabulate-99": "Requires-Dist: not-there-at-all>=2\n"}.items():
+        info = tmp_path / f"{name}.dist-info"
+        info.mkdir()
+        package, version = name.split("-")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{lines}")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    found = broken_in(sys.executable, {**os.environ, "PYTHONPATH": path})
+    assert set(found) == {"pydantic-core", "not-there-at-all"}
+    pinned = (
+        r"0\.1 is installed where pydantic-core==\S+ is needed by pydantic: \S+ -m pip install --force-reinstall \S+"
+    )
+    assert re.fullmatch(pinned, found["pydantic-core"])
+    assert found["not-there-at-all"].startswith("is not installed, and tabulate needs it: ")
+    assert found["not-there-at-all"].endswith("'not-there-at-all>=2'")
 
 
 @pytest.mark.parametrize("package", ["numpy", pytest.param("pyarrow", marks=pytest.mark.slow)])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bench.runs import claims
+from bench.messages.spec import RunSpec
+from bench.runs import claims, execute
 from bench.runs.claims import Claim, Held, claim, clear, is_claimed
+from bench.runs.plan import make_plan
+from bench.runs.store import Store
 
 
 @pytest.fixture
@@ -118,3 +122,52 @@ def test_who_sees_another_claim_after_its_own_gives_way(folder, monkeypatch):
     monkeypatch.setattr(claims, "_holder", lambda path: "" if path.name == "claim.4" else "another run")
     assert claim(folder) == Held("another run")
     assert [path.name for path in folder.iterdir()] == [first.path.name]
+
+
+def test_claim_is_lost_when_another_run_has_taken_the_cell_over(folder):
+    """As from a machine that was away for a while: its claim was stale, and it goes on as if nothing had been."""
+    first = claim(folder)
+    assert not first.lost
+    change(first, host="another", pid=1, boot="b")
+    os.utime(first.path, (0, first.path.stat().st_mtime - claims.STALE - 1))
+    second = claim(folder)
+    assert first.lost
+    assert not second.lost
+    (folder / "result.json").write_text("{}")
+    second.release()
+    assert first.lost
+
+
+def test_model_that_removes_the_folder_of_its_cell_has_lost_no_claim(folder):
+    """Or it would be tried for ever."""
+    held = claim(folder)
+    shutil.rmtree(folder)
+    assert not held.lost
+
+
+def test_run_that_was_away_takes_the_result_of_the_one_that_took_over(tiny_cards, tmp_path, monkeypatch, caplog):
+    """While it trained, another machine claimed the cell, finished it, and was done a while later."""
+    plan = make_plan(RunSpec(models=["pop"], dataset="tiny"))
+    [cell], store = plan.cells, Store(tmp_path / "results")
+    [theirs] = execute.run_cells(plan, Store(tmp_path / "elsewhere"), lambda cell, event: None)
+    theirs = theirs.model_copy(update={"created": "2025-01-01T00:00:00+00:00"})
+    run = execute.Job.run
+
+    def overtaken(job, *arguments):
+        found = run(job, *arguments)
+        path = store.path(cell.id) / "claim.7"
+        path.write_text(json.dumps({"host": "another", "boot": "b", "pid": 1, "started": "1"}))
+        for name in ("lists.parquet", "per_user.parquet"):
+            shutil.copy(tmp_path / "elsewhere" / "cells" / cell.id / name, path.parent)
+
+        def end():
+            store.write(theirs)
+            path.unlink()
+
+        threading.Timer(1.0, end).start()
+        return found
+
+    monkeypatch.setattr(execute.Job, "run", overtaken)
+    assert execute.run_cells(plan, store, lambda cell, event: None) == [theirs]
+    assert store.results() == [theirs]
+    assert "pop was taken over by another run" in caplog.text

@@ -10,6 +10,7 @@ import pytest
 from bench.data.protocol import PROTOCOLS
 from bench.data.visible import VisibleSplit
 from bench.interactions import Recommendations, save_interactions
+from bench.messages.cell import Floor
 from bench.messages.spec import Stopping
 from bench.testing import Interrupted, LocalContext, MemorySplit, block_interactions, interactions_from
 from bench.worker import context as contexts
@@ -55,13 +56,16 @@ def on_disk(folder, data, candidates):
 
 @pytest.fixture
 def make(tmp_path):
-    def make(model, data=DATA, budget=None, seed=1, candidates="all", exclude="train+valid", record=None, **stopping):
+    def make(
+        model, data=DATA, budget=None, seed=1, candidates="all", exclude="train+valid", record=None, floors=(),
+        **stopping,
+    ):  # fmt: skip
         events = []
         split = on_disk(tempfile.mkdtemp(dir=tmp_path), data, candidates)
         context = WorkerContext(
             model, split, lambda event: events.append(event.model_dump()), seed=seed, folder=tmp_path,
             protocol=PROTOCOLS["loo"].model_copy(update={"exclude": exclude}),
-            stopping=Stopping(**stopping), time_budget=budget, epoch_log=record,
+            stopping=Stopping(**stopping), time_budget=budget, epoch_log=record, floors=floors,
         )  # fmt: skip
         return context, events
 
@@ -132,6 +136,15 @@ def test_training_stops_when_patience_is_over(make):
 def test_better_score_renews_patience(make):
     context, _ = make(Scripted([0.1, 0.0, 0.2, 0.0, 0.3, 0.0, 0.0]), patience=2)
     assert len(train(context)) == 7
+
+
+def test_training_ends_below_the_floor_of_its_stage(make):
+    floor = Floor(stage="lists", epoch=2, score=0.4)
+    context, _ = make(Scripted([0.1, 0.1, 0.1, 0.5, 0.1]), floors=[floor])
+    assert len(train(context, most=3, stage="vectors")) == 3
+    assert [said.stop for said in train(context, most=2, stage="lists")] == [False, False]
+    context, _ = make(Scripted([0.3, 0.2, 0.9]), floors=[floor])
+    assert [said.stop for said in train(context, most=3, stage="lists")] == [False, True]
 
 
 SCORES = ([0.2, 0.9, 0.5, 0.5], [0.1, 0.3, 0.2, 0.1])

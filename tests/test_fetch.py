@@ -171,6 +171,22 @@ def test_no_server_names_file_address_and_folder(server, folder):
     assert names(folder) == []
 
 
+def test_a_mirror_stands_in_for_a_server_that_refuses(server, folder):
+    server.script = ["404"]
+    file = File(name="file.gz", url=server.url("gone.gz"), mirrors=[server.url()], sha256=SHA)
+    assert fetch(file, folder).read_bytes() == CONTENT
+    assert [path for path, _ in server.asked] == ["/gone.gz", "/file.gz"]
+
+
+def test_all_addresses_that_failed_are_named(server, folder):
+    urls = [server.url("gone.gz"), server.url("lost.gz")]
+    with pytest.raises(BenchError) as error:
+        fetch(File(name="file.gz", url=urls[0], mirrors=urls[1:], sha256=SHA), folder)
+    refused = "the server answered 404"
+    said = f"file.gz cannot be fetched from {urls[0]} ({refused}) nor from {urls[1]} ({refused}): fetch it elsewhere"
+    assert str(error.value).startswith(said)
+
+
 def test_other_file_than_the_card_says_is_refused_and_deleted(server, folder):
     server.files["/file.gz"] = b"<html>sorry</html>"
     with pytest.raises(BenchError, match=rf"SHA-256 [0-9a-f]+, but {SHA} its card says"):

@@ -10,7 +10,9 @@ import pytest
 from bench.messages.spec import RunSpec
 from bench.runs import execute, plan
 from bench.runs.claims import claim
+from bench.runs.hooks import LifeCycle
 from bench.runs.plan import make_plan
+from bench.runs.room import Room
 from bench.runs.store import Store
 
 RUN = ("run", "--dataset", "tiny", "--jobs", "2", "--models")
@@ -74,7 +76,7 @@ def test_cell_that_is_about_to_start_when_the_run_is_interrupted_does_not(tiny_c
     planned = make_plan(RunSpec(models=["pop"], dataset="tiny"))
     store = Store(tmp_path)
     store.open_for_writing()
-    executor = execute._Executor(planned, store, lambda cell, event: None)
+    executor = execute._Executor(planned, store, lambda cell, event: None, Room(planned, store), LifeCycle())
     find_model = plan.find_model
 
     def interrupted_meanwhile(name):
@@ -84,7 +86,7 @@ def test_cell_that_is_about_to_start_when_the_run_is_interrupted_does_not(tiny_c
     monkeypatch.setattr(plan, "find_model", interrupted_meanwhile)
     monkeypatch.setattr(execute.Job, "run", lambda *arguments: pytest.fail("a worker was started"))
     with pytest.raises(InterruptedError):
-        executor.work(planned.cells[0], claim(store.path(planned.cells[0].id)))
+        executor.work(planned.cells[0], claim(store.path(planned.cells[0].id)), None)
     assert unfinished(tmp_path) == []
 
 

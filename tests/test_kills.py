@@ -3,13 +3,14 @@
 import errno
 import itertools
 import os
+import random
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kills import Campaign, scenarios
+from kills import Campaign, scenarios, shared
 
 TRIED = 6
 """Operations of each command, spread evenly."""
@@ -21,7 +22,7 @@ FAILURES = (errno.ENOSPC, errno.EACCES, errno.EDQUOT, errno.EMFILE, errno.EROFS)
 @pytest.fixture
 def campaign(tiny_cards, rough_site, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(rough_site)
-    monkeypatch.setenv("PYTHONPATH", str(rough_site))
+    monkeypatch.setenv("PYTHONPATH", str(rough_site), prepend=os.pathsep)  # the project itself may be found by it
     monkeypatch.setenv("BENCH_PLUGINS", "rough-plugin,recsys-bench-classic")
 
     def make(scenario):
@@ -51,3 +52,13 @@ def test_nothing_is_lost_wherever_the_disk_is_full_or_cannot_be_written(scenario
         if found := campaign.fail(at, failure):
             wrong[at, errno.errorcode[failure]] = found
     assert wrong == {}, f"of {campaign.operations} operations"
+
+
+@pytest.mark.slow
+def test_five_processes_of_which_two_are_killed_make_the_results_of_one(campaign):
+    """``benchmarks/shared_runs.py`` does it fifty times."""
+    campaign, _ = campaign(shared())
+    rng = random.Random(0)
+    for _ in range(3):
+        wrong, _ = campaign.share(processes=5, killed=2, seconds=4.0, rng=rng)
+        assert wrong == []

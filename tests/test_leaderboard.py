@@ -92,14 +92,14 @@ def test_page_shows_rules_sizes_reasons_and_offences(make_result):
     table = only([
         make_result("good", 0.25, command="bench run --models good"),
         make_result("cheat", 0.1, violations={"excluded": 1200, "short": 0}),
-        make_result("late", 0.2, stopped_by_budget=True, time_budget=9.0),
+        make_result("late", 0.2, stopped_by_budget=True, time_budget=9.0, facts={"caveat": "half\nread"}),
         make_result("gone", status="failed"),
     ])  # fmt: skip
     page = leaderboard.markdown(table)
     for text in (
         "Per-user random 8:1:1", "split seed 2024", "all users, n = 4", ".2500 ±.0196", "gone seed 1 failed: it broke",
         "cheat broke the contract in these slots: 1,200 excluded", "late was stopped by its time budget of 9 s",
-        "    bench run --models good",
+        "late: half read", "    bench run --models good",
     ):  # fmt: skip
         assert text in page
     assert "head" not in leaderboard.by_group(table)  # a group without users has no column

@@ -1,23 +1,28 @@
 """``bench doctor --leaks`` passes honest models and catches cheats, each by the check that is meant for it."""
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
+from bench.data.catalog import card
 from bench.data.hidden import HiddenTest
 from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS
 from bench.data.split import split
 from bench.data.visible import VisibleSplit
 from bench.interactions import save_interactions
+from bench.runs import leaks
 from bench.runs.leaks import _parts, check_leaks
 from bench.testing import interactions_from
 
 CHEATS = {"cheat-finds-test": "FindsTest", "cheat-learns-valid": "LearnsValid", "cheat-reads-ids": "ReadsIds"}
+READERS = {"cheat-reads-user-texts": "ReadsUserTexts"}
 
 
 def made(folder, **parts):
@@ -77,11 +82,14 @@ def cheats(tmp_path, monkeypatch):
     metadata = site / "cheats-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: cheats\nVersion: 1.0\n")
-    entries = "".join(f"{name} = cheats:{cls}\n" for name, cls in CHEATS.items())
+    entries = "".join(f"{name} = cheats:{cls}\n" for name, cls in {**CHEATS, **READERS}.items())
     (metadata / "entry_points.txt").write_text(f"[bench.models]\n{entries}")
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.setenv("CHEAT_CACHE", f"{tempfile.gettempdir()}/bench-leaks-*")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep))
+    own = tmp_path / "temp"  # a cheat must not find the test arrays of checks that run beside this one
+    own.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
+    monkeypatch.setenv("CHEAT_CACHE", f"{own}/bench-leaks-*")
 
 
 @pytest.mark.slow
@@ -106,6 +114,37 @@ def test_cheat_is_a_bad_line_and_an_exit_status(cheats, bench):
     states = {line["what"]: line["state"] for line in json.loads(done.out)}
     assert states["cheat-learns-valid, canary, validation"] == "bad"
     assert states["(harness), parts"] == "ok"
+
+
+@pytest.mark.slow
+def test_user_texts_made_from_the_test_item_are_caught(cheats, monkeypatch):
+    plain = leaks.write_card
+
+    def telling(root, name, pairs):
+        """The card of the canary, with texts of users that name their test item."""
+        path = Path(plain(root, name, pairs))
+        made = split(prepare(card(str(path))), PROTOCOLS["colarec"])
+        users, items = made.visible.user_texts()["id"], made.visible.item_texts()["id"]
+        test = made.hidden.test
+        first = test.items[test.indptr[:-1]]  # each user has one
+        lines = "".join(f"{user},likes {items[item]}\n" for user, item in zip(users, first, strict=True))
+        (root / f"{name}-users.csv").write_text(f"id,about\n{lines}")
+        found = yaml.safe_load(path.read_text())
+        source = found[name]["sources"][0]
+        source["files"]["users"] = {"name": str(root / f"{name}-users.csv")}
+        source["options"]["users"] = {"id": "id", "about": "about"}
+        found[name]["texts"]["user"] = {"parts": ["{about}"]}
+        path.write_text(yaml.safe_dump(found))
+        return str(path)
+
+    def judged():
+        found = check_leaks(["cheat-reads-user-texts"], confine=False)
+        assert not [f.detail for f in found if "did not run" in f.detail]
+        return {f.check: f.passed for f in found if f.model == "cheat-reads-user-texts"}
+
+    assert judged() == {"canary, test": True, "canary, validation": True, "relabelling": True}
+    monkeypatch.setattr(leaks, "write_card", telling)
+    assert judged()["canary, test"] is False
 
 
 def test_model_that_does_not_run_is_a_finding(rough_site, monkeypatch):

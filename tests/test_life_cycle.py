@@ -208,5 +208,65 @@ def test_one_of_two_that_share_a_name_is_not_taken_for_the_other(install, monkey
     install("bench.models", "first", toy="")
     monkeypatch.syspath_prepend(install("bench.models", "second", toy=""))
     monkeypatch.setenv("BENCH_PLUGINS", "second")
-    with pytest.raises(PluginError, match="from second and from first"):
+    with pytest.raises(PluginError, match="from first and from second"):
         load_model("toy")
+
+
+TRACKER = """
+    from bench import hookimpl
+    from bench.messages.events import Kept
+
+    @hookimpl
+    def bench_run_started(cells, results):
+        global file
+        file = (results / "told").open("a")
+        print("started", *[cell.id for cell in cells], file=file)
+
+    @hookimpl
+    def bench_event(cell, event):
+        if isinstance(event, Kept): print("kept", event.result.cell_id, event.result.status, file=file)
+
+    @hookimpl
+    def bench_cell_finished(cell, result): print("finished", cell.id, result.status, file=file)
+
+    @hookimpl
+    def bench_run_finished(results): file.close()
+"""
+
+
+def test_tracker_is_told_when_it_is_named_and_of_what_is_there(start_bench, install, tmp_path):
+    site = install("bench.trackers", notes=TRACKER, broken="import not_there_at_all", other=EXITS_AT_ONCE)
+    results = tmp_path / "r"
+
+    def call(*words, **variables):
+        path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+        process = start_bench(*words, "--results", results, environment={"PYTHONPATH": path, **variables})
+        out, err = process.communicate(timeout=60)
+        assert "Traceback" not in err
+        return process.returncode, out, err.splitlines()
+
+    def told():
+        lines = [line.split() for line in (results / "told").read_text().splitlines()]
+        (results / "told").unlink()
+        return lines
+
+    assert call(*RUN, "--track", "nots")[2][-1] == (
+        "error: unknown tracker 'nots': did you mean 'notes'? see 'bench plugin list'"
+    )
+    status, _, err = call(*RUN, "--track", "notes,broken")
+    assert (status, list(results.glob("cells/*/result.json"))) == (1, [])  # told before anything runs
+    assert err[-1].startswith("error: plugin 'broken' of trackers cannot be imported: ModuleNotFoundError")
+    assert call("run", "--dataset", "tiny", "--models", "pop")[0] == 0
+    assert not (results / "told").exists()
+    [pop] = [path.name for path in results.glob("cells/*")]
+    assert call(*RUN, BENCH_TRACK="notes")[0] == 0
+    [random] = [path.name for path in results.glob("cells/*") if path.name != pop]
+    assert told() == [["started", random], ["kept", pop, "finished"], ["finished", random, "finished"]]
+    status, out, _ = call("track", "notes", "--dataset", "tiny")
+    assert (status, out) == (0, f"2 results of {results} told to notes\n")
+    first, *others = told()
+    assert first == ["started"]
+    assert sorted(others) == sorted(["kept", one, "finished"] for one in (pop, random))
+    assert call("track", "notes", "--dataset", "none")[2] == [
+        f"error: {results} has no results of none: see 'bench results list', or give another --results"
+    ]

@@ -91,11 +91,12 @@ def test_hours_are_those_of_recorded_runs_or_unknown(bench, plan, tmp_path):
     [result] = Store(tmp_path).results()
     made, cells = planned()
     found = {cost.row: cost for cost in costs(made, cells, tmp_path)}
-    hours = sum(phase.seconds for phase in result.phases.values()) / 3600
-    assert (found["pop"].runs, found["pop"].hours, found["pop"].known) == (1, None, 0)
+    hours = sum(result.phases[phase].cpu_seconds for phase in ("import", "fit", "recommend")) / 3600
+    assert (found["pop"].runs, found["pop"].hours, found["pop"].basis) == (1, None, "")
     assert (found["itemknn"].runs, found["itemknn"].hours) == (0, 0.0)
     assert (found["itemknn@tuned"].runs, found["itemknn@tuned"].trials) == (1, 2)
     assert found["itemknn@tuned"].hours == pytest.approx(3 * hours)
+    assert found["itemknn@tuned"].basis == "same config and data, 1 run"
 
 
 def test_command_writes_a_plan_and_does_not_overwrite_one(bench, tmp_path):
@@ -103,7 +104,7 @@ def test_command_writes_a_plan_and_does_not_overwrite_one(bench, tmp_path):
              "--output", tmp_path / "p.yaml", "--results", tmp_path)  # fmt: skip
     done = bench(*words)
     assert (done.status, done.err) == (0, "")
-    assert "without pop, itemknn@tuned: the results folder has no run of that model on these data" in done.out
+    assert "without pop, itemknn@tuned: the results folder has no run of that model" in done.out
     assert done.out.endswith(f"plan {read_file(tmp_path / 'p.yaml').hash}: {tmp_path / 'p.yaml'}\n")
     before = (tmp_path / "p.yaml").read_bytes()
     again = bench(*words)

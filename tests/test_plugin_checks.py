@@ -1,5 +1,6 @@
 """``bench plugin test`` and the published checks: each rule of the contract that a model breaks is told, and where."""
 
+import importlib.util
 import inspect
 import os
 import re
@@ -38,11 +39,15 @@ class Good(Recommender):
 
 
 class SameForAll(Good):
+    """What most others like."""
+
     def score(self, users, history):
         return np.tile(self.links.sum(0), (len(users), 1))
 
 
 class Modest(Good):
+    """Is personalized, and says that it is not."""
+
     personalized = False
 
 
@@ -56,6 +61,8 @@ class ByNumber(Good):
 class ById(Good):
     """Knows users by id alone."""
 
+    state = ("links", "known")
+
     def fit(self, train, valid, context):
         super().fit(train, valid, context)
         self.known = super().score(np.arange(train.n_users), train)
@@ -66,6 +73,8 @@ class ById(Good):
 
 class Moody(Good):
     """Depends on a generator that nobody seeded."""
+
+    deterministic = False
 
     def fit(self, train, valid, context):
         super().fit(train, valid, context)
@@ -81,12 +90,16 @@ class Seeded(Good):
 
 
 class Forgetful(Good):
+    """Is loaded as something else than was saved."""
+
     def load(self, folder, device):
         super().load(folder, device)
         self.links = np.array(self.links)[::-1]
 
 
 class Untidy(Good):
+    """Writes where it is run."""
+
     def fit(self, train, valid, context):
         super().fit(train, valid, context)
         np.save("links.npy", self.links)
@@ -167,7 +180,27 @@ def test_a_broken_rule_is_told_in_one_sentence_with_its_place(check, model_class
     assert re.search(rf"(^|\W){where.partition('.')[2]}\b", source[int(line) - 1])
 
 
-@pytest.mark.parametrize("check", [name for name in vars(ModelChecks) if name.startswith("test_")])
+MODEL_CHECKS = [name for name in vars(ModelChecks) if name.startswith("test_")]
+ONE_FAULT = (Modest, ByNumber, ById, Moody, Seeded, Forgetful, Untidy, Crowd, Undescribed)
+
+
+def named_check(model_class):
+    [found] = [check for check in BROKEN if model_class in BROKEN[check]]
+    return found
+
+
+@pytest.mark.parametrize("model_class", ONE_FAULT)
+def test_a_model_with_one_fault_breaks_one_check(model_class, tmp_path_factory):
+    broken = []
+    for check in MODEL_CHECKS:
+        try:
+            run(check, model_class, tmp_path_factory)
+        except AssertionError:
+            broken.append(check)
+    assert broken == [named_check(model_class)]
+
+
+@pytest.mark.parametrize("check", MODEL_CHECKS)
 def test_a_good_model_breaks_none(check, tmp_path_factory):
     run(check, Good, tmp_path_factory)
 
@@ -221,7 +254,8 @@ def test_mistakes_are_one_line(bench):
 
 
 def test_pytest_that_is_not_there_is_named(bench, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pytest" else real(name))
     done = bench("plugin", "test", "pop")
     assert done.status == 1
     assert done.err.endswith("pytest, which is not installed: pip install 'recsys-bench[testing]'\n")
@@ -243,6 +277,25 @@ def test_checks_of_an_installed_model(plugin_test, model, said):
     assert status == 1, out + err
     assert said in " ".join(out.split())
     assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_class", [Modest, ByNumber, Seeded, Untidy, Crowd, Undescribed])
+def test_a_plugin_with_one_fault_fails_the_one_check_that_names_it(start_bench, tmp_path, model_class):
+    source = "import numpy as np\nfrom bench import Recommender\n\n\n"
+    source += "\n\n".join(inspect.getsource(part) for part in dict.fromkeys((Good, model_class)))
+    source += "\n\nUndescribed.__doc__ = None\n" if model_class is Undescribed else ""
+    (tmp_path / "one_fault.py").write_text(source)
+    info = tmp_path / "one_fault-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: one-fault\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[bench.models]\none-fault = one_fault:{model_class.__name__}\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    process = start_bench("plugin", "test", "one-fault", "--seconds", "200", environment={"PYTHONPATH": path})
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 1, out + err
+    failed = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("failed ")]
+    assert failed == [named_check(model_class).removeprefix("test_").replace("_", " ")]
 
 
 @pytest.mark.slow

@@ -38,6 +38,13 @@ def test_rules_of_a_named_protocol_are_those_that_stored_results_were_made_by(na
     assert content_hash(PROTOCOLS[name].rules())[:16] == rules
 
 
+def test_what_is_fitted_on_is_told():
+    changed = protocol("loo", fit="train+valid")
+    assert changed.name == "loo*"
+    assert "fitted on train and validation, history train+valid" in changed.describe()
+    assert changed.at_validation() == PROTOCOLS["loo"].at_validation().model_copy(update={"name": "loo*"})
+
+
 def test_nothing_is_excluded_on_demand():
     changed = protocol("loo", exclude="none")
     assert (changed.name, changed.exclude, changed.history) == ("loo*", "none", "train+valid")

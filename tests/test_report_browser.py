@@ -408,6 +408,7 @@ def test_many_rows_are_shown_when_asked_for(browser, make_result, tmp_path):
     page.get_by_role("button", name="Show all 70 rows").click()
     assert names(page) == [f"m{i:02}" for i in range(70)]
     assert "nothing is said of chance" in page.locator(".verdict").first.inner_text()
+    assert not re.search(r"\b(null|undefined|NaN)\b", page.locator("body").inner_text())  # one table: none to choose
     page.close()
 
 

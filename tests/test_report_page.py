@@ -242,6 +242,12 @@ def test_older_runs_of_a_row_are_told(keep, make_result):
     assert page.left_out == ["1 older runs, replaced by newer ones of the same rows"]
 
 
+def test_rows_say_in_which_environment_they_ran(keep, make_result):
+    old = {"distribution": "old-models", "version": "2", "environment": "numpy-1"}
+    page = build([keep(make_result("a", 0.2), make_result("b", 0.1, plugin=old))])
+    assert [row.source.plugin for row in page.tables[0].rows] == ["d 1", "old-models 2 in its environment numpy-1"]
+
+
 def test_several_folders_make_one_table_and_rows_say_where_they_are_from(keep, make_result):
     own = keep(make_result("a", 0.5), make_result("c", 0.3, seed=1))
     other = keep(

@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from bench.messages.job import Outcome
 from bench.report import leaderboard
 from bench.report.kept import kept
 from bench.report.table import tables
 from bench.runs.claims import claim
+from bench.runs.job import Ended
 from bench.runs.store import Store
 
+BROKEN = Outcome(status="failed", reason="broken")
 LATER = "2026-02-01T00:00:00+00:00"
 
 
@@ -148,3 +151,29 @@ def test_folders_that_are_links_are_not_followed(bench, store, tmp_path):
     bench("results", "prune", "failed", "unfinished", "--results", store.root, "--yes")
     assert (outside / "precious").read_text() == "x"
     assert store.ids["failed"] not in there(store)
+
+
+def test_code_that_goes_back_to_what_it_was_is_the_row_again(bench, tmp_path, monkeypatch):
+    """Of a row, what was asked for last counts, were it made before: also beside a failed run of other code."""
+    words = ("run", "--dataset", "tiny", "--models", "pop", "--results", tmp_path, "--json")
+
+    def run(code, fails=False):
+        monkeypatch.setattr("bench.runs.plan.code_hash", lambda model: code * 64)
+        with monkeypatch.context() as patch:
+            if fails:
+                patch.setattr("bench.runs.execute._Executor._launch", lambda *_: Ended("broken", BROKEN, ""))
+            done = bench(*words)
+        [row] = json.loads(done.out)["rows"]
+        return row["code_hash"][0], row["status"]
+
+    assert run("a") == ("a", "finished")
+    assert run("b", fails=True) == ("b", "failed")
+    assert run("a") == ("a", "finished")
+    assert run("c") == ("c", "finished")
+    assert run("a") == ("a", "finished")
+    before = {path: path.read_bytes() for path in tmp_path.glob("cells/*/result.json")}
+    assert run("a") == ("a", "finished")
+    assert {path: path.read_bytes() for path in before} == before  # nothing to be told again
+    bench("results", "prune", "--results", tmp_path, "--yes")
+    [left] = Store(tmp_path).results()
+    assert left.cell.code == "a" * 64

@@ -62,6 +62,21 @@ def test_lost_test_is_made_again(data, new_cache):
     assert split(data, PROTOCOLS["random"]).hidden.test.items.tolist() == test
 
 
+@pytest.mark.parametrize("name", ["random", "loo", "temporal", "kfold:3"])
+def test_fitting_on_validation_too_makes_it_train_and_leaves_test_as_it_is(data, name):
+    fold = protocol(name).folds[-1]
+    plain, whole = split(data, protocol(name), fold), split(data, protocol(name, fit="train+valid"), fold)
+
+    def pairs(part):
+        return set(zip(part.users.tolist(), part.items.tolist(), strict=True))
+
+    assert len(plain.visible.valid) > 0
+    assert pairs(whole.visible.train) == pairs(plain.visible.train) | pairs(plain.visible.valid)
+    assert len(whole.visible.valid) == 0
+    assert pairs(whole.hidden.test) == pairs(plain.hidden.test)
+    assert whole.fingerprint != plain.fingerprint
+
+
 def test_content_tells_all_that_is_visible(own_card, new_cache):
     titles = {item: f"thing {item}" for item in range(6)}
 

@@ -46,7 +46,12 @@ def python(tmp_path_factory):
 @pytest.fixture
 def environment(session_cache, tiny):
     only = "rough-plugin,recsys-bench-classic"
-    return {"BENCH_CACHE_DIR": str(session_cache), "BENCH_RAW_DIR": str(tiny.raw), "BENCH_PLUGINS": only}
+    return {
+        "BENCH_CACHE_DIR": str(session_cache),
+        "BENCH_RAW_DIR": str(tiny.raw),
+        "BENCH_PLUGINS": only,
+        "BENCH_ENVIRONMENTS_DIR": "",
+    }
 
 
 @pytest.mark.slow
@@ -59,7 +64,8 @@ def test_installed_harness_is_not_the_repository(python, environment):
 @pytest.mark.slow
 def test_model_of_the_package_appears(python, environment):
     found = json.loads(call(python.parent / "bench", "models", "list", "--json", environment=environment))
-    assert {"name": "rough-healthy", "plugin": "rough-plugin", "version": "0.3", "problem": None} in found
+    of_the_package = {"name": "rough-healthy", "plugin": "rough-plugin", "version": "0.3"}
+    assert {**of_the_package, "environment": None, "problem": None} in found
     assert "epochs = 3" in call(python.parent / "bench", "models", "info", "rough-learner", environment=environment)
 
 

@@ -70,6 +70,13 @@ def test_a_trial_is_scored_over_all_validation_users_by_the_rules_of_validation(
     assert study.trials[0].score == result.groups["all"].metrics["ndcg@10"]
 
 
+def test_every_row_has_the_validation_score_that_a_trial_of_the_same_config_has(tiny_cards, tmp_path):
+    """Of a trial it is measured by the parent, as test is; of a row the worker says it, as of an epoch."""
+    study = tuned(tmp_path, trials=1)
+    frame = package.run("itemknn", "tiny", results=tmp_path)
+    assert frame["validation/ndcg@10"].tolist() == pytest.approx([study.trials[0].score], abs=1e-12)
+
+
 def test_a_model_without_a_space_has_one_trial(tiny_cards, tmp_path, no_test):
     assert len(tuned(tmp_path, model="pop").trials) == 1
 
@@ -130,6 +137,14 @@ def test_where_no_validation_part_is_a_tenth_of_train_is_one_and_the_end_is_trai
     assert not set(pairs(parts.train)) & set(pairs(parts.valid))
 
 
+def test_what_the_last_fit_is_on_does_not_change_the_trials(tiny_cards, tmp_path, no_test):
+    plain, whole = tuned(tmp_path), tuned(tmp_path, fit="train+valid")
+    assert told(plain) == told(whole)
+    assert whole.fingerprint != plain.fingerprint
+    spec = RunSpec(models=["itemknn@tuned"], dataset="tiny", fit="train+valid")
+    assert make_plan(spec, tmp_path).cells[0].config["neighbours"] == whole.best.options.get("neighbours", 100)
+
+
 def pairs(part):
     return list(zip(part.users.tolist(), part.items.tolist(), strict=True))
 
@@ -161,6 +176,26 @@ def test_trials_asked_for_together_do_not_depend_on_who_ran_them(tiny_cards, tmp
     assert [trial.number for trial in two.trials] == [0, 1, 2, 3]
     (tmp_path / FOLDER / "cells" / two.trials[3].cell / "result.json").unlink()
     assert told(tuned(tmp_path, trials=4, jobs=2)) == told(two)
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_given_up_is_measured_and_told(start_bench, rough_site, tmp_path):
+    words = ("tune", "--models", "rough-shaken", "--dataset", "tiny", "--trials", "14", "--json", "--results", tmp_path)
+    process = start_bench(*words, environment={"PYTHONPATH": str(rough_site)})
+    out, err = process.communicate(timeout=300)
+    [study] = [Study.model_validate(one) for one in json.loads(out)]
+    results = {result.cell_id: result for result in Store(tmp_path / FOLDER).results()}
+    given_up = [trial for trial in study.trials if trial.pruned]
+    assert given_up
+    for trial in given_up:
+        result = results[trial.cell]
+        assert result.validations[-1].epoch == trial.pruned < 12
+        assert trial.score == result.groups["all"].metrics["ndcg@10"]
+        assert f"given up after epoch {trial.pruned}" in err
+    assert study.best.pruned is None
+    assert not any(trial.pruned for trial in study.trials[:5])
+    whole, _ = start_bench(*words, "--no-prune", environment={"PYTHONPATH": str(rough_site)}).communicate(timeout=300)
+    assert [trial["pruned"] for trial in json.loads(whole)[0]["trials"]] == [None] * 14
 
 
 @pytest.mark.slow

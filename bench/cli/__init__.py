@@ -82,7 +82,7 @@ def _one_line(error: Exception) -> str:
         return f"the disk is full{where}: free some space and run the same command again; finished cells are kept"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}: check the path and its permissions"
-    from bench.cli.installation import broken
+    from bench.installation import broken
 
     if found := broken():
         return "; ".join(f"{package}: {what}" for package, what in found.items()) + " ('bench doctor' checks the rest)"

@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     "run": "Run models on a data set and print the leaderboard.",
     "plan": "Write down a table and its tuning before anything of it runs.",
+    "estimate": "Memory and time of a run before it runs, by recorded runs.",
     "tune": "Look for the best config of models by validation, with equal trials.",
     "recommend": "Print what a model recommends to some users, and why.",
     "leaderboard": "Print and write the leaderboards of all results.",
@@ -23,6 +24,7 @@ COMMANDS = {
     "score": "Print the metrics of a row, also under the conventions of other tools.",
     "references": "List figures of others, by data set and protocol.",
     "results": "List stored results, and remove what is no longer wanted.",
+    "track": "Tell trackers, such as csv or mlflow, of stored results.",
     "models": "List models, or show what one can be configured with.",
     "datasets": "List, describe and prepare data sets.",
     "plugin": "List plugins, begin a new one, and check what it promises.",

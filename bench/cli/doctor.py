@@ -60,6 +60,8 @@ def _tell(cell: Cell, event: Event) -> None:
         click.echo(f"{cell.dataset}: {cell.label} {event.event}", err=True)
 
 
+_FIRST = "not checked before the requirements are there"
+
 Line = tuple[str, str, str]
 """``ok``, ``--`` or ``bad``, what, and details."""
 
@@ -74,22 +76,24 @@ def _health(results: Path) -> list[Line]:
         "results": lambda: [_folder("results", results)],
         "cache": _cache,
         "work": lambda: _work(results),
+        "environments": _environments,
         "plugins": _plugins,
         "data": _data,
     }
-    if lines[-1][0] == "bad":
+    incomplete = lines[-1][0] == "bad"
+    if incomplete:
         del checks["plugins"]  # each would fail for this reason
-        lines.append(("--", "plugins", "not checked before the requirements are there"))
+        lines.append(("--", "plugins", _FIRST))
     for name, check in checks.items():
         try:
             lines += check()
         except Exception as error:  # noqa: BLE001 (any package may be broken here, in any way)
-            lines.append(("bad", name, f"cannot be checked: {one_line(error)}"))
+            lines.append(("--", name, _FIRST) if incomplete else ("bad", name, f"cannot be checked: {one_line(error)}"))
     return lines
 
 
 def _requirements() -> list[Line]:
-    from bench.cli.installation import broken
+    from bench.installation import broken
 
     found = broken()
     return [("bad", f"requirement {package}", what) for package, what in found.items()] or [
@@ -132,11 +136,29 @@ def _cache() -> list[Line]:
     return [_folder("cache", cache_folder())]
 
 
+def _environments() -> list[Line]:
+    """Of plugins that have one of their own: whether it is there, and works with the core."""
+    from bench.isolated import environments
+    from bench.runs.install import lacks
+
+    return [
+        ("bad", f"environment {one.name}", trouble)
+        if (trouble := one.problem or lacks(one))
+        else ("ok", f"environment {one.name}", str(one.folder))
+        for one in environments()
+    ]
+
+
 def _plugins() -> list[Line]:
+    from bench.plugins import TRACKERS
     from bench.runs.describe import check_plugins
 
     return [
-        ("bad" if health.error else "ok", plain(f"plugin {health.name}"), health.error or health.distribution)
+        (
+            "ok" if not health.error else "--" if health.group == TRACKERS else "bad",  # trackers' packages are extras
+            plain(f"plugin {health.name}"),
+            health.error or health.distribution,
+        )
         for health in check_plugins()
     ]
 

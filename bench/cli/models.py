@@ -28,7 +28,13 @@ def list_models(as_json: bool = False) -> None:
     plugins = installed()
     if as_json:
         rows = [
-            {"name": p.name, "plugin": p.distribution, "version": p.version, "problem": p.problem or None}
+            {
+                "name": p.name,
+                "plugin": p.distribution,
+                "version": p.version,
+                "environment": str(p.environment.folder) if p.environment else None,
+                "problem": p.problem or None,
+            }
             for p in plugins
         ]
         click.echo(json.dumps(rows, indent=2))
@@ -36,7 +42,8 @@ def list_models(as_json: bool = False) -> None:
     for plugin in plugins:
         name = plain(f"{plugin.name}…" if plugin.is_family else plugin.name)
         broken = f"  cannot be used: {plain(plugin.problem)}" if plugin.problem else ""
-        click.echo(f"{name:16} {plugin.distribution} {plugin.version}{broken}")
+        lives = f"  in {plain(str(plugin.environment.folder))}" if plugin.environment else ""
+        click.echo(f"{name:16} {plugin.distribution} {plugin.version}{lives}{broken}")
     if not plugins:
         click.echo("no models: install a plugin, for instance recsys-bench-classic")
 
@@ -75,6 +82,7 @@ def info(name: str, as_json: bool) -> None:
     click.echo(f"{found.model}: {found.about}")
     click.echo(f"presets: {', '.join(found.presets)} (shown: {found.preset})")
     explains = "explains its recommendations ('bench recommend --explain')\n" if found.explains else ""
+    explains += "can be trained by several processes ('bench run --processes')\n" if found.distributed else ""
     click.echo(f"{explains}lists {'do not depend' if found.deterministic else 'depend'} on the seed\n")
     for key, field in found.config_schema.get("properties", {}).items():
         click.echo(f"  {key} = {json.dumps(found.config[key])}  ({_type(field)})")

@@ -34,6 +34,7 @@ def protocol_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose and change a protocol."""
     parts = ["train", "train+valid"]
     for option in (
+        click.option("--fit", type=click.Choice(parts), help="What models are fitted on.  [train]"),
         click.option("--candidates", type=click.Choice(["all", "train"]), help="Rank all items, or those in train."),
         click.option("--exclude", type=click.Choice(["none", *parts]), help="What is not recommended at test."),
         click.option("--history", type=click.Choice(parts), help="What is known of a user at test."),
@@ -66,6 +67,18 @@ set_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 confine_option = click.option(
     "--unconfined", is_flag=True, help="Do not confine workers; rows say so.  [confined on Linux]"
+)
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
+track_option = click.option(
+    "--track",
+    envvar="BENCH_TRACK",
+    callback=_names,
+    help="Trackers that are told of all cells, such as csv,mlflow.  [$BENCH_TRACK]",
 )
 
 

@@ -21,7 +21,7 @@ plan_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Carry out a plan of 'bench plan', which says all but what is of this machine.",
 )
-_BUDGET = ("trials", "trial_time", "sampler_seed", "at_once")
+_BUDGET = ("trials", "trial_time", "sampler_seed", "at_once", "prune")
 
 
 @click.command("plan")
@@ -38,6 +38,7 @@ _BUDGET = ("trials", "trial_time", "sampler_seed", "at_once")
 @click.option("--trial-time", type=click.FloatRange(min=0, min_open=True), help="Seconds that a trial may train.")
 @click.option("--sampler-seed", type=click.IntRange(min=0), default=1, show_default=True, help="What is tried.")
 @click.option("--at-once", type=click.IntRange(min=1), default=1, show_default=True, help="Trials asked for together.")
+@click.option("--prune/--no-prune", default=True, help="Give up a trial behind the median of those before.  [prune]")
 @click.option("--patience", type=click.IntRange(min=1), help="Validations without a better score that end it.  [10]")
 @click.option("--validate-by", help="Metric that models stop and are tuned by.  [ndcg@10]")
 @raw_dir_option
@@ -52,8 +53,8 @@ def command(context: click.Context, /, output: Path, results: Path, **options: A
 
         bench run --plan plan.yaml
 
-    Studies and results bear the hash, and the table names it. The hours are those that the same models took on the same
-    data set, as far as the results folder knows.
+    Studies and results bear the hash, and the table names it. The hours are forecast from the runs in the results
+    folder, as by 'bench estimate'.
     """
     from bench.api import make_spec
     from bench.cli.run import given
@@ -91,15 +92,13 @@ def _told(expected: list[Cost]) -> str:
     """A table of what each row takes, and the sum."""
     from bench.report.leaderboard import pipe
 
-    lines = [
-        [cost.row, str(cost.runs), str(cost.trials or ""), _hours(cost.hours), str(cost.known or "")]
-        for cost in expected
-    ]
+    lines = [[cost.row, str(cost.runs), str(cost.trials or ""), _hours(cost.hours), cost.basis] for cost in expected]
     unknown = [cost.row for cost in expected if cost.hours is None]
-    told = f"{_hours(sum(cost.hours or 0.0 for cost in expected))} hours, one run after another"
+    told = f"{_hours(sum(cost.hours or 0.0 for cost in expected))} processor hours"
     if unknown:
-        told += f", without {', '.join(unknown)}: the results folder has no run of that model on these data"
-    return pipe(lines, ["row", "runs left", "trials", "hours", "median of"], text_columns=1) + f"\n\n{told}"
+        told = "hours unknown" if len(unknown) == len(expected) else told
+        told += f", without {', '.join(unknown)}: the results folder has no run of that model"
+    return pipe(lines, ["row", "runs left", "trials", "hours", "forecast from"], text_columns=1) + f"\n\n{told}"
 
 
 def _hours(hours: float | None) -> str:

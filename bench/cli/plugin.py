@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import textwrap
 import time
+import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import config_options, set_option
 from bench.errors import ConfigError, plain
 
+if TYPE_CHECKING:
+    from bench.runs.describe import Health
+
 
 @click.group("plugin", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List plugins, begin a new one, and check what it promises."""
+    """List, add and remove plugins, begin a new one, and check what it promises."""
     if context.invoked_subcommand is None:
         context.invoke(list_plugins)
 
@@ -32,9 +37,53 @@ def list_plugins(as_json: bool = False) -> None:
         click.echo(json.dumps([vars(health) for health in found], indent=2))
         return
     for health in found:
-        click.echo(f"{plain(health.name):16} {health.distribution} {health.version}  {health.error or 'ok'}")
+        click.echo(_line(health))
     if not found:
         click.echo("no plugins are installed")
+
+
+def _line(health: Health) -> str:
+    lives = f"  in {plain(str(health.environment))}" if health.environment else ""
+    return f"{plain(health.name):16} {health.distribution} {health.version}{lives}  {health.error or 'ok'}"
+
+
+@command.command("add")
+@click.argument("what", metavar="PATH-OR-NAME")
+@click.option("--isolated", is_flag=True, help="In an environment of its own, for one that needs other versions.")
+@click.option("--with", "beside", multiple=True, help="Another folder or requirement to install, such as 'numpy<2'.")
+@click.option("-e", "--editable", is_flag=True, help="Later changes in the folder count.")
+@click.option("--python", help="Interpreter of the environment: a path or a command, such as python3.12.  [this one]")
+def add_plugin(what: str, isolated: bool, beside: tuple[str, ...], editable: bool, python: str | None) -> None:
+    """Install a plugin: a folder, a wheel, or a name as pip takes it.
+
+    With --isolated it gets an environment in $BENCH_ENVIRONMENTS_DIR, or the user's data folder, and its workers run
+    there. Without, it is installed beside the core, whose packages keep their versions. uv is used if it is there.
+    """
+    from bench.code import canonical
+    from bench.runs.describe import check_plugins
+    from bench.runs.install import add_beside, add_isolated
+
+    if python and not isolated:
+        raise ConfigError("--python is for --isolated: beside the core there is one interpreter")
+    if isolated:
+        made = add_isolated(what, beside, editable, python)
+        found = check_plugins(lambda plugin: plugin.environment is not None and plugin.environment.name == made.name)
+    else:
+        name = add_beside(what, beside, editable)
+        found = check_plugins(lambda plugin: plugin.environment is None and canonical(plugin.distribution) == name)
+    for health in found:
+        click.echo(_line(health))
+    if not found or any(health.error for health in found):
+        raise SystemExit(1)
+
+
+@command.command("remove")
+@click.argument("name")
+def remove_plugin(name: str) -> None:
+    """Remove the plugin NAME (a distribution of 'bench plugin list') and its environment. Results stay."""
+    from bench.runs.install import remove_plugin
+
+    click.echo(remove_plugin(name))
 
 
 @command.command("new")
@@ -54,12 +103,28 @@ def new_plugin(name: str, kind: str, target: Path | None) -> None:
     folder = target or Path(name)
     files = new_package(name, kind, folder)
     model = next(path for path in files if path.name == "model.py")
-    click.echo(
-        f"{len(files)} files in {folder}; the model is {model}. Next:\n\n"
-        f"    pip install -e {folder}\n"
-        f"    bench run --models {name},pop --dataset ml-100k\n"
-        f"    bench plugin test {name}"
-    )
+    steps = [
+        *(
+            f"pip install {name}    # from a clone of the project: its folder below plugins"
+            for name in _missing(folder)
+        ),
+        f"pip install -e {folder}    # what needs other versions than the core: bench plugin add {folder} --isolated",
+        f"bench run --models {name},pop --dataset ml-100k",
+        f"bench plugin test {name}    # needs pytest: pip install 'recsys-bench[testing]'",
+    ]
+    lines = "\n".join(f"    {step}" for step in steps)
+    click.echo(f"{len(files)} files in {folder}; the model is {model}. Next:\n\n{lines}")
+
+
+def _missing(folder: Path) -> list[str]:
+    """What a package requires that is not installed."""
+    from importlib import metadata
+
+    from bench.code import canonical
+
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = {canonical(one.name) for one in metadata.distributions()}
+    return [name for line in project["dependencies"] if (name := canonical(line)) not in installed]
 
 
 @command.command("test")

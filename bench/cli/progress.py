@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 
 from bench.errors import plain
 from bench.messages.cell import Cell, Result
-from bench.messages.events import Event, Finished, Kept, PhaseBegan, Started, Validated, Waiting
+from bench.messages.events import Again, Event, Finished, Kept, PhaseBegan, Started, Validated, Waiting
 from bench.messages.events import Progress as ProgressEvent
 from bench.runs.plan import Plan
 
@@ -82,6 +82,9 @@ class Progress:
                 self._last_line[cell.id] = self._last_event[cell.id] = time.monotonic()
                 if resumed:
                     self._say(f"  {cell.label}: an earlier attempt left checkpoints, which the model may go on from")
+            case Again(reason=reason):
+                self._bars.remove_task(self._task.pop(cell.id))
+                self._say(f"  {cell.label}: {reason}; it is run once more with the machine to itself")
             case PhaseBegan(name=name):
                 self._begin_phase(cell, name)
             case ProgressEvent():
@@ -129,6 +132,8 @@ class Progress:
         metrics = result.groups["all"].metrics if "all" in result.groups else {}
         name = "ndcg@10" if "ndcg@10" in metrics else next(iter(metrics), None)
         score = f"{name} {metrics[name]:.4f}" if name else "nothing measured"
+        if name == cell.stopping.name and result.validation is not None:
+            score += f" (at validation {result.validation:.4f})"
         note = "already there" if kept else clock(sum(phase.seconds for phase in result.phases.values()))
         self._say(f"{head}  {score}  ({note})")
 

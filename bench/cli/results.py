@@ -73,7 +73,7 @@ def remove_named(names: tuple[str, ...], results: Path, dataset: str | None, yes
 @_dataset
 @_yes
 def prune(kinds: tuple[str, ...], results: Path, dataset: str | None, yes: bool) -> None:
-    r"""Remove cells that no table needs; by default those that are failed, superseded or damaged.
+    """Remove cells that no table needs; by default those that are failed, superseded or damaged.
 
     \b
     failed      what has no numbers
@@ -81,7 +81,7 @@ def prune(kinds: tuple[str, ...], results: Path, dataset: str | None, yes: bool)
     damaged     what cannot be read
     unfinished  what has no result; its checkpoints go too
     models      the trained models of all cells, which keep their results
-    """
+    """  # noqa: D301 - click knows the paragraph by the character itself
     store = _store(results)
     found = _cells(store, dataset)
     wanted = kinds or _PRUNED[:3]
@@ -105,7 +105,7 @@ def publish_tables(results: Path, dataset: str | None, to: Path) -> None:
     from bench.runs.store import Store
 
     store = _store(results)
-    found = tables(result for result in store.results() if dataset in (None, result.cell.dataset))
+    found = tables(store.results(dataset))
     if not found:
         raise ResultsError(f"no results to publish in {store.cells}: make some with 'bench run'")
     paths = publish(found, store, Store(to))

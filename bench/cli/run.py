@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -17,9 +17,13 @@ from bench.cli.options import (
     raw_dir_option,
     results_option,
     set_option,
+    track_option,
 )
 from bench.cli.plan import carried_out, plan_option
 from bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bench.messages.spec import RunSpec
 
 
 def given(context: click.Context) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def given(context: click.Context) -> dict[str, Any]:
     changes, file = found.pop("changes", ()), found.pop("config", None)
     if changes or file:
         found["options"] = config_options(changes, file)
-    return {name: value for name, value in found.items() if name not in ("spec", "results", "as_json")}
+    return {name: value for name, value in found.items() if name not in ("spec", "results", "as_json", "track")}
 
 
 def _stopping(found: dict[str, Any]) -> dict[str, Any]:
@@ -63,6 +67,23 @@ def read_spec(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def asked(context: click.Context, spec: Path | None, plan: Path | None, results: Path) -> RunSpec:
+    """What a command with the options of ``bench run`` is asked to run."""
+    from bench.api import make_spec
+    from bench.messages.planned import OF_THE_MACHINE
+    from bench.runs.planned import check_studies
+
+    fields = {**(read_spec(spec) if spec else {}), **given(context)}
+    if plan:
+        made, planned = carried_out(plan, {name: fields[name] for name in fields if name != "plan"}, OF_THE_MACHINE)
+        check_studies(made, results)
+        return planned
+    for name in ("models", "dataset"):
+        if name not in fields:
+            raise ConfigError(f"--{name} is missing: give it, or a --spec that has it (see 'bench run --help')")
+    return make_spec(**fields)
+
+
 @click.command("run")
 @click.option("--models", help="Names, each perhaps with a preset: pop,ease,MODEL@PRESET.")
 @click.option("--dataset", help="A name of 'bench datasets list', or the path of a card.")
@@ -86,7 +107,10 @@ def read_spec(path: Path) -> dict[str, Any]:
 @click.option("--groups", help="More groups: quartiles,deciles,popularity,cold,memory,FILE.csv.")
 @click.option("--strict", is_flag=True, help="Make raw rows that cannot be used an error.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Cells at a time.  [1]")
+@click.option("--executor", type=click.Choice(["local", "ray"]), help="Where cells run (docs/scaling.md).  [local]")
+@click.option("--address", help="Of a Ray cluster.  [$RAY_ADDRESS, or one that is begun here]")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.  [cores / jobs]")
+@click.option("--processes", type=click.IntRange(min=1), help="Train one model together, a GPU each.  [1]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a cell is killed.")
 @click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")
@@ -99,6 +123,7 @@ def read_spec(path: Path) -> dict[str, Any]:
 @click.option("--validate-users", type=click.IntRange(min=1), help="Sample of validation users.  [2000]")
 @click.option("--validate-by", help="Metric that models stop by.  [ndcg@10]")
 @confine_option
+@track_option
 @click.option(
     "--ablate",
     is_flag=False,
@@ -109,40 +134,33 @@ def read_spec(path: Path) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.pass_context
 def command(
-    context: click.Context, /, spec: Path | None, plan: Path | None, results: Path, as_json: bool, **_options: Any
+    context: click.Context,
+    /,
+    spec: Path | None,
+    plan: Path | None,
+    results: Path,
+    track: tuple[str, ...],
+    as_json: bool,
+    **_options: Any,
 ) -> None:
     """Run models on a data set and print the leaderboard.
 
     What has been run before is not run again. A model that fails is a row of the table, and the exit status is 1.
     """
-    from bench.api import make_spec
     from bench.cli.progress import Progress
-    from bench.messages.planned import OF_THE_MACHINE
     from bench.report import ablations
     from bench.report.leaderboard import terminal, write
     from bench.report.table import tables
     from bench.report.verdict import verdict
     from bench.runs.execute import run_cells
     from bench.runs.plan import make_plan
-    from bench.runs.planned import check_studies
     from bench.runs.store import Store
 
-    fields = {**(read_spec(spec) if spec else {}), **given(context)}
-    if plan:
-        made, asked = carried_out(plan, {name: fields[name] for name in fields if name != "plan"}, OF_THE_MACHINE)
-        check_studies(made, results)
-    else:
-        for name in ("models", "dataset"):
-            if name not in fields:
-                raise ConfigError(f"--{name} is missing: give it, or a --spec that has it (see 'bench run --help')")
-        asked = make_spec(**fields)
-    planned, store = make_plan(asked, results), Store(results)
+    planned, store = make_plan(asked(context, spec, plan, results), results), Store(results)
     with Progress(planned) as progress:
-        done = run_cells(planned, store, progress.tell)
+        done = run_cells(planned, store, progress.tell, track)
     cell = planned.cells[0]
-    own = (cell.dataset, cell.fingerprint)
-    everything = [result for result in store.results() if (result.cell.dataset, result.cell.fingerprint) == own]
-    [table] = tables(everything)
+    [table] = tables(store.results(cell.dataset, {cell.fingerprint}))
     judged = verdict(table, store)
     paths = write(table, store.leaderboards, judged)
     ablated = {cell.unablated.name for cell in planned.cells if cell.ablation}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.runs.store import Store
     from bench.runs.task import Task
 
-_FIELDS = ("dataset", "protocol", "split_seed", "history", "exclude", "candidates", "raw_dir", "groups", "ks")
+_FIELDS = ("dataset", "protocol", "split_seed", "history", "exclude", "candidates", "fit", "raw_dir", "groups", "ks")
 
 
 def measure_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,8 +49,7 @@ def find_table(store: Store, task: Task) -> Table:
     """The table of the task."""
     from bench.report.table import tables
 
-    own = (task.card.name, task.fingerprint)
-    found = tables(result for result in store.results() if (result.cell.dataset, result.cell.fingerprint) == own)
+    found = tables(store.results(task.card.name, {task.fingerprint}))
     if not found:
         raise ResultsError(
             f"no results of '{task.card.name}' under protocol '{task.protocol.name}' in {store.cells}: make some with "

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import confine_option, protocol_options, raw_dir_option, results_option, set_option
+from bench.cli.options import (
+    confine_option,
+    protocol_options,
+    raw_dir_option,
+    results_option,
+    set_option,
+    track_option,
+)
 from bench.cli.plan import carried_out, plan_option
 from bench.errors import ConfigError
 
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--models", help="Names, each perhaps with the preset to begin with: ease,MODEL@PRESET.")
 @click.option("--dataset", help="A name of 'bench datasets list', or the path of a card.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Configs to try of a model.")
+@click.option("--prune/--no-prune", default=True, help="Give up a trial behind the median of those before.  [prune]")
 @click.option("--sampler-seed", type=click.IntRange(min=0), default=1, show_default=True, help="What is tried.")
 @plan_option
 @set_option
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--patience", type=click.IntRange(min=1), help="Validations without a better score that end a training.")
 @click.option("--optuna", "place", metavar="FILE|URL", help="Copy the studies there, for optuna-dashboard.")
 @confine_option
+@track_option
 @click.option("--json", "as_json", is_flag=True, help="Print the studies as JSON.")
 @click.pass_context
 def command(
@@ -44,9 +53,11 @@ def command(
     /,
     trials: int,
     sampler_seed: int,
+    prune: bool,
     plan: Path | None,
     place: str | None,
     results: Path,
+    track: tuple[str, ...],
     as_json: bool,
     **_: Any,
 ) -> None:
@@ -71,9 +82,9 @@ def command(
     if plan:
         made, asked = carried_out(plan, fields, [name for name in OF_THE_MACHINE if name != "jobs"])
         spec, budget = tuning_of(made, asked), made.tuning or Budget()
-        trials, sampler_seed = budget.trials, budget.sampler_seed
+        trials, sampler_seed, prune = budget.trials, budget.sampler_seed, budget.prune
     else:
-        for name in ("trials", "sampler_seed"):
+        for name in ("trials", "sampler_seed", "prune"):
             fields.pop(name, None)
         if "trial_time" in fields:
             fields["time_budget"] = fields.pop("trial_time")
@@ -91,7 +102,7 @@ def command(
 
     for name, model in zip(spec.models, models, strict=True):
         own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
-        studies.append(tune(own, trials, sampler_seed, results, lambda cell, event: None, say))
+        studies.append(tune(own, trials, sampler_seed, results, lambda cell, event: None, say, prune, track))
         if place:
             copy_to_optuna(studies[-1], place)
     if as_json:
@@ -107,6 +118,7 @@ def _say(study: Study, trial: Trial, trials: int) -> None:
     from bench.cli.progress import clock
 
     score = f"{study.metric} {trial.score:.4f}" if trial.score is not None else f"failed: {trial.reason}"
+    score += f", given up after epoch {trial.pruned}" if trial.pruned else ""
     best = f", best {study.best.score:.4f}" if study.best else ""
     wanted = trials if study.space else 1
     left = (wanted - trial.number - 1) * study.seconds / len(study.trials) / study.at_once
@@ -135,12 +147,13 @@ def _table(studies: list[Study]) -> str:
             study.model,
             len(study.trials),
             sum(trial.score is None for trial in study.trials) or "",
+            sum(trial.pruned is not None for trial in study.trials) or "",
             "" if first is None else f"{first:.4f}",
             "" if best is None else f"{best.score:.4f}",
             f"{study.seconds:.0f}",
         ])  # fmt: skip
     metric = f"{studies[0].metric}, validation"
-    heads = ["model", "trials", "failed", f"{metric}: preset", "best", "fit s"]
+    heads = ["model", "trials", "failed", "given up", f"{metric}: preset", "best", "fit s"]
     table = tabulate(lines, headers=heads, disable_numparse=True)
     found = [f"{study.model}@{TUNED}: {_config(study.best)}" for study in studies if study.best]
     return "\n".join([table, "", *(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in found)])

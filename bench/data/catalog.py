@@ -24,8 +24,12 @@ class File(Strict):
     """File name, as the publisher gives it; inside ``package``, the path below the package's folder."""
     url: str | None = None
     """Where a user gets it."""
+    mirrors: list[str] = []
+    """Other addresses of the same file, tried in this order when the first one fails."""
     sha256: str | None = None
     """Checksum of the published file."""
+    md5: str | None = None
+    """The same, where the publisher gives this one alone."""
     size: str | None = None
     """About how much there is to fetch, such as ``44 MB``."""
 

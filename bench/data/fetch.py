@@ -39,11 +39,16 @@ def fetch(file: File, folder: Path) -> Path:
     assert file.url is not None
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / file.name, folder / f"{file.name}.part"
-    try:
-        _download(file.url, part)
-    except requests.RequestException as error:
-        reason = f"{file.name} cannot be fetched from {file.url} ({_cause(error)})"
-        raise DataError(f"{reason}: fetch it elsewhere and put it into {folder} or the folder of --raw-dir") from error
+    failed = []
+    for url in (file.url, *file.mirrors):
+        try:
+            _download(url, part)
+            break
+        except requests.RequestException as error:
+            failed.append(f"{url} ({_cause(error)})")
+    else:
+        reason = f"{file.name} cannot be fetched from {' nor from '.join(failed)}"
+        raise DataError(f"{reason}: fetch it elsewhere and put it into {folder} or the folder of --raw-dir")
     verify(part, file, folder)
     part.replace(target)
     return target

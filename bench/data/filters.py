@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.catalog import Filters
 
-Ids = NDArray[np.int64]
+Ids = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]
 
 
@@ -33,9 +33,13 @@ class Rows:
 
     def where(self, kept: Mask) -> Rows:
         """Only the rows that the mask (n,) names."""
+        if kept.all():
+            return self
+        times = self.times[kept]
+        moments = times if self.moments is self.times else self.moments[kept]
         ratings = None if self.ratings is None else self.ratings[kept]
         lengths = None if self.text_lengths is None else self.text_lengths[kept]
-        return Rows(self.users[kept], self.items[kept], self.times[kept], self.moments[kept], ratings, lengths)
+        return Rows(self.users[kept], self.items[kept], times, moments, ratings, lengths)
 
 
 class Filter(NamedTuple):
@@ -92,7 +96,7 @@ def unique_pairs(users: Ids, items: Ids, times: NDArray[np.int64], keep: str) ->
 
     ``users``, ``items`` and ``times`` are (n,).
     """
-    keys = users * (items.max(initial=0) + 1) + items
+    keys = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
     ordered = np.sort(keys)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     mask = np.ones(len(keys), bool)

@@ -122,21 +122,24 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
 
 
 def _canonical(card: Card, table: pd.DataFrame, item_texts: pd.DataFrame) -> _Canonical:
-    """Filter the raw rows, and put what is left in canonical order: by user, time, and row of the raw file."""
-    user_codes, user_names = pd.factorize(table["user"])
-    item_codes, item_names = pd.factorize(table["item"])
+    """Filter the raw rows, and put what is left in canonical order: by user, time, and row of the raw file.
+
+    The ids leave ``table``, whose rows may be hundreds of millions: they are most of its bytes.
+    """
+    user_codes, user_names = _numbered(table.pop("user"))
+    item_codes, item_names = _numbered(table.pop("item"))
     times = table["time"].to_numpy(np.int64)
     exact = times * SECOND + table["nanosecond"].to_numpy(np.int64) if "nanosecond" in table else times
     rows = Rows(
-        user_codes.astype(np.int64),
-        item_codes.astype(np.int64),
+        user_codes,
+        item_codes,
         times,
         exact,
         table["rating"].to_numpy(np.float64) if "rating" in table else None,
     )
-    kept, steps = _filtered(card, rows, item_names.to_numpy(object), item_texts)
-    users, user_ids = _renumber(rows.users[kept], user_names.to_numpy(object))
-    items, item_ids = _renumber(rows.items[kept], item_names.to_numpy(object))
+    kept, steps = _filtered(card, rows, item_names, item_texts)
+    users, user_ids = _renumber(user_codes[kept], user_names)
+    items, item_ids = _renumber(item_codes[kept], item_names)
     times, exact = times[kept], exact[kept]
     order = by_user(users, exact)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
@@ -159,7 +162,7 @@ def _filtered(
     steps = [("usable rows", len(kept))]
     for step in filters_of(rules):
         mask = step.keep(rows)
-        rows, kept = rows.where(mask), kept[mask]
+        rows, kept = rows.where(mask), kept if mask.all() else kept[mask]
         steps.append((step.name, len(kept)))
         if not len(kept):
             raise DataError(f"'{card.name}': no interaction is left after the step '{step.name}'")
@@ -194,12 +197,18 @@ def _texts(fields: pd.DataFrame, template: Template | None) -> pd.DataFrame:
     return fields.assign(text=fill(template, fields))
 
 
-def _renumber(codes: NDArray[np.int64], ids: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+def _numbered(ids: pd.Series) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
+    """Codes (n,) by first occurrence, and the ids that they mean."""
+    codes, names = pd.factorize(ids)
+    return codes.astype(np.int32), names.to_numpy(object)
+
+
+def _renumber(codes: NDArray[np.int32], ids: NDArray[np.object_]) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
     """Codes (n,) and ids of what still occurs, numbered by sorted id."""
     used = np.flatnonzero(np.bincount(codes, minlength=len(ids)))
     used = used[np.argsort(ids[used])]
-    number = np.full(len(ids), -1, np.int64)
-    number[used] = np.arange(len(used))
+    number = np.full(len(ids), -1, np.int32)
+    number[used] = np.arange(len(used), dtype=np.int32)
     return number[codes], ids[used]
 
 

@@ -36,20 +36,25 @@ class Protocol(Strict):
     """Which items are ranked: all of the catalogue, or those with a train interaction. With ``train``, test items
     without one are no test cases."""
 
+    fit: Parts = "train"
+    """What models are fitted on. With ``train+valid`` the validation part is train in every respect, for history and
+    exclusion too: nothing is left to stop a training by, and a tuned config has the epochs that its study found."""
+
     def rules(self) -> dict[str, Any]:
         """The protocol without its name: two names for the same rules are the same protocol."""
-        return self.model_dump(mode="json", exclude={"name"})
+        return self.model_dump(mode="json", exclude={"name"} | ({"fit"} if self.fit == "train" else set()))
 
     def at_validation(self) -> Protocol:
         """The rules for validation: train as history, and train excluded unless nothing is."""
         exclude: Exclusion = "none" if self.exclude == "none" else "train"
-        return self.model_copy(update={"history": "train", "exclude": exclude})
+        return self.model_copy(update={"history": "train", "exclude": exclude, "fit": "train"})
 
     def describe(self) -> str:
         """One line for the head of a table."""
         excluded = "nothing" if self.exclude == "none" else self.exclude
+        fit = "" if self.fit == "train" else "fitted on train and validation, "
         return (
-            f"{self.split.describe()}, history {self.history}, excluding {excluded}, ranking "
+            f"{self.split.describe()}, {fit}history {self.history}, excluding {excluded}, ranking "
             f"{'all items' if self.candidates == 'all' else 'items seen in train'}"
         )
 

@@ -48,6 +48,8 @@ def split(dataset: Dataset, protocol: Protocol, fold: int | None = None) -> Spli
     if not (visible.is_dir() and hidden.is_dir()):
         parts = protocol.split.assign(dataset, fold)
         fingerprint = _fingerprint(facts["interactions_hash"], protocol.split.identity(dataset, parts), protocol)
+        if protocol.fit == "train+valid":
+            parts = np.where(parts == VALID, TRAIN, parts).astype(np.int8)
         parts = _counted(dataset, protocol, parts)
         _write(dataset, protocol, parts, fingerprint, visible, hidden)
     return Split(VisibleSplit(visible), HiddenTest(hidden))
@@ -66,7 +68,8 @@ def _counted(dataset: Dataset, protocol: Protocol, parts: Parts) -> Parts:
 
 
 def _fingerprint(interactions_hash: str, assigned: Parts, protocol: Protocol) -> str:
-    rules = protocol.model_dump(mode="json", include={"history", "exclude", "candidates"})
+    rules = protocol.rules()
+    rules.pop("split")  # the parts are what it came to
     parts = hashlib.sha256(assigned.tobytes()).hexdigest()
     return content_hash({"interactions": interactions_hash, "parts": parts, "rules": rules})
 

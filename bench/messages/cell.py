@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -23,6 +24,14 @@ class Ablation(Strict):
     name: str
     unablated: dict[str, Any]
     """The config with that part."""
+
+
+class Floor(Strict):
+    """Where the training of a trial ends whose best score so far is below others'."""
+
+    stage: str
+    epoch: int = Field(ge=0, le=MOST)
+    score: FiniteFloat
 
 
 class Cell(Strict):
@@ -52,11 +61,14 @@ class Cell(Strict):
     """Seconds that ``fit`` may take."""
     list_length: int = 100
     ablation: Ablation | None = None
+    floors: list[Floor] = []
+    """Of a trial of a study (:mod:`bench.runs.pruning`)."""
 
     @cached_property
     def id(self) -> str:
         """Content hash of all fields, 16 hex digits; two names for the same rules are the same protocol."""
-        return content_hash({**self.model_dump(mode="json"), "protocol": self.protocol.rules()})[:16]
+        fields = self.model_dump(mode="json", exclude=set() if self.floors else {"floors"})
+        return content_hash({**fields, "protocol": self.protocol.rules()})[:16]
 
     def reached(self, ks: Iterable[int]) -> list[int]:
         """Those of the cut-offs for which its lists are long enough."""
@@ -89,6 +101,19 @@ class Phase(Strict):
     seconds: float = Field(ge=0, allow_inf_nan=False)
     peak_mib: float = Field(ge=0, allow_inf_nan=False)
     """Peak resident memory of the worker process during this phase, in MiB."""
+    cpu_seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Of processors, of the worker and of what it started and waited for; None in results of older versions."""
+
+
+class Size(Strict):
+    """How large the data of a cell are."""
+
+    users: int = Field(ge=0)
+    items: int = Field(ge=0)
+    interactions: int = Field(ge=0)
+    """Of train."""
+    tested: int = Field(ge=0)
+    """Users that get a list."""
 
 
 class ValidationRecord(Strict):
@@ -98,6 +123,18 @@ class ValidationRecord(Strict):
     epoch: int = Field(ge=0, le=MOST)
     score: float = Field(allow_inf_nan=False)
     improved: bool
+
+
+def pruned_at(floors: Sequence[Floor], validations: Sequence[ValidationRecord]) -> int | None:
+    """The first epoch of a stage with floors at which the best score so far is below one; None if there is none."""
+    best = {floor.stage: -math.inf for floor in floors}
+    for record in validations:
+        if record.stage in best:
+            best[record.stage] = max(best[record.stage], record.score)
+            reached = [f.score for f in floors if f.stage == record.stage and f.epoch == record.epoch]
+            if any(best[record.stage] < score for score in reached):
+                return record.epoch
+    return None
 
 
 class GroupResult(Strict):
@@ -119,6 +156,8 @@ class PluginVersion(Strict):
 
     distribution: str
     version: str
+    environment: str = ""
+    """Name of the environment of its own that it ran in; empty: beside the core."""
 
 
 class Result(Strict):
@@ -132,6 +171,9 @@ class Result(Strict):
     """Why it failed, in one line."""
     created: str
     """When it was finished, ISO 8601, UTC."""
+    asked: str = ""
+    """When a run found it there although a newer result of its row had been made, as of code that went back to what it
+    was: it counts from then on. Empty as a rule."""
     groups: dict[str, GroupResult] = {}
     beyond: dict[str, FiniteFloat] = {}
     """What the lists are like, by ``NAME@k`` (``bench/evaluation/beyond.py``)."""
@@ -139,7 +181,13 @@ class Result(Strict):
     """Slots that broke the contract, by kind (``bench/evaluation/violations.py``)."""
     metrics_version: int = 0
     """Of the definitions of the metrics."""
+    size: Size | None = None
+    """Of its data; None in results of older versions."""
     validations: list[ValidationRecord] = []
+    """While it trained."""
+    validation: FiniteFloat | None = None
+    """The stopping metric of the fitted model over the validation users that all models are scored on; None in results
+    of older versions, and where the split has no validation part."""
     stopped_by_budget: bool = False
     phases: dict[str, Phase] = {}
     """Cost of ``import``, ``fit`` and ``recommend``."""
@@ -165,6 +213,11 @@ class Result(Strict):
     """The command line of the run."""
     spec: RunSpec | None = None
     """What was asked for."""
+
+    @property
+    def counts_from(self) -> str:
+        """Of the results of a row, those of the latest code and data count."""
+        return max(self.created, self.asked)
 
     @property
     def plan(self) -> str:

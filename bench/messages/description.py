@@ -44,6 +44,7 @@ class Description(BaseModel):
     about: str
     """First line of the class's docstring."""
     deterministic: bool
+    distributed: bool
     fold_in: bool
     """Whether it can recommend to users that are not in train."""
     longest_list: int | None

@@ -29,6 +29,13 @@ class Started(Strict):
     """Whether an earlier attempt left working files, which the model may go on from."""
 
 
+class Again(Strict):
+    """The worker was killed while others ran; the cell is run once more, with the machine to itself."""
+
+    event: Literal["again"] = "again"
+    reason: str
+
+
 class Confined(Strict):
     """The worker is about to import the plugin."""
 
@@ -38,10 +45,10 @@ class Confined(Strict):
 
 
 class PhaseBegan(Strict):
-    """The worker begins ``import``, ``load``, ``fit``, ``recommend``, ``explain`` or ``save``."""
+    """The worker begins a phase."""
 
     event: Literal["phase"] = "phase"
-    name: Literal["import", "load", "fit", "recommend", "explain", "save"]
+    name: Literal["import", "load", "fit", "validate", "recommend", "explain", "save"]
 
 
 class Progress(Strict):
@@ -87,7 +94,7 @@ class Kept(Strict):
 
 
 WorkerEvent = Confined | PhaseBegan | Progress | Validated | Failed
-Event = Waiting | Started | WorkerEvent | Finished | Kept
+Event = Waiting | Started | Again | WorkerEvent | Finished | Kept
 
 _WORKER_EVENT: TypeAdapter[WorkerEvent] = TypeAdapter(Annotated[WorkerEvent, Field(discriminator="event")])
 

@@ -10,6 +10,9 @@ from pydantic import Field, JsonValue
 from bench.messages.cell import Cell, Phase, ValidationRecord
 from bench.strict import Strict
 
+USERS_AT_ONCE = 8192
+"""Users per call of ``recommend``: bounds its memory and lets it report progress."""
+
 
 class JobFolders(NamedTuple):
     """The folders of one job. A confined worker reads ``input``, ``split_arrays`` and ``text_arrays``, and writes
@@ -45,6 +48,8 @@ class Request(Strict):
     """Whether the model is asked to explain its lists, in ``explanations.json``."""
     memory_limit: int | None = None
     """Bytes of address space."""
+    processes: int = 1
+    """That train together."""
 
 
 class Outcome(Strict):
@@ -65,3 +70,5 @@ class Outcome(Strict):
     warnings: list[str] = []
     facts: dict[str, JsonValue] = {}
     validations: list[ValidationRecord] = []
+    validation: float | None = Field(None, allow_inf_nan=False)
+    """Of the fitted model; see :attr:`bench.messages.cell.Result.validation`."""

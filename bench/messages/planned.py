@@ -11,7 +11,20 @@ from bench.files import content_hash
 from bench.messages.spec import RunSpec
 from bench.strict import Strict
 
-OF_THE_MACHINE = ("plan", "raw_dir", "jobs", "threads", "device", "timeout", "memory_limit", "save_models", "confine")
+OF_THE_MACHINE = (
+    "plan",
+    "raw_dir",
+    "jobs",
+    "threads",
+    "processes",
+    "device",
+    "timeout",
+    "memory_limit",
+    "save_models",
+    "confine",
+    "executor",
+    "address",
+)
 """Fields of a run that a plan leaves open: they say how it is carried out."""
 
 
@@ -26,6 +39,8 @@ class Budget(Strict):
     """What is tried."""
     at_once: int = Field(1, ge=1)
     """Trials that are asked for together, none of them knowing the score of another."""
+    prune: bool = True
+    """Whether a trial is given up that falls behind the median of those before."""
 
 
 class PlannedRow(Strict):

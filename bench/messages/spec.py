@@ -49,6 +49,8 @@ class RunSpec(Strict):
     """What a model may know of a user at test; the protocol's own by default."""
     exclude: Exclusion | None = None
     """What must not be recommended at test; the protocol's own by default."""
+    fit: Parts | None = None
+    """What models are fitted on; the protocol's own by default."""
     candidates: str | None = Field(None, pattern="^(all|train)$")
     """Which items are ranked; the protocol's own by default."""
     groups: list[str] = []
@@ -65,6 +67,8 @@ class RunSpec(Strict):
     """Cells at a time; the machine's cores are shared among them."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of a cell; cores / jobs by default."""
+    processes: int = Field(1, ge=1)
+    """That train one model together, if it is one that can; they share its CPU threads, and have a GPU each."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, …"""
     timeout: float | None = Field(None, gt=0)
@@ -81,6 +85,10 @@ class RunSpec(Strict):
     """Ablations that are run beside the whole models: names, or ``all``."""
     confine: bool = True
     """Whether workers are confined where the system can do it."""
+    executor: Literal["local", "ray"] = "local"
+    """Where cells run: on this machine, or on a Ray cluster."""
+    address: str | None = None
+    """Of the Ray cluster; ``$RAY_ADDRESS`` by default, or else one that is begun on this machine."""
     plan: str = Field("", pattern="^[0-9a-f]*$")
     """Hash of the plan that is carried out (``bench plan``); empty if there is none."""
 

@@ -24,6 +24,8 @@ class Trial(Strict):
     """Of ``fit``."""
     epochs: int | None = None
     """How many were best, of a model that trains in one stage of epochs."""
+    pruned: int | None = None
+    """The epoch that ended its training, below the median of the trials before."""
     cell: str
     """Id of its cell below ``tuning/``."""
 
@@ -55,8 +57,8 @@ class Study(Strict):
 
     @property
     def best(self) -> Trial | None:
-        """The first of those with the best score; None if all failed."""
-        done = [trial for trial in self.trials if trial.score is not None]
+        """The first of those with the best score, of the ones that were not given up; None if all failed."""
+        done = [trial for trial in self.trials if trial.score is not None and trial.pruned is None]
         return max(done, key=lambda trial: trial.score or 0.0, default=None)
 
     @property

@@ -170,7 +170,7 @@ def find_tables(
     known = cards()
     own = card(dataset) if dataset.endswith((".yaml", ".yml")) else known.get(dataset)
     dataset = own.name if own else dataset
-    found = [table for table in tables(store.results()) if table.dataset == dataset]
+    found = tables(store.results(dataset))
     if not found and own is None:
         raise UnknownName("data set", dataset, known, "'bench datasets list'")
     if not found:

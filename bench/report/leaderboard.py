@@ -240,6 +240,11 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
         lines += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
+        lines += [
+            f"{row.name}: {line}"
+            for line in dict.fromkeys(plain(r.facts.get("caveat", "")) for r in row.results)
+            if line
+        ]
         values = row.values("all", table.main_metrics[0]) if row.folds == 1 else []
         if len(values) > 1 and row.spread("all", table.main_metrics[0]) > SWING * float(np.mean(values)):
             lines.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bench.errors import ResultsError, one_line, plain
 from bench.evaluation.intervals import Sample
+from bench.files import regular
 from bench.messages.cell import Result
 from bench.report.table import Row
 from bench.runs import evaluate
@@ -34,7 +36,13 @@ def per_user(store: Store, row: Row, columns: Sequence[str]) -> dict[int, pd.Dat
     frames: dict[int, list[pd.DataFrame]] = {}
     for result in row.results:
         frames.setdefault(result.cell.seed, []).append(_read(store, result, columns))
-    return {seed: pd.concat(found).groupby("user")[list(columns)].mean() for seed, found in frames.items()}
+    return {seed: _mean(found, list(columns)) for seed, found in frames.items()}
+
+
+def _mean(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    if len(frames) == 1:
+        return frames[0].set_index("user")[columns].sort_index()
+    return pd.concat(frames).groupby("user")[columns].mean()
 
 
 def common_users(*rows: dict[int, pd.DataFrame]) -> NDArray[np.int64]:
@@ -60,7 +68,11 @@ def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
     """Values per user in ``columns``, whose means are those of the result."""
     path = store.path(result.cell_id) / FILE
     try:
-        frame = pd.read_parquet(path, columns=["user", *columns]).dropna()
+        with pq.ParquetFile(regular(path)) as file:
+            read = file.read(["user", *columns], use_threads=False)
+        if missing := {"user", *columns} - set(read.column_names):
+            raise ValueError(f"it has no column {min(missing)}")
+        frame: pd.DataFrame = read.to_pandas().dropna()
         for column in columns:
             group, _, metric = column.rpartition("/")
             told = result.groups[group]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import BenchError, ResultsError, one_line, plain
-from bench.files import new_file, write_text
+from bench.files import new_file, regular, write_text
 from bench.messages.cell import Result
 from bench.report.files import write_files
 from bench.report.table import Row, Table
@@ -52,9 +52,9 @@ def _values_per_user(table: Table, result: Result, store: Store, target: Store) 
     source = store.path(result.cell_id) / "per_user.parquet"
     wanted = {f"{group}/{metric}" for group in result.groups for metric in table.main_metrics[:_METRICS]}
     try:
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(regular(source)) as file:
             values = file.read(["user", *(name for name in file.schema_arrow.names if name in wanted)])
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ResultsError(
             f"{plain(str(source))} cannot be read ({plain(one_line(error), 200)}): run the model again, "
             "its lists are measured again without training"

@@ -131,14 +131,11 @@ class Reference(Named):
 
     def match(self, table: Table) -> bool:
         """Whether a table has the same data under the same protocol, as far as both know."""
+        if table.dataset not in self.datasets or not self.protocol.match(table.cell.protocol):
+            return False
         known = cards().get(table.dataset)
         users = table.groups["all"][1] if "all" in table.groups else None
-        return (
-            table.dataset in self.datasets
-            and self.protocol.match(table.cell.protocol)
-            and (known is None or known.filters == self.filters)
-            and (self.users is None or self.users == users)
-        )
+        return (known is None or known.filters == self.filters) and (self.users is None or self.users == users)
 
 
 @cache

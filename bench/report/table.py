@@ -129,6 +129,12 @@ class Row:
         """Half of the 95 % interval over users."""
         return half_width(self.user_error(group, metric))
 
+    @property
+    def validation(self) -> float:
+        """Mean over runs of the score on validation users; not a number where it was not measured."""
+        found = [result.validation for result in self.results if result.validation is not None]
+        return float(np.mean(found)) if found else math.nan
+
     def look(self, name: str) -> float:
         """Mean over runs of what lists are like, such as ``coverage@10``; not a number where it was not measured."""
         found = [result.beyond[name] for result in self.results if name in result.beyond]
@@ -236,6 +242,7 @@ class Table:
             "fingerprint": first.cell.fingerprint[:12],
         }
         record |= {name: row.look(name) for name in self.looks}
+        record[f"validation/{first.cell.stopping.name}"] = row.validation
         for group in self.groups:
             for metric in self.metrics:
                 record[f"{group}/{metric}"] = row.mean(group, metric)
@@ -268,9 +275,12 @@ def tables(results: Iterable[Result]) -> list[Table]:
 
 
 def current(results: Iterable[Result]) -> list[list[Result]]:
-    """The results that count, by row: those of the newest code and data, and of each fold and seed the newest."""
+    """The results that count, by row: those of the newest code and data, and of each fold and seed the newest.
+
+    Of code and data that went back to what they were, see :attr:`bench.messages.cell.Result.asked`.
+    """
     grouped: dict[tuple[str, ...], list[Result]] = {}
-    for result in sorted(results, key=lambda result: (result.created, result.cell_id)):
+    for result in sorted(results, key=lambda result: (result.counts_from, result.cell_id)):
         cell = result.cell
         settings = sorted(([*key, value] for key, value in _settings(cell).items()), key=lambda part: part[:2])
         grouped.setdefault((cell.dataset, cell.fingerprint, content_hash(settings)), []).append(result)

@@ -43,6 +43,7 @@ def plan_again(results: Sequence[Result], dataset: str, raw_dir: Path | None, de
         ks=sorted({int(name.split("@")[1]) for name in first.groups["all"].metrics}),
         raw_dir=raw_dir,
         threads=first.hardware.get("threads"),
+        processes=first.hardware.get("processes", 1),
         device=device or cell.device,
         time_budget=cell.time_budget,
         save_models=False,
@@ -71,6 +72,7 @@ def _rules(cell: Cell) -> dict[str, Any]:
         "history": rules.history,
         "exclude": rules.exclude,
         "candidates": rules.candidates,
+        "fit": rules.fit,
     }
 
 
@@ -88,7 +90,7 @@ def what_differs(before: Result, now: Result) -> list[str]:
     lines += _changes("files that the config names", old.files, new.files)
     if before.metrics_version != now.metrics_version:
         lines.append(f"metrics: version {before.metrics_version}, here {now.metrics_version}")
-    machine = ("processor", "system", "threads")
+    machine = ("processor", "system", "threads", "processes")
     lines += _changes("machine", *({name: one.hardware.get(name) for name in machine} for one in (before, now)))
     lines += _changes("machine", {"device": old.device}, {"device": new.device})
     if before.stopped_by_budget or now.stopped_by_budget:

@@ -34,6 +34,16 @@ class Claim:
 
     path: Path
 
+    @property
+    def lost(self) -> bool:
+        """Whether another run has taken the cell over, as from a machine that was away for a while.
+
+        Then it holds the cell, or has left a result there. A model that removes its own folder has lost nothing.
+        """
+        others = (_number(other) for other in self.path.parent.glob("claim.*"))
+        left = not self.path.exists() and (self.path.parent / "result.json").exists()
+        return left or max(others, default=0) > _number(self.path)
+
     def release(self) -> None:
         """Give it up, and remove what dead holders left."""
         self.give_way()

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.code import description_hash
 from bench.errors import BenchError, PluginError, by_kind, one_line, plain
 from bench.files import cache_folder, content_hash, write_json
 from bench.messages.description import FINE, Description, ModelRequest
-from bench.plugins import MODELS, PLUGINS, Plugin, find_model, installed
+from bench.plugins import MODELS, PLUGINS, TRACKERS, Plugin, find_model, installed
+from bench.runs.hashes import hashes
 from bench.runs.outputs import read_output
 from bench.runs.process import Child, Rights, run_to_end, verdict
 
@@ -48,13 +48,13 @@ def answers(requests: Sequence[ModelRequest]) -> list[dict[str, Any]]:
     plugins = [find_model(request.model) for request in requests]
     found: dict[int, dict[str, Any]] = {}
     open_ones: dict[tuple[str, str], list[int]] = {}
-    for i, (plugin, request) in enumerate(zip(plugins, requests, strict=True)):
-        try:
-            path = _path(plugin, request)
-        except PluginError as error:  # its package is not there
-            found[i] = {"error": str(error), "kind": "PluginError"}
+    paths: dict[int, Path] = {}
+    for i, (plugin, code) in enumerate(zip(plugins, hashes("description", plugins), strict=True)):
+        if isinstance(code, PluginError):  # its package is not there
+            found[i] = {"error": str(code), "kind": "PluginError"}
             continue
-        kept = _kept(path)
+        paths[i] = _path(plugin, code, requests[i])
+        kept = _kept(paths[i])
         if kept is not None:
             found[i] = kept
         else:
@@ -63,7 +63,7 @@ def answers(requests: Sequence[ModelRequest]) -> list[dict[str, Any]]:
         for i, answer in zip(places, _ask(interpreter, [requests[i] for i in places]), strict=True):
             found[i] = answer
             if "error" not in answer:
-                write_json(_path(plugins[i], requests[i]), answer)
+                write_json(paths[i], answer)
     return [found[i] for i in range(len(requests))]
 
 
@@ -75,10 +75,10 @@ def _kept(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _path(plugin: Plugin, request: ModelRequest) -> Path:
+def _path(plugin: Plugin, code: str, request: ModelRequest) -> Path:
     """Where the answer is kept, for this version of the plugin's code and of what is asked."""
     asked = [request.model_dump(mode="json"), _FORM]
-    identity = [plugin.interpreter, plugin.distribution, plugin.version, description_hash(plugin), *asked]
+    identity = [plugin.interpreter, plugin.distribution, plugin.version, code, *asked]
     return cache_folder() / "descriptions" / f"{content_hash(identity)[:24]}.json"
 
 
@@ -117,12 +117,15 @@ class Health:
     version: str
     module: str
     interpreter: str
+    environment: str | None
+    """Folder of its own environment; None: beside the core."""
     error: str | None
 
 
-def check_plugins() -> list[Health]:
-    """Import every plugin and build every model's default config, in other processes."""
-    models = [plugin for plugin in installed(MODELS) if not plugin.is_family and not plugin.problem]
+def check_plugins(wanted: Callable[[Plugin], bool] = lambda _: True) -> list[Health]:
+    """Import every plugin that is wanted and build every model's default config, in other processes."""
+    plugins = [plugin for group in (MODELS, PLUGINS, TRACKERS) for plugin in installed(group) if wanted(plugin)]
+    models = [p for p in plugins if p.group == MODELS and not p.is_family and not p.problem]
     answers([ModelRequest(model=plugin.name) for plugin in models])  # at once for each distribution; good ones are kept
     return [
         Health(
@@ -132,10 +135,10 @@ def check_plugins() -> list[Health]:
             version=plugin.version,
             module=plugin.module,
             interpreter=plugin.interpreter,
+            environment=str(plugin.environment.folder) if plugin.environment else None,
             error=_problem(plugin),
         )
-        for group in (MODELS, PLUGINS)
-        for plugin in installed(group)
+        for plugin in plugins
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -25,6 +26,25 @@ def hardware() -> dict[str, Any]:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_mib() -> float:
+    """Memory that this process and its children may use: the machine's, or the limit of its container."""
+    limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
+    found = [float(hardware()["memory_gib"]) * 1024]
+    for path in limits:
+        with contextlib.suppress(OSError, ValueError):  # another system, or "max"
+            found.append(int(path.read_text()) / 2**20)
+    return min(found)
+
+
+def free_mib() -> float:
+    """Memory that no process uses now; all of it where the system does not say so."""
+    try:
+        told = Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]
+        return int(told) / 1024
+    except (OSError, IndexError, ValueError):
+        return memory_mib()
 
 
 def _processor() -> str:
@@ -51,6 +71,15 @@ def device(wanted: str) -> str:
     if wanted.startswith("cuda") and not driver:
         raise BenchError(f"this machine has no NVIDIA driver for --device {wanted}: give cpu or auto")
     return wanted
+
+
+@cache
+def gpus() -> tuple[str, ...]:
+    """NVIDIA GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is not None:
+        return tuple(filter(None, (name.strip() for name in told.split(","))))
+    return tuple(str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 
 @cache

@@ -20,7 +20,7 @@ from bench.errors import ResultsError, one_line, plain
 from bench.evaluation import metrics, violations
 from bench.evaluation.beyond import beyond
 from bench.evaluation.diversity import CATEGORIES, category_vectors, diversity, text_vectors
-from bench.files import new_file
+from bench.files import new_file, regular
 from bench.interactions import Interactions, Recommendations
 from bench.messages.cell import GroupResult
 from bench.runs.outputs import read_array
@@ -75,7 +75,7 @@ def read_scores(path: Path) -> NDArray[np.float32]:
 
 def _read(path: Path, column: str, is_kind: Callable[[Any], bool]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     try:
-        table = pq.read_table(_regular(path), columns=["user", column])
+        table = pq.read_table(regular(path), columns=["user", column])
         kind = table.schema.field(column).type
         if not (pa.types.is_fixed_size_list(kind) and is_kind(kind.value_type)):
             raise ValueError(f"its {column}s are {kind}")
@@ -84,12 +84,6 @@ def _read(path: Path, column: str, is_kind: Callable[[Any], bool]) -> tuple[NDAr
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ResultsError(f"{path} cannot be read ({plain(one_line(error), 200)}): remove {path.parent}") from error
     return users, slots
-
-
-def _regular(path: Path) -> Path:
-    if not path.is_file():  # a pipe would be waited for
-        raise ValueError("it is no file")
-    return path
 
 
 def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[int]) -> dict[str, GroupResult]:
@@ -165,7 +159,7 @@ def beyond_accuracy(folder: Path, split: Split, ks: Sequence[int]) -> dict[str, 
 def columns(path: Path) -> set[str]:
     """Names of the columns of ``per_user.parquet``; none if it is missing or damaged."""
     try:
-        return set(pq.read_schema(_regular(path)).names)
+        return set(pq.read_schema(regular(path)).names)
     except (OSError, ValueError, pa.ArrowException):
         return set()
 
@@ -173,7 +167,7 @@ def columns(path: Path) -> set[str]:
 def _columns_before(path: Path, users: NDArray[np.int64]) -> dict[str, Any]:
     """Columns of groups that were asked for before; none if the file is damaged."""
     try:
-        before = pq.read_table(_regular(path))
+        before = pq.read_table(regular(path))
         if np.array_equal(before["user"].to_numpy(), users):
             return {name: before[name] for name in before.column_names}
     except (OSError, ValueError, KeyError, pa.ArrowException):

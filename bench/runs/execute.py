@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import queue
 from collections.abc import Callable, Sequence
@@ -14,8 +15,8 @@ from typing import NamedTuple
 from bench.errors import PluginError, ResultsError, one_line, plain
 from bench.evaluation import metrics
 from bench.messages.cell import Cell, GroupResult, PluginVersion, Result
-from bench.messages.events import Event, Finished, Kept, Started, Waiting
-from bench.messages.job import Request
+from bench.messages.events import Again, Event, Finished, Kept, Started, Waiting
+from bench.messages.job import Outcome, Request
 from bench.plugins import find_model
 from bench.runs import claims, environment, evaluate
 from bench.runs.claims import Claim, Heart, Held, claim
@@ -23,9 +24,12 @@ from bench.runs.hooks import LifeCycle
 from bench.runs.job import Ended, Job
 from bench.runs.outputs import adopt
 from bench.runs.plan import Plan
-from bench.runs.process import sweep_scratch
-from bench.runs.refresh import refresh_metrics, refreshed
+from bench.runs.process import KILLED, sweep_scratch
+from bench.runs.refresh import asked_for, refresh_metrics, refreshed
+from bench.runs.room import Room
 from bench.runs.store import Store
+
+_log = logging.getLogger("bench")
 
 Watch = Callable[[Cell, Event], None]
 """Is told of every event of every cell, in the parent's main thread."""
@@ -46,15 +50,22 @@ class Measured(NamedTuple):
     reason: str | None = None
 
 
-def run_cells(plan: Plan, store: Store, watch: Watch) -> list[Result]:
+def run_cells(plan: Plan, store: Store, watch: Watch, track: Sequence[str] = ()) -> list[Result]:
     """Run what has no result yet, or a failed one; results in the order of the plan.
 
     What is finished is not run again, and measured again if need be. Of several runs at once each cell is run by one.
+    ``track`` names trackers, which are told of all cells.
+
+    Raises
+    ------
+    BenchError
+        If a tracker cannot be used, before anything is run.
     """
+    hooks = LifeCycle(track)
     store.open_for_writing()
     sweep_scratch()
     refresh_metrics(plan, store)
-    executor = _Executor(plan, store, watch)
+    executor = _Executor(plan, store, watch, _room(plan, store), hooks)
     done: dict[str, Result] = {}
     for cell in plan.cells:
         old = store.result(cell.id)
@@ -62,10 +73,20 @@ def run_cells(plan: Plan, store: Store, watch: Watch) -> list[Result]:
             current = refreshed(old, plan.folds[cell.fold], plan.spec.ks, store)
             if current is not None:
                 done[cell.id] = current
-                executor.tell(cell, Kept(result=current))
+                watch(cell, Kept(result=current))
+    done = {result.cell_id: result for result in asked_for(list(done.values()), store)}
     missing = [cell for cell in plan.cells if cell.id not in done]
-    done |= executor.run(missing)
+    done |= executor.run(missing, list(done.values()))
     return [done[cell.id] for cell in plan.cells]
+
+
+def _room(plan: Plan, store: Store) -> Room:
+    """Where the cells run."""
+    if plan.spec.executor == "local":
+        return Room(plan, store)
+    from bench.runs.on_ray import RayRoom  # of an optional package
+
+    return RayRoom(plan, store)
 
 
 @dataclass
@@ -75,29 +96,39 @@ class _Executor:
     plan: Plan
     store: Store
     watch: Watch
+    room: Room
+    hooks: LifeCycle
     waiting: dict[str, Cell] = field(default_factory=dict)
     """Cells that are not begun, or that another run works at, by id."""
-    running: set[str] = field(default_factory=set)
+    running: dict[str, Cell] = field(default_factory=dict)
+    crowded: set[str] = field(default_factory=set)
+    """Cells that ran while others did."""
+    alone: set[str] = field(default_factory=set)
+    """Cells that were killed so, and get the machine to themselves."""
     foreign: set[str] = field(default_factory=set)
     """Of the waiting ones, those that another run was seen to work at."""
     before: dict[str, str] = field(default_factory=dict)
     """When a cell's earlier result was made, which is a failed one; empty if it has none."""
     results: dict[str, Result] = field(default_factory=dict)
-    messages: queue.SimpleQueue[tuple[Cell, Event | Future[Result]]] = field(default_factory=queue.SimpleQueue)
+    messages: queue.SimpleQueue[tuple[Cell, Event | Future[Result | None]]] = field(default_factory=queue.SimpleQueue)
     jobs: list[Job] = field(default_factory=list)
     stopped: bool = False
-    hooks: LifeCycle = field(default_factory=LifeCycle)
     heart: Heart = field(default_factory=Heart)
 
-    def run(self, cells: Sequence[Cell]) -> dict[str, Result]:
-        """Results by cell id. Interrupting kills all workers and keeps finished cells and checkpoints."""
-        self.hooks.tell("bench_run_started", cells=cells)
+    def run(self, cells: Sequence[Cell], kept: Sequence[Result]) -> dict[str, Result]:
+        """Results by cell id. Interrupting kills all workers and keeps finished cells and checkpoints.
+
+        Hooks are told of the results that were ``kept`` too.
+        """
+        self.hooks.tell("bench_run_started", cells=cells, results=self.store.root)
+        for result in kept:
+            self.hooks.tell("bench_event", cell=result.cell, event=Kept(result=result))
         self.waiting = {cell.id: cell for cell in cells}
         for cell in cells:
             old = self.store.result(cell.id)
             self.before[cell.id] = old.created if old else ""
         try:
-            with ThreadPoolExecutor(self.plan.spec.jobs) as pool, self.heart:
+            with ThreadPoolExecutor(self.room.jobs) as pool, self.heart:
                 self._run_all(pool)
         finally:
             self.hooks.tell("bench_run_finished", results=list(self.results.values()))
@@ -112,7 +143,7 @@ class _Executor:
         except BaseException:
             self.stopped = True
             for job in list(self.jobs):
-                job.child.end()
+                job.end()
             pool.shutdown(wait=True, cancel_futures=True)
             claims.release_all(self.store.path(cell_id) for cell_id in self.before)
             raise
@@ -120,8 +151,10 @@ class _Executor:
     def _begin(self, pool: ThreadPoolExecutor) -> None:
         """Start as many waiting cells as there is room for."""
         for cell in list(self.waiting.values()):
-            if len(self.running) == self.plan.spec.jobs:
+            if len(self.running) == self.room.jobs or self.alone & self.running.keys():
                 return
+            if (self.running and cell.id in self.alone) or not self.room.fits(cell, self.running.values()):
+                continue
             got = self._claim(cell)
             if isinstance(got, Held):
                 if cell.id not in self.foreign:
@@ -133,8 +166,9 @@ class _Executor:
                 self.results[cell.id] = got
                 self.tell(cell, Kept(result=got))
             else:
-                self.running.add(cell.id)
-                pool.submit(self.work, cell, got).add_done_callback(partial(self._put, cell))
+                self.running[cell.id] = cell
+                self.crowded |= self.running.keys() if len(self.running) > 1 else set()
+                pool.submit(self.work, cell, got, self.room.refusal(cell)).add_done_callback(partial(self._put, cell))
 
     def _claim(self, cell: Cell) -> Claim | Held | Result:
         """The right to run the cell, or who has it, or the result that another run has made meanwhile."""
@@ -152,33 +186,56 @@ class _Executor:
         self.heart.claims.add(got)
         return got
 
-    def _put(self, cell: Cell, message: Event | Future[Result]) -> None:
+    def _put(self, cell: Cell, message: Event | Future[Result | None]) -> None:
         self.messages.put((cell, message))
 
     def _next_message(self) -> None:
         """Wait for something to happen, and tell of it; look at the cells of other runs from time to time."""
-        idle = len(self.running) < self.plan.spec.jobs and bool(self.waiting)
+        idle = len(self.running) < self.room.jobs and bool(self.waiting)
         try:
             cell, message = self.messages.get(timeout=_LOOK_AGAIN if idle else None)
         except queue.Empty:
             return
         if isinstance(message, Future):
             result = message.result()  # raises what is no failure of the cell, such as a full disk
-            self.results[cell.id] = result
-            self.running.discard(cell.id)
-            self.hooks.tell("bench_cell_finished", cell=cell, result=result)
-            message = Finished(result=result)
+            del self.running[cell.id]
+            if result is None:
+                self.waiting[cell.id] = cell
+                return
+            message = self._ended(cell, result)
         self.tell(cell, message)
+
+    def _ended(self, cell: Cell, result: Result) -> Event:
+        """Take a result, or have the cell run once more, alone, if it was killed, for want of memory as a rule."""
+        if result.reason == KILLED and cell.id in self.crowded - self.alone:
+            self.alone.add(cell.id)
+            self.waiting[cell.id], self.before[cell.id] = cell, result.created
+            return Again(reason=KILLED)
+        self.results[cell.id] = result
+        self.room.learn(result)
+        self.hooks.tell("bench_cell_finished", cell=cell, result=result)
+        return Finished(result=result)
 
     def tell(self, cell: Cell, event: Event) -> None:
         self.hooks.tell("bench_event", cell=cell, event=event)
         self.watch(cell, event)
 
-    def work(self, cell: Cell, held: Claim) -> Result:
-        """Everything from a claimed cell to its stored result, in a thread of its own."""
+    def work(self, cell: Cell, held: Claim, refusal: str | None) -> Result | None:
+        """Everything from a claimed cell to its stored result, in a thread of its own.
+
+        ``refusal`` is why it cannot fit into this machine, if it cannot. None if another run has taken the cell over
+        meanwhile, whose result will be taken.
+        """
         try:
             job = self._job(cell)
-            ended, measured = self._adopt(job) or self._launch(job)
+            done = self._adopt(job)
+            if done is None:
+                ended = self._launch(job, refusal)
+                if held.lost:
+                    _log.warning("warning: %s was taken over by another run, whose result will be taken", cell.label)
+                    return None
+                done = ended, Measured(reason=ended.reason) if ended.reason else self._judge(job)
+            ended, measured = done
             result = self._assemble(cell, ended, measured, [] if measured.reason else self._keep_model(job))
             self.store.commit(result)
         finally:
@@ -188,7 +245,7 @@ class _Executor:
 
     def _job(self, cell: Cell) -> Job:
         folder = self.store.path(cell.id)
-        job = self.plan.job(cell, folder / "job", folder / "work")
+        job = self.room.job(cell, folder)
         self.jobs.append(job)
         return job
 
@@ -202,8 +259,10 @@ class _Executor:
         measured = self._judge(job)
         return None if measured.reason else (Ended(None, outcome, outcome.confinement), measured)
 
-    def _launch(self, job: Job) -> tuple[Ended, Measured]:
-        """Run the worker and judge its lists."""
+    def _launch(self, job: Job, refusal: str | None) -> Ended:
+        """Run the worker, unless it is refused."""
+        if refusal:
+            return Ended(refusal, Outcome(status="failed", reason=refusal), "")
         if self.stopped:
             raise InterruptedError
         cell = job.cell
@@ -216,12 +275,14 @@ class _Executor:
             save_model=self.plan.spec.save_models is not False,
             model_limit=None if self.plan.spec.save_models else MODEL_LIMIT,
             memory_limit=self.plan.limits.memory,
+            processes=job.limits.processes,
         )
         users = evaluate.test_users(self.plan.folds[cell.fold].split)
-        ended = job.run(request, users, partial(self._put, cell))
+        with self.room.lend_gpus(job):
+            ended = job.run(request, users, partial(self._put, cell))
         if self.stopped:
             raise InterruptedError
-        return ended, Measured(reason=ended.reason) if ended.reason else self._judge(job)
+        return ended
 
     def _judge(self, job: Job) -> Measured:
         """Check and measure the lists, and keep them in the cell's folder."""
@@ -253,6 +314,7 @@ class _Executor:
         plugin = find_model(cell.model)
         names = (
             "validations",
+            "validation",
             "stopped_by_budget",
             "resumed_seconds",
             "cached_seconds",
@@ -271,11 +333,16 @@ class _Executor:
             beyond=measured.beyond,
             violations=measured.violations,
             metrics_version=metrics.VERSION,
-            plugin=PluginVersion(distribution=plugin.distribution, version=plugin.version),
+            size=self.room.sizes[cell.fold],
+            plugin=PluginVersion(
+                distribution=plugin.distribution,
+                version=plugin.version,
+                environment=plugin.environment.name if plugin.environment else "",
+            ),
             confinement=ended.held,
             raw_checksums=self.plan.raw_checksums,
             git_revision=environment.git_revision(),
-            hardware={**environment.hardware(), "threads": self.plan.limits.threads},
+            hardware=ended.hardware or {**environment.hardware(), **self.plan.limits_of(cell).hardware},
             command=environment.command_line(),
             spec=self.plan.spec,
             warnings=[*map(plain, outcome.warnings), *warnings],

@@ -1,4 +1,4 @@
-"""Tell life-cycle plugins what happens.
+"""Tell life-cycle plugins and trackers what happens.
 
 What they print goes to standard error. One that fails, exits or is slow is named in a warning, once for each hook, and
 harms nothing else.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from bench.errors import BenchError
-from bench.plugins import guarded, life_cycle
+from bench.plugins import guarded, life_cycle, trackers
 
 _log = logging.getLogger("bench")
 
@@ -20,13 +21,26 @@ SLOW = 1.0
 
 
 class LifeCycle:
-    """The installed life-cycle plugins."""
+    """The installed life-cycle plugins, and the trackers that are named.
 
-    def __init__(self) -> None:
-        self._manager, broken = life_cycle()
+    Raises
+    ------
+    BenchError
+        If there is no such tracker, or it cannot be used.
+    """
+
+    def __init__(self, track: Sequence[str] = ()) -> None:
+        self._manager, broken = life_cycle(track)
         self._warned: set[tuple[str, str, str]] = set()
         for error in broken:
             _log.warning("warning: %s", error)
+
+    @classmethod
+    def of_trackers(cls, track: Sequence[str]) -> LifeCycle:
+        """The named trackers alone."""
+        found = cls.__new__(cls)
+        found._manager, found._warned = trackers(track), set()
+        return found
 
     def tell(self, hook: str, **fields: Any) -> None:
         """Call ``hook`` (a name of :class:`bench.plugins.Hooks`) of every plugin. Lists are given as tuples."""

@@ -26,7 +26,7 @@ from bench.messages.cell import Cell, ValidationRecord
 from bench.messages.events import Confined, Failed, Progress, Validated, WorkerEvent
 from bench.messages.job import JobFolders, Outcome, Request
 from bench.runs.outputs import adopt, clean, link_tree, read_output
-from bench.runs.process import Child, Rights, verdict
+from bench.runs.process import Child, Rights, await_end, verdict
 from bench.worker.kept import read_entry
 
 _LONGEST_LINE = 2**16
@@ -49,11 +49,18 @@ class Limits:
     memory: int | None = None
     """Bytes of address space."""
     threads: int = 1
-    """CPU threads of numerical libraries."""
+    """CPU threads of numerical libraries, of all processes together."""
+    processes: int = 1
+    """That train together. They need local connections, which leave the net open."""
     confine: bool = True
     """Whether it is confined where the system can do it."""
     closed: tuple[Path, ...] = ()
     """Files that it must not reach, such as raw data inside a package."""
+
+    @property
+    def hardware(self) -> dict[str, int]:
+        """What a row says of them."""
+        return {"threads": self.threads} | ({"processes": self.processes} if self.processes > 1 else {})
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class Ended:
     """What it said at last; what is known of it if it said nothing."""
     held: str
     """What the system held it to."""
+    hardware: dict[str, Any] | None = None
+    """Of the machine that it ran on; None for this one."""
 
 
 @dataclass
@@ -101,8 +110,10 @@ class Job:
         own = [self.folders.output, self.folders.work]
         reads = [self.folders.input, self.folders.split_arrays, self.folders.text_arrays]
         reads += [self.model.absolute()] if self.model else []
-        rights = Rights([*reads, *self._named_paths()], own, self._closed(), confine=self.limits.confine)
-        self.child = Child(self.interpreter, "bench.worker.run", rights, self.limits.threads)
+        limits, together = self.limits, self.limits.processes > 1
+        rights = Rights([*reads, *self._named_paths()], own, self._closed(), network=together, confine=limits.confine)
+        threads = max(1, limits.threads // limits.processes)
+        self.child = Child(self.interpreter, "bench.worker.run", rights, threads)
 
     def run(self, request: Request, users: NDArray[np.int64], tell: Callable[[WorkerEvent], None]) -> Ended:
         """Run the worker to its end; ``tell`` gets its events. What it kept is taken over, however it ended."""
@@ -133,6 +144,10 @@ class Job:
             said = f"{verdict(status)}, but {outcome.reason}"
         return Ended(plain(said) if said else verdict(status), outcome, self.held)
 
+    def end(self) -> None:
+        """End the worker, if it still runs."""
+        self.child.end()
+
     def found(self) -> Outcome | None:
         """The outcome of an earlier attempt whose parent was killed before it could take it."""
         if not (self.folders.output / "outcome.json").exists():
@@ -142,7 +157,8 @@ class Job:
         return outcome if outcome.status == "done" else None
 
     def _give(self, request: Request, users: NDArray[np.int64]) -> None:
-        self._keep()  # what an earlier attempt made, whose parent was killed
+        await_end(self.folders.input)  # of an earlier attempt whose parent was killed
+        self._keep()  # what it made
         remove(self.root)
         clean(self.folders.work)
         for folder in self.folders:

@@ -15,7 +15,7 @@ from bench.interactions import Recommendations
 from bench.messages.cell import Cell, Phase, PluginVersion, Result
 from bench.runs import environment, evaluate
 from bench.runs.claims import Heart, Held, claim
-from bench.runs.refresh import refreshed
+from bench.runs.refresh import asked_for, refreshed
 from bench.runs.store import Store
 from bench.runs.task import Fold, Task
 
@@ -72,21 +72,11 @@ def keep(made: Made, task: Task, ks: Sequence[int], store: Store) -> Result:
             if before is not None and before.status == "finished":
                 current = refreshed(before, fold, list(ks), store, held)
                 if current is not None:
-                    return _made_current(current, store)
+                    return asked_for([current], store)[0]
             result = _measured(made, task, fold, ks, store)
             store.write(result)
         finally:
             held.release()
-    return result
-
-
-def _made_current(result: Result, store: Store) -> Result:
-    """The result, dated anew if other lists of the same name have come after it: tables show the newest."""
-    cell = result.cell
-    rivals = [r for r in store.results() if (r.cell.name, r.cell.fingerprint) == (cell.name, cell.fingerprint)]
-    if any(other.cell.code != cell.code and other.created > result.created for other in rivals):
-        result = result.model_copy(update={"created": _now(), "command": environment.command_line()})
-        store.write(result)
     return result
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.code import code_hash
 from bench.data.dataset import Dataset
 from bench.data.protocol import Protocol
 from bench.data.raw import locate_local
@@ -23,6 +22,7 @@ from bench.plugins import find_model
 from bench.runs import environment
 from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
+from bench.runs.hashes import code_hash
 from bench.runs.job import Job, Limits, existing_path
 from bench.runs.studies import TUNED, find_study
 from bench.runs.task import Fold, find_rules, make_task
@@ -45,6 +45,13 @@ class Plan:
     dataset: Dataset
     protocol: Protocol
     limits: Limits
+    distributed: frozenset[str] = frozenset()
+    """Models that several processes can train."""
+
+    def limits_of(self, cell: Cell) -> Limits:
+        """What the worker of a cell may use."""
+        processes = self.spec.processes if cell.model in self.distributed else 1
+        return replace(self.limits, processes=processes)
 
     @property
     def raw_checksums(self) -> dict[str, str]:
@@ -55,7 +62,7 @@ class Plan:
     def job(self, cell: Cell, root: Path, work: Path, model: Path | None = None) -> Job:
         """A worker for ``cell`` on the split of its fold."""
         visible = self.folds[cell.fold].split.visible
-        return Job(cell, find_model(cell.model).interpreter, root, work, visible, self.limits, model)
+        return Job(cell, find_model(cell.model).interpreter, root, work, visible, self.limits_of(cell), model)
 
 
 def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
@@ -93,6 +100,12 @@ def same_data(plan: Plan, spec: RunSpec) -> Plan:
 
 
 def _with_cells(plan: Plan, described: Sequence[Description]) -> Plan:
+    distributed = frozenset(model.model for model in described if model.distributed)
+    if plan.spec.processes > 1 and not distributed:
+        names = ", ".join(sorted({model.model for model in described}))
+        raise ConfigError(
+            f"{names}: one process trains it, so leave --processes out ('bench models info' says who can)"
+        )
     ablations = chosen(described, plan.spec.ablate)
     cells = [
         cell
@@ -100,7 +113,7 @@ def _with_cells(plan: Plan, described: Sequence[Description]) -> Plan:
         for ablation, config in variants(model, names)
         for cell in _cells(plan, model, ablation, config)
     ]
-    return replace(plan, cells=list({cell.id: cell for cell in cells}.values()))
+    return replace(plan, cells=list({cell.id: cell for cell in cells}.values()), distributed=distributed)
 
 
 def _requests(spec: RunSpec) -> list[ModelRequest]:

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from bench.errors import ConfigError, plain
 from bench.files import write_text
-from bench.messages.cell import Result
 from bench.messages.description import ModelRequest
 from bench.messages.planned import Budget, PlanFile, PlannedRow, hash_of
 from bench.messages.spec import RunSpec
 from bench.runs.describe import describe
 from bench.runs.plan import Plan, make_plan
+from bench.runs.room import Room
 from bench.runs.sampler import search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER, TUNED, find_study
@@ -159,30 +159,27 @@ class Cost(NamedTuple):
     """Cells that have no result yet."""
     trials: int
     hours: float | None
-    """None if nothing is known."""
-    known: int
-    """Runs of its model on this data set that the hours are of."""
+    """Of processors; None if nothing is known."""
+    basis: str
+    """What they are taken from, in words."""
 
 
 def costs(made: PlanFile, plan: Plan, results: Path) -> list[Cost]:
-    """The hours that each row takes, by the median of what its model took on this data set in the results folder."""
-    store = Store(results)
-    recorded = [r for r in (*store.results(), *Store(results / FOLDER).results()) if r.cell.dataset == made.dataset]
+    """The hours that each row is forecast to take, by what runs and trials of the results folder took."""
+    store = Store(results, results / FOLDER)
+    room = Room(plan, store)
     found = []
     for name, row in made.rows.items():
         request, tuned = ModelRequest.parse(name), _is_tuned(name)
         cells = [c for c in plan.cells if c.model == request.model and c.preset == row.preset]
         done = 0 if tuned else sum((r := store.result(c.id)) is not None and r.status == "finished" for c in cells)
         trials = (made.tuning.trials if row.space else 1) if tuned and made.tuning else 0
-        seconds = [_seconds(r) for r in recorded if r.cell.model == request.model and r.status == "finished"]
-        runs = len(cells) - done
-        hours = (runs + trials) * statistics.median(seconds) / 3600 if seconds else None if runs + trials else 0.0
-        found.append(Cost(name, runs, trials, hours, len(seconds)))
+        number = len(cells) - done + trials
+        forecasts = [one for cell in cells if (one := room.forecast(cell)) is not None]
+        hours = number * statistics.mean(one.seconds for one in forecasts) / 3600 if forecasts else None
+        basis = forecasts[0].basis if forecasts and number else ""
+        found.append(Cost(name, len(cells) - done, trials, hours if number else 0.0, basis))
     return found
-
-
-def _seconds(result: Result) -> float:
-    return sum(phase.seconds for phase in result.phases.values())
 
 
 def _is_tuned(name: str) -> bool:

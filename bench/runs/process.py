@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from bench.files import HOST, alive, content_hash, remove
+from bench.isolated import VARIABLE
 from bench.runs.log import Log
 from bench.worker.bootstrap import CANNOT_CONFINE
 
@@ -53,6 +57,8 @@ class Child:
     module: str
     rights: Rights
     threads: int = 1
+    gpus: Sequence[str] = ()
+    """That it may see, by their names in ``CUDA_VISIBLE_DEVICES``; empty: those that this process sees."""
     _process: subprocess.Popen[bytes] | None = None
     _log: Log | None = None
     _scratch: Path | None = None
@@ -71,7 +77,7 @@ class Child:
         return self._start(folder, [*arguments, str(events)], log, events)
 
     def _start(self, folder: Path, arguments: Sequence[str | Path], log: IO[bytes], events: int) -> bool:
-        scratch = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        scratch = Path(tempfile.mkdtemp(prefix=scratch_prefix()))
         told = {
             "module": self.module,
             "arguments": [*map(str, arguments)],
@@ -139,7 +145,7 @@ class Child:
                 remove(self._scratch)  # the guardian has done it, unless it was killed
 
     def _environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
+        kept = {key: value for key, value in environment_of(self.interpreter).items() if key not in _HIDDEN}
         if "PYTHONPATH" in kept:  # the child has another working directory
             parts = [part for part in kept["PYTHONPATH"].split(os.pathsep) if part]
             kept["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in parts)  # noqa: PTH100
@@ -148,7 +154,16 @@ class Child:
         # Threads of OpenMP that spin long take the cores of a busy machine from those that they wait for. Not at all
         # costs a quiet machine something (benchmarks/busy_neighbour.py).
         kept.setdefault("GOMP_SPINCOUNT", "1000")
+        kept |= {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
         return {**kept, **numerical, "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+
+
+def environment_of(interpreter: str) -> dict[str, str]:
+    """Variables for a process of ``interpreter``, which sees no other environment of plugins than its own."""
+    kept = {**os.environ, VARIABLE: ""}
+    if interpreter != sys.executable:  # these would lead it back into this one
+        kept = {key: value for key, value in kept.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    return kept
 
 
 def run_to_end(
@@ -170,6 +185,10 @@ def run_to_end(
         return status, log.read().decode("utf-8", "replace").strip().splitlines()
 
 
+KILLED = "killed by SIGKILL (out of memory, or killed from outside)"
+"""What is said of a process that the kernel, as a rule, has ended."""
+
+
 def verdict(status: int) -> str:
     """An exit status in words."""
     if status == CANNOT_CONFINE:
@@ -180,8 +199,26 @@ def verdict(status: int) -> str:
         name = signal.Signals(-status).name
     except ValueError:  # a real-time signal
         name = f"signal {-status}"
-    hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"
+    return KILLED if name == "SIGKILL" else f"killed by {name}"
+
+
+def await_end(folder: Path) -> None:
+    """Wait until nothing runs any more of a child whose ``process.json`` is in ``folder`` and whose parent is gone.
+
+    Its guardian ends it, and keeps a lock on that file until then.
+    """
+    end = time.monotonic() + _GRACE
+    with contextlib.suppress(FileNotFoundError), (folder / "process.json").open("rb") as file:
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.01)
+
+
+def scratch_prefix() -> str:
+    """Of the names of scratch folders that this process makes."""
+    return f"{_PREFIX}{os.getpid()}-"
 
 
 def sweep_scratch() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import ResultsError
 from bench.evaluation import metrics
-from bench.messages.cell import Result
+from bench.messages.cell import Cell, Result
 from bench.runs import evaluate
 from bench.runs.claims import Claim, Held, claim
 from bench.runs.plan import Plan
@@ -29,10 +31,30 @@ def refresh_metrics(plan: Plan, store: Store) -> None:
     A result whose lists are damaged stays as it is; the table then leaves out what does not fit.
     """
     fingerprints, own = {cell.fingerprint for cell in plan.cells}, {cell.id for cell in plan.cells}
-    for result in store.results():
-        shared = result.cell.fingerprint in fingerprints and result.cell.fold in plan.folds
-        if result.status == "finished" and shared and result.cell_id not in own:
+    for result in store.results(fingerprints=fingerprints):
+        if result.status == "finished" and result.cell.fold in plan.folds and result.cell_id not in own:
             refreshed(result, plan.folds[result.cell.fold], plan.spec.ks, store)
+
+
+def asked_for(results: Sequence[Result], store: Store) -> list[Result]:
+    """The results, of which those count again that others of their rows have replaced: code or data went back."""
+
+    def row(cell: Cell) -> str:
+        return cell.model_dump_json(exclude={"code", "content", "files"})
+
+    cells = [result.cell for result in results]
+    others = store.results(fingerprints={cell.fingerprint for cell in cells}, models={cell.model for cell in cells})
+    rivals: dict[str, list[Result]] = {}
+    for other in others:
+        rivals.setdefault(row(other.cell), []).append(other)
+    found = []
+    for result in results:
+        own = [other for other in rivals.get(row(result.cell), []) if other.cell_id != result.cell_id]
+        if any(other.counts_from >= result.counts_from for other in own):
+            result = result.model_copy(update={"asked": datetime.datetime.now(datetime.UTC).isoformat()})
+            store.write(result)
+        found.append(result)
+    return found
 
 
 def refreshed(result: Result, fold: Fold, ks: list[int], store: Store, held: Claim | None = None) -> Result | None:

@@ -20,6 +20,7 @@ import contextlib
 import datetime
 import logging
 import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ from bench.errors import ResultsError, plain
 from bench.files import read_regular, remove, sweep_drafts, write_text
 from bench.messages.cell import Result
 from bench.runs import claims
+from bench.runs.index import Index, Known, stamp
 
 _log = logging.getLogger("bench")
 
@@ -55,14 +57,14 @@ class Store:
     def open_for_writing(self) -> None:
         """Make the folders and remove what killed runs of this machine left behind, but for checkpoints."""
         self.cells.mkdir(parents=True, exist_ok=True)
+        known = self.known()
         for folder in self.cells.iterdir():
             if folder.is_dir() and not folder.name.startswith(".") and not claims.is_claimed(folder):
-                self._tidy(folder)
+                self._tidy(folder, folder.name in known and known[folder.name].finished)
 
-    def _tidy(self, folder: Path) -> None:
+    def _tidy(self, folder: Path, finished: bool) -> None:
         sweep_drafts(folder)
-        result = self.result(folder.name)
-        if result is not None and result.status == "finished":
+        if finished:
             leave_finished(folder)
         claims.clear(folder)
         with contextlib.suppress(OSError):  # it is not empty
@@ -110,10 +112,46 @@ class Store:
             raise ResultsError(f"{plain(str(path))} is not a valid result ({problem}): {_WAY_OUT}")
         return found
 
-    def results(self) -> list[Result]:
-        """All results, oldest first; a damaged one is left out with a warning."""
-        found = [result for name in sorted(self._names()) if (result := self.result(name)) is not None]
-        return sorted(found, key=lambda result: (result.created, result.cell_id))
+    def results(
+        self,
+        dataset: str | None = None,
+        fingerprints: Collection[str] | None = None,
+        models: Collection[str] | None = None,
+    ) -> list[Result]:
+        """All results, or those of a data set, of some fingerprints, or of some models; the latest is last.
+
+        A damaged one is left out with a warning.
+        """
+
+        def wanted(known: Known) -> bool:
+            named = dataset in (None, known.dataset) and (models is None or known.model in models)
+            return named and (fingerprints is None or known.fingerprint in fingerprints)
+
+        found: list[Result] = []
+        self._look(wanted, found)
+        return sorted(found, key=lambda result: (result.counts_from, result.cell_id))
+
+    def known(self) -> dict[str, Known]:
+        """What each valid result is of, by cell; those that the index knows are not read for that."""
+        return self._look(lambda _: False, [])
+
+    def _look(self, wanted: Callable[[Known], bool], found: list[Result]) -> dict[str, Known]:
+        """What is known of all cells; results that are wanted are added to ``found``."""
+        index, everything = Index(self.root), {}
+        for name in sorted(self._names()):
+            path = self.path(name) / "result.json"
+            mark = stamp(path)  # before it is read: it may be replaced meanwhile
+            known = index.get(path, mark)
+            if known is None or wanted(known):
+                result = self.result(name)
+                if result is None:
+                    continue
+                known = index.put(path, mark, result)
+                if wanted(known):
+                    found.append(result)
+            everything[name] = known
+        index.save()
+        return everything
 
     def _names(self) -> set[str]:
         """Of all cells, with and without a result."""
@@ -126,9 +164,9 @@ class Store:
         write_text(self.cells / result.cell_id / "result.json", result.model_dump_json(indent=2) + "\n")
 
     def commit(self, result: Result) -> None:
-        """Put a result in place, the last step of a cell; a failed one never takes the place of a finished one."""
+        """Put a result in place, the last step of a cell; nothing takes the place of a finished one."""
         folder = self.path(result.cell_id)
-        before = self.result(result.cell_id) if result.status == "failed" else None
+        before = self.result(result.cell_id)
         if before is None or before.status == "failed":
             self.write(result)
         if result.status == "finished":
@@ -141,7 +179,8 @@ def _contradiction(result: Result) -> str | None:
     """What cannot be true in a result of the right form, in words."""
     cell = result.cell
     try:
-        datetime.datetime.fromisoformat(result.created)
+        for moment in (result.created, result.counts_from):
+            datetime.datetime.fromisoformat(moment)
     except ValueError:
         return "created is no date"
     if not re.fullmatch(NAME, cell.dataset):

@@ -54,7 +54,7 @@ def find_rules(spec: RunSpec) -> tuple[Card, Protocol]:
         If there is no such data set or protocol.
     """
     card = find_card(spec.dataset)
-    changes = {"history": spec.history, "exclude": spec.exclude, "candidates": spec.candidates}
+    changes = {name: getattr(spec, name) for name in ("history", "exclude", "candidates", "fit")}
     return card, find_protocol(spec.protocol or card.protocol, spec.split_seed, **changes)
 
 

@@ -7,7 +7,7 @@ was killed is gone through again from its cells, and goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from bench.data.split import split
 from bench.data.split_rules import CarvedSplit, LeaveOutSplit, PredefinedSplit, RatioSplit, TemporalSplit
 from bench.errors import ConfigError, DataError
 from bench.files import content_hash, write_text
-from bench.messages.cell import Cell, Result
+from bench.messages.cell import Cell, Result, ValidationRecord, pruned_at
 from bench.messages.description import ModelRequest
 from bench.messages.spec import RunSpec
 from bench.messages.study import Study, Trial
 from bench.runs.describe import describe
 from bench.runs.execute import Watch, run_cells
 from bench.runs.plan import Plan, make_plan, same_data
+from bench.runs.pruning import floors
 from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER, study_path
@@ -32,14 +33,22 @@ from bench.runs.task import Fold
 
 
 def tune(
-    spec: RunSpec, trials: int, seed: int, results: Path, watch: Watch, tell: Callable[[Study, Trial], None]
+    spec: RunSpec,
+    trials: int,
+    seed: int,
+    results: Path,
+    watch: Watch,
+    tell: Callable[[Study, Trial], None],
+    prune: bool = True,
+    track: Sequence[str] = (),
 ) -> Study:
     """Tune the one model of ``spec``; after each trial the study is written, and told.
 
     The first trial is the preset with the options of the spec, which are not tuned. A model without a space, or one
     that does not depend on what is left of it, has that trial alone. ``spec.jobs`` trials are asked for together and
     run at a time, by all processes that tune the same in one results folder: a cell that another one runs is waited
-    for.
+    for. With ``prune``, a training that falls behind the median of the trials before ends there. ``track`` names
+    trackers, which are told of all trials.
 
     Raises
     ------
@@ -69,7 +78,7 @@ def tune(
         code=plan.cells[0].code,
         plan=spec.plan,
     )
-    sampler = Sampler(described, space, seed, together=spec.jobs > 1)
+    sampler, before = Sampler(described, space, seed, together=spec.jobs > 1), list[list[ValidationRecord]]()
     wanted = trials if space else 1
     for first in range(0, wanted, spec.jobs):
         numbers = range(first, min(first + spec.jobs, wanted))
@@ -78,10 +87,15 @@ def tune(
             at_validation(same_data(whole, whole.spec.model_copy(update={"options": {request.model: options}})))
             for options in asked.values()
         ]
-        done = run_cells(replace(plan, cells=[cell for one in plans for cell in one.cells]), store, watch)
+        given_up_below = floors(before) if prune else []
+        cells = [
+            Cell.model_validate({**cell.model_dump(), "floors": given_up_below}) for one in plans for cell in one.cells
+        ]
+        done = run_cells(replace(plan, cells=cells), store, watch, track)
         for (number, options), result in zip(asked.items(), done, strict=True):
             trial = _judged(number, options, metric, result)
             sampler.tell(number, trial.score)
+            before += [] if trial.pruned else [result.validations]
             study = study.model_copy(update={"trials": [*study.trials, trial]})
             write_text(
                 study_path(results, study.dataset, study.model, study.fingerprint), study.model_dump_json(indent=2)
@@ -102,8 +116,11 @@ def at_validation(plan: Plan) -> Plan:
     """
     if list(plan.folds) != [None]:
         raise ConfigError(f"protocol '{plan.protocol.name}' has folds: tune under one without")
-    fold, rules = plan.folds[None], plan.protocol
-    visible, fingerprint = fold.split.visible, fold.split.fingerprint
+    fold, rules, parts = plan.folds[None], plan.protocol, plan.folds[None].split
+    if rules.fit != "train":  # of the last fit alone: the trials are those of the protocol without it
+        rules = rules.model_copy(update={"fit": "train"})
+        parts = split(plan.dataset, rules)
+    visible, fingerprint = parts.visible, parts.fingerprint
     if not len(visible.valid):
         rules = _carved(rules)
         visible = split(plan.dataset, rules).visible
@@ -135,6 +152,7 @@ def _judged(number: int, options: dict[str, Any], metric: str, result: Result) -
         reason=result.reason,
         seconds=result.phases["fit"].seconds if "fit" in result.phases else 0.0,
         epochs=_best_epoch(result),
+        pruned=pruned_at(result.cell.floors, result.validations),
         cell=result.cell_id,
     )
 

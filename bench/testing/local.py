@@ -120,6 +120,7 @@ class LocalContext(WorkerContext):
         interrupt_after: int = 0,
         stopping: Stopping = Stopping(),  # noqa: B008 (frozen)
         time_budget: float | None = None,
+        processes: int = 1,
         kept: Path | None = None,
     ) -> None:
         self.events: list[WorkerEvent] = []
@@ -137,6 +138,7 @@ class LocalContext(WorkerContext):
             folder=checkpoints,
             stopping=stopping,
             time_budget=time_budget,
+            processes=processes,
             epoch_log=folder / "epochs.jsonl",
             split_arrays=arrays,
             text_arrays=arrays,

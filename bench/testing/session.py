@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 from bench.errors import BenchError, ConfigError, PluginError, by_kind, one_line, plain
 from bench.messages.description import ModelRequest
 from bench.plugins import find_model
+from bench.runs.process import environment_of
 
 _FILE = """
 from bench.testing import {checks}
@@ -54,9 +55,14 @@ def check_model(
     BenchError
         If pytest is not installed, there is no such model or config key, or a process ends before its checks do.
     """
-    if importlib.util.find_spec("pytest") is None:
+    plugin = find_model(ModelRequest.parse(name).model)
+    if plugin.environment and plugin.environment.distribution("pytest") is None:
+        raise ConfigError(
+            f"the checks need pytest in the environment of {name}: 'bench plugin remove {plugin.environment.name}', "
+            "and add it again with --with pytest"
+        )
+    if not plugin.environment and importlib.util.find_spec("pytest") is None:
         raise ConfigError("the checks need pytest, which is not installed: pip install 'recsys-bench[testing]'")
-    find_model(ModelRequest.parse(name).model)
     one_at_a_time = threading.Lock()
 
     def told(one: Checked) -> None:
@@ -68,24 +74,26 @@ def check_model(
             text = _FILE.format(checks=checks, name=name, options=dict(options))
             (Path(folder) / "test_model.py").write_text(text, encoding="utf-8")
             (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-            return _run(Path(folder), [name, json.dumps(dict(options))], seconds, told)
+            return _run(plugin.interpreter, Path(folder), [name, json.dumps(dict(options))], seconds, told)
 
     with ThreadPoolExecutor(len(_CHECKS)) as pool:
         return [one for done in pool.map(run, _CHECKS) for one in done]
 
 
-def _run(folder: Path, words: list[str], seconds: float, tell: Callable[[Checked], None]) -> list[Checked]:
+def _run(
+    interpreter: str, folder: Path, words: list[str], seconds: float, tell: Callable[[Checked], None]
+) -> list[Checked]:
     """One process, whose checks are those of the files in ``folder``."""
     ours, theirs = socket.socketpair()
     with ours, (folder / "log").open("wb") as log:
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *words],
+                [interpreter, "-P", "-m", __name__, str(theirs.fileno()), *words],
                 cwd=folder,
                 pass_fds=[theirs.fileno()],
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=_environment(interpreter),
             )
         late = threading.Timer(seconds, process.kill)
         late.start()
@@ -133,9 +141,9 @@ def _follow(told_by: socket.socket, tell: Callable[[Checked], None]) -> tuple[li
     return done, at_work
 
 
-def _environment() -> dict[str, str]:
+def _environment(interpreter: str) -> dict[str, str]:
     """One thread, and pytest as it is alone."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    kept = {name: value for name, value in environment_of(interpreter).items() if not name.startswith("PYTEST_")}
     return {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"}
 
 

@@ -11,6 +11,7 @@ not what the worker had put into other sessions.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -77,6 +78,8 @@ class Process(NamedTuple):
 
 def main(path: str) -> None:
     """Become the guardian; return in the worker alone, when its module is done."""
+    file = os.open(path, os.O_RDONLY)  # stays open, and locked until the guardian ends
+    fcntl.flock(file, fcntl.LOCK_EX)
     process = Process(**json.loads(Path(path).read_text(encoding="utf-8")))
     confine = _sibling("confine")
     wakeup, wakeup_end = os.pipe()
@@ -96,8 +99,8 @@ def main(path: str) -> None:
     signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)
-    os.close(wakeup)
-    os.close(wakeup_end)
+    for descriptor in (wakeup, wakeup_end, file):
+        os.close(descriptor)
     _work(process, confine, guardian)
 
 

@@ -53,7 +53,7 @@ _SYSTEM = {
     "ssl/openssl.cnf ssl/certs pki/tls/openssl.cnf pki/tls/certs pki/ca-trust",
     # Without the processor's files torch takes slower kernels, whose last digits differ.
     "/proc": "self cpuinfo meminfo stat loadavg uptime version filesystems driver sys/vm/overcommit_memory",
-    "/sys": "devices/system fs/cgroup kernel/mm/transparent_hugepage devices/virtual/kfd bus/pci class/drm",
+    "/sys": "devices fs/cgroup kernel/mm/transparent_hugepage bus/pci class/drm",
 }
 """Folder → what of it can be read and run; what a system lacks is left out."""
 _PREFIX = "bin etc include lib lib64 libexec nvvm share ssl targets pyvenv.cfg"

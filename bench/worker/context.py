@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from bench.data.protocol import PROTOCOLS, Protocol
 from bench.data.visible import Visible
 from bench.errors import one_line, plain
 from bench.evaluation.metrics import per_user
-from bench.messages.cell import ValidationRecord
+from bench.messages.cell import Floor, ValidationRecord, pruned_at
 from bench.messages.events import Progress, Validated, WorkerEvent
 from bench.messages.spec import Stopping
 from bench.worker.epoch_log import Epoch, EpochLog
@@ -70,7 +70,9 @@ class WorkerContext:
         device: str = "cpu",
         protocol: Protocol = PROTOCOLS["random"],
         stopping: Stopping = Stopping(),  # noqa: B008 (frozen)
+        floors: Sequence[Floor] = (),
         time_budget: float | None = None,
+        processes: int = 1,
         epoch_log: Path | None = None,
         split_arrays: KeptArrays | None = None,
         text_arrays: KeptArrays | None = None,
@@ -79,6 +81,7 @@ class WorkerContext:
         self.device = device
         self.folder = folder
         self.time_budget = time_budget
+        self.processes = processes
         self.stopped_by_budget = False
         self.resumed_seconds = 0.0
         """Time of earlier attempts that this one goes on from."""
@@ -92,6 +95,7 @@ class WorkerContext:
         self._visible = visible
         self._emit = emit
         self._stopping = stopping
+        self._floors = floors
         self._protocol = protocol.at_validation()
         self._split_arrays, self._text_arrays = split_arrays, text_arrays
         self._start = time.monotonic()
@@ -154,15 +158,24 @@ class WorkerContext:
         return self._earlier + time.monotonic() - self._stage_start
 
     def validate(self) -> Validation:
-        stopping = self._stopping
-        if self._epoch % stopping.every or not len(self._sample):
+        if self._epoch % self._stopping.every or not self.has_validation:
             return Validation(None, False, False)
-        found = self._model.recommend(self._sample, self._inputs.history, self._inputs.exclude, stopping.k)
-        relevant = self._visible.valid.select(self._sample)
-        score = float(per_user(found.items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
+        score = self.score()
         self._validated = True
         self._log.add(Epoch(self._stage, self._epoch, self._stage_seconds(), score))
         return self._judge(self._epoch, score)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is anyone to score a model on."""
+        return len(self._sample) > 0
+
+    def score(self) -> float:
+        """The stopping metric of the model as it is, a mean over the sample of validation users."""
+        stopping = self._stopping
+        found = self._model.recommend(self._sample, self._inputs.history, self._inputs.exclude, stopping.k)
+        relevant = self._visible.valid.select(self._sample)
+        return float(per_user(found.items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
 
     def _judge(self, epoch: int, score: float) -> Validation:
         improved = score > self._best
@@ -171,7 +184,8 @@ class WorkerContext:
         self.validations.append(ValidationRecord(stage=self._stage, epoch=epoch, score=score, improved=improved))
         told = {"stage": self._stage, "epoch": epoch, "metric": self._stopping.name}
         self._emit(Validated(**told, score=score, improved=improved))
-        return Validation(score, improved, self._stale >= self._stopping.patience)
+        pruned = pruned_at(self._floors, self.validations) is not None
+        return Validation(score, improved, pruned or self._stale >= self._stopping.patience)
 
     def cached(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], Arrays]) -> dict[str, NDArray[Any]]:
         core = {"stopping": self._stopping.model_dump(mode="json"), "exclude": self._protocol.exclude}

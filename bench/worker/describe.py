@@ -48,6 +48,7 @@ def _answer(request: ModelRequest) -> dict[str, Any]:
             model=name,
             about=(model.__doc__ or "").strip().split("\n")[0],
             deterministic=model.deterministic,
+            distributed=model.distributed,
             fold_in=model.fold_in,
             longest_list=model.longest_list(config),
             presets=list(model.presets),

@@ -30,14 +30,11 @@ from bench.files import write_json, write_text
 from bench.interactions import UNFILLED, Recommendations, save_array
 from bench.messages.cell import Phase
 from bench.messages.events import Failed, PhaseBegan, Progress, WorkerEvent
-from bench.messages.job import JobFolders, Outcome, Request
+from bench.messages.job import USERS_AT_ONCE, JobFolders, Outcome, Request
 from bench.plugins import find_model, load_model
 from bench.worker.config import make_config
 from bench.worker.context import Emit, WorkerContext
 from bench.worker.kept import KeptArrays
-
-_USERS_AT_ONCE = 8192
-"""Users per call of ``recommend``: bounds its memory and lets it report progress."""
 
 
 def main(folders: JobFolders, events: int) -> int:
@@ -90,6 +87,7 @@ class _Job:
         self.phases: dict[str, Phase] = {}
         self.warnings: list[str] = []
         self.personalized: bool | None = None
+        self.validation: float | None = None
         self.context: WorkerContext | None = None
 
     def run(self) -> None:
@@ -106,6 +104,10 @@ class _Job:
         if self.request.measure:
             with self._measured("recommend"):
                 found = self._recommend(model)
+            whole = found.items.ndim == 2 and found.items.shape[1] == self.request.k  # others fail by the parent's word
+            if self.context is not None and self.context.has_validation and whole:
+                with self._measured("validate"):  # behind the lists, which it must not change
+                    self.validation = self.context.score()
             if self.request.explain:
                 with self._measured("explain"):
                     self._explain(model, found)
@@ -116,7 +118,7 @@ class _Job:
     def outcome(self, status: str, reason: str | None = None) -> Outcome:
         """What is to be told of the job."""
         told: dict[str, Any] = {"status": status, "reason": reason, "phases": self.phases}
-        told |= {"warnings": self.warnings, "personalized": self.personalized}
+        told |= {"warnings": self.warnings, "personalized": self.personalized, "validation": self.validation}
         told["confinement"] = os.environ.get("BENCH_CONFINED", "")
         if status == "done":  # after a failure there may be no memory left to look them up
             told["packages"] = _packages(self.cell.model)
@@ -138,7 +140,9 @@ class _Job:
             folder=folders.work / "checkpoints",
             protocol=cell.protocol,
             stopping=cell.stopping,
+            floors=cell.floors,
             time_budget=cell.time_budget,
+            processes=self.request.processes,
             epoch_log=folders.work / "epochs.jsonl",
             split_arrays=KeptArrays(folders.split_arrays, kept / "split"),
             text_arrays=KeptArrays(folders.text_arrays, kept / "texts"),
@@ -152,13 +156,13 @@ class _Job:
     def _recommend(self, model: Recommender) -> Recommendations:
         users = np.load(self.folders.input / "users.npy")
         items, scores = [], []
-        for start in range(0, len(users), _USERS_AT_ONCE):
-            some = users[start : start + _USERS_AT_ONCE]
+        for start in range(0, len(users), USERS_AT_ONCE):
+            some = users[start : start + USERS_AT_ONCE]
             history, exclude = self.split.inputs(self.cell.protocol, some)
             found = model.recommend(some, history, exclude, self.request.k)
             items.append(np.asarray(found[0]))
             scores.append(np.asarray(found[1]))
-            self.emit(Progress(done=min(start + _USERS_AT_ONCE, len(users)), total=len(users), unit="user"))
+            self.emit(Progress(done=min(start + USERS_AT_ONCE, len(users)), total=len(users), unit="user"))
         whole = Recommendations(np.concatenate(items), np.concatenate(scores))
         save_array(self.folders.output / "items.npy", whole.items)
         save_array(self.folders.output / "scores.npy", whole.scores)
@@ -198,9 +202,16 @@ class _Job:
     def _measured(self, phase: str) -> Iterator[None]:
         self.emit(PhaseBegan.model_validate({"name": phase}))
         _reset_peak()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), _cpu_seconds()
         yield
-        self.phases[phase] = Phase(seconds=time.perf_counter() - start, peak_mib=_peak_mib())
+        seconds, cpu_seconds = time.perf_counter() - start, _cpu_seconds() - cpu_start
+        peak = _peak_mib() + (self.request.processes - 1) * _peak_of_others_mib()
+        self.phases[phase] = Phase(seconds=seconds, peak_mib=peak, cpu_seconds=cpu_seconds)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has started and waited for, in user and system mode."""
+    return sum(os.times()[:4])
 
 
 def _reset_peak() -> None:
@@ -216,6 +227,12 @@ def _peak_mib() -> float:
     except (OSError, IndexError):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _peak_of_others_mib() -> float:
+    """Of the largest process that this one has started and waited for."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
 
 
 def _packages(model: str) -> dict[str, str]:

@@ -19,8 +19,11 @@ from bench.plugins import PLUGINS, Plugin, guarded, installed, life_cycle
 _READERS = {
     "movielens-100k": "movielens:read_100k",
     "movielens-1m": "movielens:read_1m",
+    "movielens-csv": "movielens:read_csv_release",
     "recbole-100k": "recbole_atomic:read_100k",
     "amazon-2014": "amazon:read",
+    "steam": "steam:read",
+    "user-lists": "user_lists:read",
     "food.com": "foodcom:read",
     "colarec-release": "colarec:read",
     "table": "table:read",

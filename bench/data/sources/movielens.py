@@ -1,7 +1,8 @@
-"""MovieLens 100K and 1M as published: a zip of tables in latin-1."""
+"""MovieLens as published: a zip of tables, in latin-1 up to 1M and CSV in UTF-8 from 20M on."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pandas as pd
 
 from bench.contract import RawData
 from bench.data.sources.files import read_members
-from bench.data.sources.rows import add_problem, validate_interactions
+from bench.data.sources.rows import add_problem, no_users, validate_interactions
+from bench.errors import DataError, one_line
 
 _GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -71,6 +73,31 @@ def read_1m(files: Mapping[str, Path]) -> RawData:
         ),
         problems=problems,
     )
+
+
+def read_csv_release(files: Mapping[str, Path]) -> RawData:
+    """Read role ``archive`` of the releases since 20M. Item fields: title, year, genres. They say nothing of users."""
+    ratings, movies = read_members(files["archive"], ("ratings.csv", "movies.csv"))
+    problems: dict[str, int] = {}
+    interactions = _csv(ratings, {"userId": "user", "movieId": "item", "rating": "rating", "timestamp": "time"}, files)
+    items = _csv(movies, {"movieId": "id", "title": "title", "genres": "genres"}, files)
+    genres = ["" if text == "(no genres listed)" else ", ".join(text.split("|")) for text in items["genres"]]
+    return RawData(validate_interactions(interactions, problems), films(items, genres), no_users(), problems)
+
+
+def _csv(content: bytes, names: Mapping[str, str], files: Mapping[str, Path]) -> pd.DataFrame:
+    """The columns ``names`` by what they are called here: ids and texts as text, ratings and times as numbers."""
+    numbers = {"rating": "float64", "timestamp": "int64"}
+    try:
+        table = pd.read_csv(
+            io.BytesIO(content),
+            usecols=list(names),
+            dtype={name: numbers.get(name, "str") for name in names},
+            keep_default_na=False,
+        )
+    except (ValueError, UnicodeDecodeError) as error:  # all that pandas raises for a file of another form
+        raise DataError(f"{files['archive']} is no release of MovieLens ({one_line(error)}): fetch it again") from error
+    return table.rename(columns=dict(names))
 
 
 def profiles_100k(users: pd.DataFrame) -> pd.DataFrame:

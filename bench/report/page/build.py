@@ -82,7 +82,7 @@ def chosen(store: Store, dataset: str | None) -> list[Result]:
     ResultsError
         If there is none.
     """
-    results = [result for result in store.results() if dataset in (None, result.cell.dataset)]
+    results = store.results(dataset)
     if not results:
         what = f"results of '{dataset}'" if dataset else "results"
         where = ", ".join(str(root / "cells") for root in store.roots)

@@ -89,7 +89,7 @@ function everything(table) {
   document.documentElement.lang = state.language === "zh" ? "zh-Hans" : "en";
   document.title = `${table.dataset} · recsys-bench`;
   const places = Object.keys(PARTS).map((key) => el("div", { id: `at-${key}` }));
-  document.getElementById("top").replaceChildren(...head());
+  document.getElementById("top").replaceChildren(...head().filter(Boolean));
   document
     .getElementById("main")
     .replaceChildren(...introduction(table), ...places.slice(0, 2), copies(table), ...places.slice(2), footer());

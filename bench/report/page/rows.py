@@ -90,6 +90,7 @@ def _source(table: Table, row: Row, environments: list[Environment]) -> Source:
     environment = Environment(
         hardware=inert(newest.hardware), packages=inert(newest.packages), confinement=plain(newest.confinement)
     )
+    own = f" in its environment {newest.plugin.environment}" if newest.plugin.environment else ""
     if environment not in environments:
         environments.append(environment)
     return Source(
@@ -101,7 +102,7 @@ def _source(table: Table, row: Row, environments: list[Environment]) -> Source:
         changes=_changes(table, row),
         code=cell.code,
         content=cell.content,
-        plugin=plain(f"{newest.plugin.distribution} {newest.plugin.version}"),
+        plugin=plain(f"{newest.plugin.distribution} {newest.plugin.version}{own}"),
         git_revision=plain(newest.git_revision or ""),
         device=plain(cell.device),
         environment=environments.index(environment),

@@ -31,11 +31,29 @@ LENGTHS = {
     "mlshort": Lengths(40, 30, 256, 20, 1),
     "micshort": Lengths(20, 35, 256, 15, 1),
     "long": Lengths(40, 50, 500, 30, 1),
+    "wide": Lengths(100, 8, 512, 100, 4),
 }
-"""The settings of the authors' release, and ``tiny`` for a CPU."""
+"""The settings of the authors' release, ``tiny`` for a CPU, and ``wide`` for long histories of short texts or none."""
 
 
-class ColaRecConfig(ModelConfig):
+class TeacherConfig(ModelConfig):
+    """Collaborative vectors, and how much of EASE is mixed into what they teach."""
+
+    vectors_file: str | None = None
+    """An .npz file with ``items`` (n_items, d) and perhaps ``users`` (n_users, d) in place of a LightGCN."""
+    vectors_size: int = Field(64, ge=2)
+    """Dimensions of the LightGCN."""
+    vectors_layers: int = Field(3, ge=0)
+    """Propagation layers of the LightGCN."""
+    cold_texts: bool = False
+    """Whether an item without interactions gets its vector, and so its identifier, from items with similar texts."""
+    ease_weight: Annotated[float, Search(0.0, 2.0)] = Field(0.25, ge=0)
+    """Of EASE in the teacher, beside the vectors; the scores of both are standardized. Only if a teacher is used."""
+    ease_l2: float = Field(250.0, gt=0)
+    """λ of this EASE."""
+
+
+class ColaRecConfig(TeacherConfig):
     """All options of ColaRec."""
 
     # Identifiers
@@ -46,17 +64,9 @@ class ColaRecConfig(ModelConfig):
     codebook_size: int | None = Field(None, ge=2)
     """Codes to choose from at each position (K of the paper); the smallest that suits the catalogue if left out."""
 
-    # Collaborative vectors
-    vectors_file: str | None = None
-    """An .npz file with ``items`` (n_items, d) and perhaps ``users`` (n_users, d) in place of a LightGCN."""
-    vectors_size: int = Field(64, ge=2)
-    """Dimensions of the LightGCN."""
-    vectors_layers: int = Field(3, ge=0)
-    """Propagation layers of the LightGCN."""
-
     # Inputs
-    lengths: Literal["tiny", "short", "mlshort", "micshort", "long"] = "tiny"
-    """How much of a history fits into an input; the last four are those of the release."""
+    lengths: Literal["tiny", "short", "mlshort", "micshort", "long", "wide"] = "tiny"
+    """How much of a history fits into an input; ``short`` to ``long`` are those of the release."""
     item_tokens: int | None = Field(None, ge=1)
     """Text tokens of an item, in place of what ``lengths`` says."""
     item_users: int | None = Field(None, ge=0)
@@ -100,7 +110,7 @@ class ColaRecConfig(ModelConfig):
     # Losses
     rec_weight: float = Field(1.0, ge=0)
     """Of L_rec, which generates the identifier of a target from a user input."""
-    index_weight: Annotated[float, Search(0.01, 1.0, log=True)] = Field(0.1, ge=0)
+    index_weight: Annotated[float, Search(0.0, 1.0)] = Field(0.1, ge=0)
     """Of L_index, which generates the identifier of an item from its item input."""
     bpr_weight: float = Field(1.0, ge=0)
     """Of L_bpr, which ranks the target above a negative item."""
@@ -113,10 +123,18 @@ class ColaRecConfig(ModelConfig):
     """L_bpr as in the paper, or with negatives from the batch a softmax corrected for how often items are drawn."""
 
     # Training
-    samples: Literal["interaction", "user"] = "user"
-    """A sample is an interaction and some of the others (paper), or a user with several targets."""
+    samples: Literal["interaction", "user", "taught"] = "user"
+    """A sample is an interaction and some of the others (paper), a user with several targets, or a user with targets
+    that a teacher (:mod:`bench_colarec.teacher`) holds for best among what the user has not seen."""
     targets: Annotated[int, Search(1, 8)] = Field(4, ge=1)
-    """Most targets of a sample, if a sample is a user."""
+    """Targets of a sample that is a user: at most, or, if taught, exactly so many draws."""
+    epoch_samples: int = Field(10_000, ge=1)
+    """Samples that an epoch has at least, if taught: few users come several times, each time with other draws."""
+    teacher_items: int = Field(200, ge=1)
+    """Unseen items of each user that the teacher draws from, its best."""
+    teacher_spread: Annotated[float, Search(4.0, 100.0, log=True)] = Field(24.0, ge=1)
+    """Over how many items the draws of the median user spread: the perplexity of softmax(sharpness · score), in which
+    the sharpness follows from it. At most a quarter of ``teacher_items``, or of the catalogue."""
     epochs: int = Field(5, ge=1)
     """Passes over the samples."""
     batch_size: int = Field(256, ge=1)
@@ -162,6 +180,22 @@ class ColaRecConfig(ModelConfig):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"score": "both"},
+    "distilled": {
+        "lengths": "wide",
+        "content": False,
+        "cold_texts": True,
+        "tied": False,
+        "index_weight": 0.0,
+        "bpr_weight": 0.0,
+        "contrastive_weight": 0.0,
+        "samples": "taught",
+        "targets": 8,
+        "epochs": 30,
+        "learning_rate": 2e-3,
+        "embedding_rate": 1.0,
+        "decoding": "beams",
+        "num_beams": 100,
+    },
     "paper": {
         "codebook_size": 32,
         "lengths": "short",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from bench import Context, Interactions, Recommendations, Recommender, rank
+from bench import UNFILLED, Context, Interactions, Recommendations, Recommender, rank
 from bench_colarec.config import ABLATIONS, PRESETS, ColaRecConfig
 from bench_colarec.explain import explain
 from bench_colarec.items import prefixes, tokens
@@ -22,9 +22,14 @@ from bench_colarec.network.network import Network
 from bench_colarec.network.parts import Parts
 from bench_colarec.prepare import check, collaborative, prepare, read
 from bench_colarec.ranker import Ranker
+from bench_colarec.teacher import Teacher
 from bench_colarec.training.holdout import EmbeddingSwap, aligned, embeddings, hold_out
+from bench_colarec.training.soft_targets import SoftTargets, sharpness_of, soft_targets
 from bench_colarec.training.step import Step
 from bench_colarec.training.task import Generator, train_generator
+
+_FLAT = 4
+"""The draws of the median user spread over at most one in so many of the teacher's items, or their order is lost."""
 
 
 class ColaRec(Recommender):
@@ -36,6 +41,7 @@ class ColaRec(Recommender):
     Config = ColaRecConfig
     presets = PRESETS
     ablations = ABLATIONS
+    distributed = True
 
     @classmethod
     def longest_list(cls, config: ColaRecConfig) -> int | None:
@@ -58,6 +64,7 @@ class ColaRec(Recommender):
         check(config, context, train.n_items)
         table = read(config, context, train.n_items)
         given, unseen, targets = self._vectors_of(train, context)
+        soft = self._taught(given, train, valid, context)
         parts, sampler = prepare(config, train, context, given, table, targets)
         _note_prefixes(parts, train, context)
         torch.manual_seed(context.seed)
@@ -66,7 +73,7 @@ class ColaRec(Recommender):
         network.to(context.device)
         context.note("parameters", sum(p.numel() for p in network.parameters()))
         context.note("codes_per_position", parts.tree.width)
-        step = Step(config, network, parts, sampler)
+        step = Step(config, network, parts, sampler, soft)
         train_generator(Generator(config, network, step, lambda: self._use(network, parts), swap), context)
         self._use(network, parts)
 
@@ -75,14 +82,35 @@ class ColaRec(Recommender):
     ) -> tuple[Vectors | None, Vectors | None, NDArray[np.bool_] | None]:
         """Vectors that know all of train, those that do not know the targets, and the targets; None if not needed."""
         config = self.config
-        if config.gid_source != "lightgcn" and config.init != "vectors":
+        taught = config.samples == "taught"
+        if config.gid_source != "lightgcn" and config.init != "vectors" and not taught:
             return None, None, None
-        given = collaborative(config, train, context, self._publish)
+        begin: Literal["svd", "random"] = "svd" if config.init == "vectors" or taught else "random"
+        given = collaborative(config, train, context, self._publish, init=begin)
         targets = hold_out(train, config.held_out, context.seed)
-        if config.init != "vectors" or config.vectors_file is not None or not targets.any():
+        # What a teacher draws has not been seen by anybody.
+        if config.init != "vectors" or config.vectors_file is not None or taught or not targets.any():
             return given, None, None
         rest = collaborative(config, train.where(~targets), context, self._publish, "unseen vectors")
         return given, aligned(rest, given), targets
+
+    def _taught(
+        self, given: Vectors | None, train: Interactions, valid: Interactions, context: Context
+    ) -> SoftTargets | None:
+        """What the teacher would have each user generate; None without a teacher."""
+        config = self.config
+        if config.samples != "taught":
+            return None
+        assert given is not None
+        teacher = Teacher(config)
+        teacher.teach_by(given, train, valid, context)
+        lists = teacher.recommend(np.arange(train.n_users), train, train, min(config.teacher_items, train.n_items))
+        # Of a user without a history the teacher knows nothing.
+        lists.items[train.lengths == 0] = UNFILLED
+        sharpness = sharpness_of(lists, min(config.teacher_spread, lists.items.shape[1] / _FLAT))
+        context.note("teacher_sharpness", sharpness)
+        context.log(f"the teacher draws by its scores times {sharpness:.3g}")
+        return soft_targets(lists, sharpness)
 
     def _initialize(
         self, network: Network, parts: Parts, given: Vectors | None, unseen: Vectors | None, seed: int

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import Arrays, ConfigError, Context, DataError, Interactions
-from bench_colarec.config import ColaRecConfig
+from bench_colarec.config import ColaRecConfig, TeacherConfig
 from bench_colarec.items import identifiers, tokens, vectors
 from bench_colarec.items.lightgcn import lightgcn
 from bench_colarec.items.tree import Tree, tree
@@ -42,16 +42,16 @@ def _width(config: ColaRecConfig, n_items: int) -> int:
 
 
 def collaborative(
-    config: ColaRecConfig,
+    config: TeacherConfig,
     train: Interactions,
     context: Context,
     publish: Callable[[Vectors], None],
     stage: str = "vectors",
+    init: Literal["svd", "random"] = "svd",
 ) -> Vectors:
     """Vectors from a file or of a LightGCN."""
     if config.vectors_file is not None:
         return vectors.from_file(config.vectors_file, *train.shape)
-    init: Literal["svd", "random"] = "svd" if config.init == "vectors" else "random"
 
     def compute() -> Arrays:
         found = lightgcn(
@@ -74,8 +74,17 @@ def collaborative(
         "init": init,
         "seed": context.seed,
     }
-    found = context.cached(stage.replace(" ", "-"), inputs, compute)
-    return Vectors(found["users"], found["items"])
+    kept = context.cached(stage.replace(" ", "-"), inputs, compute)
+    found = Vectors(kept["users"], kept["items"])
+    cold = np.bincount(train.items, minlength=train.n_items) == 0
+    if not config.cold_texts or not cold.any():
+        return found
+    texts = context.item_texts()
+    if "text" not in texts or not texts["text"].str.strip().any():
+        context.log(f"{cold.sum():,} items have neither interactions nor texts: chance decides their identifiers")
+        return found
+    context.log(f"{cold.sum():,} items without interactions get vectors by their texts")
+    return vectors.fill_cold(found, cold, [str(text) for text in texts["text"]], context.seed)
 
 
 def identify(config: ColaRecConfig, given: Vectors | None, context: Context, n_items: int) -> Tree:

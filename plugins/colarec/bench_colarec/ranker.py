@@ -17,8 +17,8 @@ from bench_colarec.network.network import Encoded, Network
 from bench_colarec.network.parts import Parts
 from bench_colarec.network.search import beam_search, exact
 
-_IDS_AT_ONCE = 2**15
-"""Input ids that are encoded together."""
+_IDS_AT_ONCE, _IDS_IN_CACHE = 2**15, 2**13
+"""Input ids that are encoded together, and how many on a CPU, whose caches hold the states of so many."""
 
 _STATES_AT_ONCE = 2**19
 """Numbers in the decoder's states of one level, over all users and candidates that are decoded together."""
@@ -34,6 +34,7 @@ class Ranker:
         self.inputs = parts.inputs
         self.tree = parts.tree
         self.item_users = parts.item_users
+        self._ids_at_once = _IDS_IN_CACHE if network.device.type == "cpu" else _IDS_AT_ONCE
         self._items: Tensor | None = None
         self._match_weight = config.match_weight if config.score == "both" else 1.0
 
@@ -67,7 +68,7 @@ class Ranker:
         begin = 0
         while begin < len(order):
             longest = min(int(sizes[order[begin]]) + 2, lengths.tokens)
-            rows = order[begin : begin + max(1, min(most, _IDS_AT_ONCE // longest))]
+            rows = order[begin : begin + max(1, min(most, self._ids_at_once // longest))]
             begin += len(rows)
             chosen = latest.select(rows)
             yield rows, self.network.encode(self.inputs.users(chosen.indptr, chosen.items, lengths.tokens))
@@ -79,7 +80,7 @@ class Ranker:
             sizes = self.inputs.blocks[: self.inputs.n_items] + self.item_users.lengths
             order = np.argsort(sizes, kind="stable")
             lengths = self.config.input_lengths
-            size = max(1, _IDS_AT_ONCE // min(int(sizes.max()) + 2, lengths.tokens))
+            size = max(1, self._ids_at_once // min(int(sizes.max()) + 2, lengths.tokens))
             for begin in range(0, len(order), size):
                 items = order[begin : begin + size]
                 users = self.item_users.select(items)

@@ -26,10 +26,10 @@ FIRST = Place(0, 1)
 class Bench:
     """Everything that a training needs, without a model around it; validation scores are given or measured."""
 
-    def __init__(self, tiny, folder, *, scores=None, seed=1, interrupt_after=0, **changes):
+    def __init__(self, tiny, folder, *, scores=None, seed=1, interrupt_after=0, processes=1, **changes):
         quick = {"content": False, "codebook_size": 4, "epochs": 4, "layers": 1, "batch_size": 32}
         self.config = tiny.config(**{**quick, **changes})
-        self.context = LocalContext(self, DATA, folder, seed, interrupt_after=interrupt_after)
+        self.context = LocalContext(self, DATA, folder, seed, interrupt_after=interrupt_after, processes=processes)
         if scores is not None:
             self.context.validate = self._planned(list(scores))
         table = tokens.no_text(DATA.train.n_items)
@@ -68,7 +68,7 @@ class Bench:
     def update(self, batch):
         """The first step of the optimizer."""
         self.trainer._begin(0)
-        return self.trainer._step(self.task.split(batch, self.trainer.parts), FIRST)
+        return self.trainer._update(batch, FIRST)
 
 
 @pytest.fixture
@@ -180,6 +180,15 @@ def test_a_batch_in_parts_is_the_batch(bench):
         assert parts.keys() == whole.keys()
         for name, value in parts.items():
             torch.testing.assert_close(value, whole[name], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_in_two_parts(bench):
+    one, two = bench(gradient_accumulation_steps=2), bench(processes=2)
+    expected, found = one.train(), two.train()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4)
+    assert two.context.scores == pytest.approx(one.context.scores)
 
 
 def test_one_update_is_adamw_with_a_clipped_gradient(bench):

@@ -88,7 +88,7 @@ class Gpt2RecConfig(ModelConfig):
     """Of InfoNCE."""
 
     # Training
-    strategy: Literal["cached", "dynamic", "two-stage"] = "two-stage"
+    strategy: Literal["cached", "dynamic", "two-stage"] = "cached"
     """``cached``: the encoder is never trained and its states are computed once; ``dynamic``: it reads inside each
     training step and learns; ``two-stage``: first the one and then the other."""
     epochs: int = Field(40, ge=1)

@@ -11,11 +11,18 @@ _MINILM: dict[str, Any] = {"backbone": "minilm", "item_tokens": 24}
 _PAPER: dict[str, Any] = {"backbone": "gpt2", "item_tokens": 64, "user_tokens": 64, **_NETWORK}
 _LORA: dict[str, Any] = {"finetuning": "lora"}
 
+_TWO_STAGE: dict[str, Any] = {"strategy": "two-stage"}
+
 ENHANCED: dict[str, dict[str, Any]] = {
     "quick": {},
-    "minilm": {**_MINILM, **_LORA},
-    "paper": {**_PAPER, **_LORA},
+    "two-stage": _TWO_STAGE,
+    "dynamic": {"strategy": "dynamic"},
+    "minilm": _MINILM,
+    "minilm-lora": {**_MINILM, **_LORA, **_TWO_STAGE},
+    "paper": {**_PAPER, **_LORA, **_TWO_STAGE},
 }
+"""States of the texts that are computed once are better and cheaper, as far as was measured (docs/gpt2rec.md), so that
+``quick`` and ``minilm`` have them; the others train the encoder too."""
 
 _BASIC: dict[str, Any] = {"fusion": "concat", "strategy": "cached", "contrastive_weight": 0.0}
 
@@ -35,9 +42,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no_contrastive": {"contrastive_weight": 0.0},
     "concat": {"fusion": "concat"},
     "pooled": {"fusion": "pooled"},
-    "cached": {"strategy": "cached"},
-    "dynamic": {"strategy": "dynamic"},
     "mlp": _NETWORK,
     "history": {"user_text": "history"},
 }
-"""One part each: texts, contrast, attention, tokens, encoding with gradients, the first stage, the scorer."""
+"""One part each: texts, contrast, attention, tokens, the scorer, profiles."""

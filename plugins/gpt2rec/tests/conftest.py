@@ -69,13 +69,14 @@ BARE.items = BARE.items[["id", "title"]]
 
 
 def config(**changes):
-    return Gpt2RecConfig(**{**TINY, **changes})
+    return Gpt2RecConfig(**{"strategy": "two-stage", **TINY, **changes})
 
 
 def fit(folder, name="gpt2rec", *, data=DATA, context=LocalContext, seed=1, **options):
     """A fitted model and its context."""
     made = MODELS[name]
-    model = made(made.Config(**{**next(iter(made.presets.values())), **TINY, **options}))
+    preset = made.presets.get("two-stage", next(iter(made.presets.values())))  # with all that there is
+    model = made(made.Config(**{**preset, **TINY, **options}))
     given = context(model, data, folder, seed)
     model.fit(data.train, data.valid, given)
     return model, given

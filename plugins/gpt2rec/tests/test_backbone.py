@@ -206,7 +206,6 @@ def test_a_data_set_without_the_texts_that_are_asked_for_is_refused(tiny, tmp_pa
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"finetuning": "lora"}, "finetuning=lora needs a pretrained backbone"),
     ({"finetuning": "lora", "strategy": "dynamic"}, "finetuning=lora needs a pretrained backbone"),
     ({"finetuning": "frozen", "strategy": "dynamic"}, "use strategy=cached"),
     ({"finetuning": "frozen", "backbone": "minilm", "strategy": "two-stage"}, "use strategy=cached"),

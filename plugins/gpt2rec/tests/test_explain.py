@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bench_gpt2rec import tokens
+from bench_gpt2rec.explain import template
 
 from bench.testing import interactions_from
 
@@ -38,17 +39,34 @@ def shares(tiny, model, tower, number, read):
     return found
 
 
-def assert_words(found, expected):
-    """The five largest; rounding may swap what is nearly tied."""
+def assert_words(found, expected, common=()):
+    """The five largest; rounding may swap what is nearly tied. ``common`` words leave their share to the others."""
     sums = defaultdict(float)
     for document in expected:
         for word, share in document:
-            if word.strip(".,:;!?\"'()[]"):
+            if word.strip(".,:;!?\"'()[]") not in {"", *common}:
                 sums[word.strip(".,:;!?\"'()[]")] += share
+    sums = {word: share / sum(sums.values()) for word, share in sums.items()}
     assert len(found) == min(5, len(sums))
     assert list(found.values()) == sorted(found.values(), reverse=True)
     assert list(found.values()) == pytest.approx(sorted(sums.values(), reverse=True)[:5], abs=1e-3)
     assert found == pytest.approx({word: sums[word] for word in found}, abs=1e-3)
+
+
+def in_nearly_all(texts):
+    words = {word.strip(".,:;!?\"'()[]") for text in texts for word in text.split()}
+    return {word for word in words if sum(word in text for text in set(texts)) >= 0.8 * len(set(texts))}
+
+
+def test_words_of_a_template_are_those_that_nearly_all_texts_have():
+    texts = [f"Movie: film {number}. Genres: {'Drama' if number % 2 else 'Comedy'}." for number in range(10)]
+    texts += ["User profile: age 1"] * 2
+    items = np.array([*range(10), -1])
+    assert template(texts, items) == {"Movie", "film", "Genres"}
+    assert template([*texts, "another", "two words"], np.array([*range(10), 12, 13])) == {"Movie", "film", "Genres"}
+    assert template([*texts, *"abc"], np.array([*range(10), 12, 13, 14])) == set()
+    assert template(texts, np.array([0])) == set()
+    assert template(texts, np.array([-1, -1])) == set()
 
 
 @pytest.mark.parametrize("data", ["DATA", "PROFILED"])
@@ -61,13 +79,14 @@ def test_reasons_are_the_shares_of_attention(tiny, tmp_path, data):
     assert json.loads(json.dumps(reasons)) == reasons
     net, of = model._network, model._network.encoder.documents
     known = tiny.rows_of(history)
+    of_items = in_nearly_all([of.texts[document] for document in of.items])
     for row, user in enumerate(USERS):
         items = found.items[row][found.items[row] >= 0]
         assert len(reasons[row]) == len(items)
         of_user = shares(tiny, model, net.users, user, tiny.read_by(of, user, known[row]))
         for item, reason in zip(items, reasons[row], strict=True):
-            assert_words(reason["item_words"], shares(tiny, model, net.items, item, [int(of.items[item])]))
-            assert_words(reason["user_words"], of_user)
+            assert_words(reason["item_words"], shares(tiny, model, net.items, item, [int(of.items[item])]), of_items)
+            assert_words(reason["user_words"], of_user, of_items if of.profiles is None else {"age", "likes", "kind"})
             assert set(reason) == {"item_words", "user_words"} | (set() if of.profiles is not None else {"read"})
             for words in (reason["item_words"], reason["user_words"]):
                 assert sum(words.values()) <= 1 + 5 * 0.0005  # each is rounded

@@ -23,11 +23,13 @@ class TestSASRec(ModelChecks):
     options = {**SMALL, "attention_dropout": 0.1}
 
 
+@pytest.mark.slow
 class TestBSARec(ModelChecks):
     name = "bsarec"
     options = {**SMALL, "attention_dropout": 0.1}
 
 
+@pytest.mark.slow
 class TestHSTU(ModelChecks):
     name = "hstu"
     options = SMALL
@@ -54,6 +56,18 @@ def hits(model, data, k=1):
 def fitted(model, data, folder, **options):
     model.fit(data.train, data.valid, LocalContext(model, data, folder, **options))
     return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", ["packed", "prefixes"])
+def test_two_processes_train_as_one_does(targets, tmp_path):
+    data, found = successors(), []
+    changes = {"dropout": 0.0, "attention_dropout": 0.0, "loss": "softmax", "targets": targets, "epochs": 3}
+    for processes in (1, 2):
+        model = SASRec(SASRecConfig(**{**SMALL, **changes}))
+        fitted(model, data, tmp_path / str(processes), processes=processes)
+        found.append(model.score(np.arange(60), data.train))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
 
 
 @pytest.mark.parametrize(

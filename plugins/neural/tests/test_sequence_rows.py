@@ -53,6 +53,24 @@ def test_packed_rows_have_every_next_item_once(rows, most, batch_size):
         assert found == examples(rows, most)
 
 
+@given(rows=users, most=st.integers(1, 16), batch_size=st.integers(1, 9), parts=st.integers(1, 6))
+def test_parts_of_a_batch_are_the_batch(rows, most, batch_size, parts):
+    train = interactions_from(rows, N_ITEMS)
+    for targets in ("packed", "prefixes"):
+        for batch in Sequences(train, most, targets, batch_size).batches(np.random.default_rng(2)):
+            pieces = batch.split(parts)
+            assert len(pieces) <= parts
+            assert sorted(example for piece in pieces for example in seen(piece)) == seen(batch)
+            latest, whole = (
+                torch.cat([one.rows.items.flatten()[one.rows.last] for one in some]).sort().values
+                for some in (pieces, [batch])
+            )
+            assert torch.equal(latest, whole)
+            for piece in pieces:
+                pairs = zip(piece.users.tolist(), seen_in_order(piece), strict=True)
+                assert all(rows[user].index(known) + 1 == rows[user].index(target) for user, (known, target) in pairs)
+
+
 @given(rows=users, most=st.integers(1, 16), batch_size=st.integers(1, 5))
 def test_targets_are_those_of_their_users(rows, most, batch_size):
     train = interactions_from(rows, N_ITEMS)

@@ -1,4 +1,4 @@
-"""Training in epochs: stages, early stop by the harness, checkpoints, batches in parts.
+"""Training in epochs: stages, early stop by the harness, checkpoints, batches in parts and on several processes.
 
 A model gives a :class:`Task`: its module, its optimizer, its batches, and the losses of a batch. What a batch draws at
 random is a function of its :class:`Place` alone, so that an interrupted training goes on as it would have gone.
@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from bench import Context
 from bench.files import new_file
 from bench_torchkit.schedules import schedule
+from bench_torchkit.team import STAGE, Team, team
 
 Batch = TypeVar("Batch")
 State = TypeVar("State")
@@ -76,7 +77,11 @@ class Task(ABC, Generic[Batch]):
         """Of torch's generators in an epoch."""
 
     def split(self, batch: Batch, parts: int) -> list[tuple[Batch, float]]:
-        """The batch in at most ``parts`` parts, each with its share in the loss; whole if it cannot be split."""
+        """The batch in at most ``parts`` parts, each with its share in the loss; whole if it cannot be split.
+
+        Of several processes each computes some of the parts. A model whose batches are split, and whose tasks pickle
+        can copy, says so with :attr:`bench.Recommender.distributed`.
+        """
         return [(batch, 1.0)]
 
     def weights(self) -> dict[str, Tensor]:
@@ -135,6 +140,7 @@ class Trainer(Generic[Batch]):
     """Of the parameters that the stage trains; empty without averaging."""
     steps: int = 0
     """That the average has seen."""
+    team: Team = field(default_factory=Team)
 
     def __post_init__(self) -> None:
         self.parts = self.settings.parts
@@ -142,8 +148,13 @@ class Trainer(Generic[Batch]):
     def train(self) -> None:
         """Train until the harness stops it, from a checkpoint if there is one, and leave the best weights in place.
 
-        Each stage begins with the best weights so far. The module is left in the mode of evaluation.
+        Each stage begins with the best weights so far. The module is left in the mode of evaluation. Where the harness
+        gives several processes, they train together, and this one validates.
         """
+        with team(self.task, self.settings, self.context.device, self.context.processes) as self.team:
+            self._train()
+
+    def _train(self) -> None:
         path = self.context.folder / CHECKPOINT
         if path.is_file():
             self.load(path)
@@ -155,6 +166,7 @@ class Trainer(Generic[Batch]):
             if number > first:
                 self._begin(number)
             if number >= first:
+                self._share(Place(number, 0))
                 self.task.enter(number)
             # A stage of an earlier attempt is told to the harness once more, so that its time and scores count.
             self._run(number, stage.epochs if number < first else self.done, path)
@@ -162,6 +174,12 @@ class Trainer(Generic[Batch]):
             self._swap()
         self._restore()
         self.task.module.eval()
+
+    def _share(self, place: Place) -> None:
+        """Let followers begin a stage as this process does."""
+        if self.team.size > 1:
+            self.save(self.team.folder / STAGE)
+            self.team.tell(place)
 
     def _begin(self, number: int) -> None:
         self._restore()
@@ -202,7 +220,9 @@ class Trainer(Generic[Batch]):
         for epoch in self.context.epochs(stage.epochs, stage=stage.name, done=done):
             if self.over:
                 break
-            self._epoch(stage, Place(number, epoch))
+            place = Place(number, epoch)
+            self.team.tell(place)
+            self.train_epoch(place)
             self._swap()
             with self.task.validating():
                 found = self.context.validate()
@@ -215,47 +235,57 @@ class Trainer(Generic[Batch]):
             if found.stop:
                 break
 
-    def _epoch(self, stage: Stage, place: Place) -> None:
+    def train_epoch(self, place: Place) -> None:
+        """One epoch, together with the rest of the team."""
+        stage = self.task.stages[place.stage]
         self.task.module.train()
-        torch.manual_seed(self.task.seed(place))
+        torch.manual_seed(self.task.seed(place) + self.team.rank)
         sums: dict[str, Tensor] = {}
         for step, batch in enumerate(self.task.batches(place)):
             for name, value in self._update(batch, place._replace(step=step)).items():
                 sums[name] = sums[name] + value if name in sums else value
             done = (place.epoch - 1) * stage.steps + step + 1
             self.context.progress(done, stage.epochs * stage.steps, "step")
-        means = ", ".join(f"{name} {float(value) / stage.steps:.4f}" for name, value in sums.items())
+        totals = self.team.sums(sums)
+        means = ", ".join(f"{name} {value / stage.steps:.4f}" for name, value in totals.items())
         self.context.log(f"{stage.name} epoch {place.epoch}: {means}".strip())
 
     def _update(self, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """A step of all processes; if one is short of memory, all of them try again with smaller parts."""
         while True:
-            pieces = self.task.split(batch, self.parts)
+            pieces = self.task.split(batch, self.parts * self.team.size)
             try:
-                return self._step(pieces, place)
+                sums, short = self._gradients(pieces, place), False
             except torch.OutOfMemoryError:
-                if len(self.task.split(batch, 2 * self.parts)) == len(pieces):
+                if len(self.task.split(batch, 2 * self.parts * self.team.size)) == len(pieces):
                     raise
+                sums, short = {}, True
+            if not self.team.sum_gradients(self.task.module, short):
+                break
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
             self.parts *= 2
             self.context.log(f"out of memory: batches are computed in {self.parts} parts from now on")
             self.context.note("batch_parts", self.parts)
+        torch.nn.utils.clip_grad_norm_(self.task.module.parameters(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._follow()
+        return sums
 
-    def _step(self, pieces: list[tuple[Batch, float]], place: Place) -> dict[str, Tensor]:
+    def _gradients(self, pieces: list[tuple[Batch, float]], place: Place) -> dict[str, Tensor]:
+        """Add up the gradients of this process's pieces; returns their losses by their shares."""
         device = next(self.task.module.parameters()).device.type
         sums: dict[str, Tensor] = {}
-        for part, (piece, share) in enumerate(pieces):
+        for part in range(self.team.rank, len(pieces), self.team.size):
+            piece, share = pieces[part]
             with torch.autocast(device, torch.bfloat16, enabled=self.settings.bfloat16):
                 losses = self.task.losses(piece, place._replace(part=part))
             (losses["total"] * share).backward()  # type: ignore[no-untyped-call]
             for name, value in losses.items():
                 now = value.detach() * share
                 sums[name] = sums[name] + now if name in sums else now
-        torch.nn.utils.clip_grad_norm_(self.task.module.parameters(), self.settings.max_grad_norm)
-        self.optimizer.step()
-        self.scheduler.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self._follow()
         return sums
 
     def save(self, path: Path) -> None:

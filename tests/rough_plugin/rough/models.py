@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,6 +153,26 @@ class Learner(Healthy):
         self.counts = final
 
 
+class ShakenConfig(ModelConfig):
+    noise: Annotated[float, Search(0.0, 1.0)] = 0.1
+    """Share of chance in the scores."""
+
+
+class Shaken(Healthy):
+    """Trains for twelve epochs; the more noise, the worse it is."""
+
+    Config = ShakenConfig
+    deterministic = False
+
+    def rough(self, context):
+        final, rng = self.counts.copy(), np.random.default_rng(context.seed)
+        for _ in context.epochs(12):
+            noise = rng.random(len(final), np.float32) * final.max()
+            self.counts = final + np.float32(self.config.noise) * (noise - final)
+            if context.validate().stop:
+                break
+
+
 class Checkpoints(Healthy):
     """Trains in two stages and goes on where it was; dies where ROUGH_DIE says, in the way of ROUGH_HOW."""
 
@@ -189,6 +210,23 @@ class Checkpoints(Healthy):
         elif how == "raise":
             raise RuntimeError("in the midst of it")
         time.sleep(600)
+
+
+class Together(Healthy):
+    """Starts the processes that it was given, of 150 MiB each, and notes whether it may connect to anything."""
+
+    distributed = True
+
+    def rough(self, context):
+        words = [sys.executable, "-c", "bytearray(150 << 20)"]
+        for other in [subprocess.Popen(words) for _ in range(context.processes - 1)]:
+            other.wait()
+        try:
+            socket.create_server(("127.0.0.1", 0)).close()
+            may = True
+        except PermissionError:
+            may = False
+        context.note("given", [context.processes, os.environ["OMP_NUM_THREADS"], may])
 
 
 class Explains(Healthy):

@@ -1,56 +1,5 @@
-"""The prefix tree of all identifiers, as arrays for a search over many users at once."""
+"""The prefix tree, which all models that generate codes share: see :mod:`bench_torchkit.tree`."""
 
-from __future__ import annotations
+from bench_torchkit.tree import Tree, tree
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Tree:
-    """Nodes of one level are numbered in the order of their prefixes; level 0 is the root, the last the leaves."""
-
-    codes: NDArray[np.int32]
-    """(n_items, length): the identifiers."""
-    width: int
-    """Codes per position (K)."""
-    children: list[NDArray[np.int64]]
-    """For each level t < length (n_nodes of t, K): the node of level t + 1 that a code leads to, or -1."""
-    nodes: NDArray[np.int64]
-    """(n_items, length + 1): the nodes on the way to an item, from the root."""
-    parents: list[NDArray[np.int64]]
-    """For each level t ≥ 1, at t - 1, (n_nodes of t,): the node of level t - 1 above."""
-    labels: list[NDArray[np.int64]]
-    """For each level t ≥ 1, at t - 1, (n_nodes of t,): the code that leads to the node from its parent."""
-    items: NDArray[np.int64]
-    """(n_items,): item of each leaf."""
-
-    @property
-    def length(self) -> int:
-        return int(self.codes.shape[1])
-
-    def size(self, level: int) -> int:
-        """Number of nodes of a level."""
-        return 1 if level == 0 else len(self.parents[level - 1])
-
-
-def tree(codes: NDArray[np.int32], width: int) -> Tree:
-    """The tree of ``codes`` (n_items, length), each row unique and between 0 and ``width`` - 1."""
-    n, length = codes.shape
-    nodes = np.zeros((n, length + 1), np.int64)
-    children: list[NDArray[np.int64]] = []
-    parents: list[NDArray[np.int64]] = []
-    labels: list[NDArray[np.int64]] = []
-    for level in range(length):
-        edges = nodes[:, level] * width + codes[:, level].astype(np.int64)
-        found, nodes[:, level + 1] = np.unique(edges, return_inverse=True)
-        table = np.full((int(nodes[:, level].max()) + 1) * width, -1, np.int64)
-        table[found] = np.arange(len(found))
-        children.append(table.reshape(-1, width))
-        parents.append(found // width)
-        labels.append(found % width)
-    items = np.zeros(n, np.int64)
-    items[nodes[:, length]] = np.arange(n)
-    return Tree(codes, width, children, nodes, parents, labels, items)
+__all__ = ["Tree", "tree"]

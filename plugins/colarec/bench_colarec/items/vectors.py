@@ -13,6 +13,13 @@ from bench_torchkit.text import minilm_folder, sentence_vectors
 from numpy.typing import NDArray
 
 from bench import DataError, TextInputs
+from bench_colarec.items.identifiers import unit_rows
+
+_NEAREST = 10
+"""Items whose mean vector stands for an item without interactions."""
+
+_ROUNDING = 1e-5
+"""Smaller values of text vectors, whose rows have at most length 1, are errors of the decomposition."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,32 @@ def text_vectors(texts: Sequence[str], size: int, seed: int) -> NDArray[np.float
     weights = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts)  # noqa: S106
     found = TruncatedSVD(min(size, *weights.shape), random_state=seed).fit_transform(weights)
     return np.asarray(found, np.float32)
+
+
+def fill_cold(vectors: Vectors, cold: NDArray[np.bool_], texts: Sequence[str], seed: int) -> Vectors:
+    """``vectors`` in which an item without interactions has the mean of the ten items nearest to it by text.
+
+    Vectors of interactions say nothing of such items, and leave their identifiers to chance. Nearness is the cosine of
+    :func:`text_vectors`; all others keep their vectors, and so does an item whose text is like none of these.
+
+    Parameters
+    ----------
+    cold
+        (n_items,): whether an item has no interactions.
+    texts
+        (n_items,); an item may have none, and then keeps its vector.
+    """
+    found = text_vectors(texts, vectors.items.shape[1], seed)
+    points = unit_rows(np.where(np.abs(found) < _ROUNDING, 0, found))
+    warm = np.flatnonzero(~cold)
+    items = vectors.items.copy()
+    for item in np.flatnonzero(cold):
+        alike = points[warm] @ points[item]
+        nearest = np.argsort(-alike, kind="stable")[:_NEAREST]
+        nearest = nearest[alike[nearest] > 0]
+        if len(nearest):
+            items[item] = vectors.items[warm[nearest]].mean(axis=0)
+    return Vectors(vectors.users, items)
 
 
 def minilm_vectors(given: TextInputs) -> dict[str, NDArray[np.float32]]:

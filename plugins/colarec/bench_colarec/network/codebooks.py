@@ -35,9 +35,14 @@ class Codebooks(nn.Module):
         table: Tensor = self.get_buffer(f"children_{level}")
         return table if nodes is None else table[nodes]
 
+    def codes_to(self, level: int, nodes: Tensor) -> Tensor:
+        """(…): the code that leads to each of ``nodes`` (…) of a level ≥ 1."""
+        labels: Tensor = self.get_buffer(f"labels_{level - 1}")
+        return labels[nodes]
+
     def embed(self, level: int, nodes: Tensor) -> Tensor:
         """(…, d): embeddings of the codes that lead to ``nodes`` (…) of a level ≥ 1."""
-        index = nodes if self.per_prefix else self.get_buffer(f"labels_{level - 1}")[nodes]
+        index = nodes if self.per_prefix else self.codes_to(level, nodes)
         found: Tensor = self.inputs[level - 1](index)
         return found
 
@@ -53,9 +58,12 @@ class Codebooks(nn.Module):
         nowhere = children < 0
         if not self.per_prefix:
             return (states @ weight.T).float().log_softmax(-1).masked_fill(nowhere, -torch.inf)
-        table = functional.embedding(children.clamp(min=0), weight)
-        if nodes is None:
+        if level == 0:
+            scores = states @ functional.embedding(self.children_of(0, None)[0].clamp(min=0), weight).T
+        elif nodes is None:
+            table = functional.embedding(children.clamp(min=0), weight)
             scores = torch.bmm(states.transpose(0, 1), table.transpose(1, 2)).transpose(0, 1)
         else:
-            scores = (table @ states.unsqueeze(-1)).squeeze(-1)
+            # Not a product of many small matrices, whose gradient is slow on a CPU.
+            scores = (functional.embedding(children.clamp(min=0), weight) * states.unsqueeze(-2)).sum(-1)
         return scores.float().masked_fill(nowhere, -torch.inf).log_softmax(-1)

@@ -30,7 +30,7 @@ PastKeyValues = list[tuple[Tensor, Tensor]]
 """For each layer, keys and values (n, candidates, heads, steps, d_kv) of the self-attention so far."""
 
 
-def _split(attention: Any, states: Tensor) -> Tensor:
+def split_heads(attention: Any, states: Tensor) -> Tensor:
     """(…, L, inner) to (…, heads, L, d_kv)."""
     heads = (attention.n_heads, attention.key_value_proj_dim)
     found: Tensor = states.unflatten(-1, heads).transpose(-2, -3)  # type: ignore[no-untyped-call]
@@ -47,8 +47,8 @@ class ShortDecoder(nn.Module):
     def cross(self, states: Tensor, mask: Tensor) -> CrossAttention:
         """Keys and values of encoder states (n, L, d); ``mask`` (n, L) is true where there is an input."""
         attentions = [block.layer[1].EncDecAttention for block in self.stack.block]
-        keys = [_split(attention, attention.k(states)) for attention in attentions]
-        values = [_split(attention, attention.v(states)) for attention in attentions]
+        keys = [split_heads(attention, attention.k(states)) for attention in attentions]
+        values = [split_heads(attention, attention.v(states)) for attention in attentions]
         bias = torch.zeros(mask.shape, dtype=keys[0].dtype, device=mask.device)
         return CrossAttention(keys, values, bias.masked_fill(~mask, -torch.inf)[:, None, None])
 
@@ -87,9 +87,10 @@ class ShortDecoder(nn.Module):
         keys, values = key.unsqueeze(3), value.unsqueeze(3)
         if past is not None:
             keys, values = torch.cat([past[0], keys], 3), torch.cat([past[1], values], 3)
-        weights = (keys @ query.unsqueeze(-1)).squeeze(-1) + self._bias(keys.shape[3])
+        # Few steps: sums are faster on a CPU than a product of many small matrices.
+        weights = (keys * query.unsqueeze(3)).sum(-1) + self._bias(keys.shape[3])
         weights = functional.dropout(weights.softmax(-1), attention.dropout, self.training)
-        found = (weights.unsqueeze(-2) @ values).squeeze(-2).flatten(-2)
+        found = (weights.unsqueeze(-1) * values).sum(3).flatten(-2)
         return hidden + layer.dropout(attention.o(found)), (keys, values)
 
     def _bias(self, steps: int) -> Tensor:
@@ -100,7 +101,7 @@ class ShortDecoder(nn.Module):
 
     def _cross_attention(self, layer: Any, hidden: Tensor, cross: CrossAttention, index: int) -> Tensor:
         attention = layer.EncDecAttention
-        query = _split(attention, attention.q(layer.layer_norm(hidden)))
+        query = split_heads(attention, attention.q(layer.layer_norm(hidden)))
         found = functional.scaled_dot_product_attention(
             query,
             cross.keys[index],
@@ -111,6 +112,11 @@ class ShortDecoder(nn.Module):
         )
         out: Tensor = hidden + layer.dropout(attention.o(found.transpose(1, 2).flatten(-2)))
         return out
+
+
+def expand_cache(past: PastKeyValues, m: int) -> PastKeyValues:
+    """The cache of ``m`` candidates of each input that are alike so far, from that of one."""
+    return [(keys.expand(-1, m, -1, -1, -1), values.expand(-1, m, -1, -1, -1)) for keys, values in past]
 
 
 def reorder_cache(past: PastKeyValues, parents: Tensor) -> PastKeyValues:

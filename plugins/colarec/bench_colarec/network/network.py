@@ -10,8 +10,9 @@ from transformers.models.t5.modeling_t5 import T5Stack
 
 from bench_colarec.config import ColaRecConfig
 from bench_colarec.items.tokens import PAD
+from bench_colarec.network import encoder as encoders
 from bench_colarec.network.codebooks import Codebooks
-from bench_colarec.network.decoder import CrossAttention, ShortDecoder
+from bench_colarec.network.decoder import CrossAttention, ShortDecoder, expand_cache
 from bench_colarec.network.inputs import Inputs
 from bench_colarec.network.parts import Parts
 
@@ -73,7 +74,8 @@ class Network(nn.Module):
             positions = torch.from_numpy(inputs.positions).to(self.device, non_blocking=True)
             embeddings = embeddings + self.positions(positions)
         mask = ids != PAD
-        states = self.encoder(inputs_embeds=embeddings, attention_mask=mask.long()).last_hidden_state
+        padded = bool((inputs.lengths < inputs.ids.shape[1]).any())
+        states = encoders.encode(self.encoder, embeddings, mask if padded else None)
         ends = torch.from_numpy(inputs.lengths - 1).to(self.device)
         return Encoded(states, mask, states[torch.arange(len(ends), device=ends.device), ends])
 
@@ -97,12 +99,13 @@ class Network(nn.Module):
         """
         cross, past, found = self.cross(encoded), None, []
         n, m, levels = nodes.shape
-        tokens = self.begin.expand(n, m, self.hidden_size)
+        tokens = self.begin.expand(n, 1, self.hidden_size)  # all identifiers of an input begin alike
         for level in range(levels - 1):
             states, past = self.decoder.step(tokens, past, cross)
-            at = nodes[..., level]
-            log_probs = self.codebooks.log_probs(level, states, at)
-            taken = self.codebooks.children_of(level, at) == nodes[..., level + 1, None]
-            found.append(log_probs.masked_fill(~taken, 0.0).sum(-1))
+            log_probs = self.codebooks.log_probs(level, states, nodes[:, : states.shape[1], level])
+            codes = self.codebooks.codes_to(level + 1, nodes[..., level + 1])
+            found.append(log_probs.expand(n, m, -1).gather(-1, codes.unsqueeze(-1)).squeeze(-1))
+            if level == 0:
+                past = expand_cache(past, m)
             tokens = self.codebooks.embed(level + 1, nodes[..., level + 1])
         return torch.stack(found, -1)

@@ -30,8 +30,9 @@ def beam_search(network: Network, encoded: Encoded, tree: Tree, num_beams: int) 
         children = network.codebooks.children_of(level, nodes.clamp(min=0)).flatten(1)
         scores, at = reached.topk(min(num_beams, reached.shape[1], tree.size(level + 1)))
         nodes = torch.where(scores == -torch.inf, -1, children.gather(1, at))
-        past = reorder_cache(past, at // tree.width)
-        tokens = network.codebooks.embed(level + 1, nodes.clamp(min=0))
+        if level + 1 < tree.length:
+            past = reorder_cache(past, at // tree.width)
+            tokens = network.codebooks.embed(level + 1, nodes.clamp(min=0))
     items = torch.from_numpy(tree.items).to(network.device)[nodes.clamp(min=0)]
     items = torch.where(nodes < 0, -1, items)
     short = num_beams - items.shape[1]

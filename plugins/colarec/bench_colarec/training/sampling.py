@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bench import Interactions
 from bench_colarec.items.tree import Tree
+from bench_colarec.training.soft_targets import SoftTargets
 
 Ints = NDArray[np.integer[Any]]
 
@@ -121,6 +122,19 @@ class Sampler:
             chosen = sample(rng, lengths, np.full(len(users), history), is_target)
             rows = np.repeat(np.arange(len(users)), lengths)[is_target]
             yield self._batch(users, lengths, places, chosen, rows, places[is_target])
+
+    def taught(
+        self, epoch: int, batch_size: int, history: int, draws: int, soft: SoftTargets, passes: int = 1
+    ) -> Iterator[Batch]:
+        """Every user with soft targets is a sample ``passes`` times; the latest ``history`` items are the input."""
+        latest = self.train.latest(history)
+        active = np.tile(soft.users, passes)
+        for step, at in enumerate(self._bucketed(self.rng(epoch, 0), latest.lengths[active], batch_size)):
+            users = active[at]
+            known = latest.select(users)
+            targets = soft.draw(self.rng(epoch, 1, step), users, draws).reshape(-1)
+            rows, places = np.divmod(np.arange(len(targets)), draws)
+            yield Batch(users, known.indptr, known.items, rows, targets, places)
 
     def _batch(
         self,

@@ -19,6 +19,7 @@ from bench_colarec.network.network import Encoded, Network
 from bench_colarec.network.parts import Parts
 from bench_colarec.training.losses import bpr_loss, generation_loss
 from bench_colarec.training.sampling import Batch, Sampler
+from bench_colarec.training.soft_targets import SoftTargets
 
 Ints = NDArray[np.integer[Any]]
 
@@ -40,19 +41,33 @@ class Items:
 
 
 class Step:
-    """Computes the loss of batches."""
+    """Computes the loss of batches.
 
-    def __init__(self, config: ColaRecConfig, network: Network, parts: Parts, sampler: Sampler) -> None:
+    Parameters
+    ----------
+    soft
+        What samples of the kind ``taught`` draw their targets from.
+    """
+
+    def __init__(
+        self, config: ColaRecConfig, network: Network, parts: Parts, sampler: Sampler, soft: SoftTargets | None = None
+    ) -> None:
         self.config = config
         self.network = network
         self.inputs = parts.inputs
         self.sampler = sampler
+        self.soft = soft
+        self._passes = 1 if soft is None else -(-config.epoch_samples // max(1, len(soft.users)))
         self.lengths = config.input_lengths
         self.nodes = torch.from_numpy(parts.tree.nodes).to(network.device)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch."""
         config, lengths = self.config, self.lengths
+        if self.soft is not None:
+            return self.sampler.taught(
+                epoch, config.batch_size, lengths.history, config.targets, self.soft, self._passes
+            )
         if config.samples == "user":
             return self.sampler.users(epoch, config.batch_size, lengths.sampled, config.targets)
         return self.sampler.interactions(epoch, config.batch_size, lengths.sampled)
@@ -60,9 +75,13 @@ class Step:
     def n_batches(self) -> int:
         """Batches in an epoch."""
         sampler = self.sampler
-        users = len(np.unique(sampler.train.users[sampler.targets]))
-        samples = users if self.config.samples == "user" else np.count_nonzero(sampler.targets)
-        return -(-int(samples) // self.config.batch_size)
+        if self.soft is not None:
+            samples = len(self.soft.users) * self._passes
+        elif self.config.samples == "user":
+            samples = len(np.unique(sampler.train.users[sampler.targets]))
+        else:
+            samples = int(np.count_nonzero(sampler.targets))
+        return -(-samples // self.config.batch_size)
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         """The four losses, each unweighted; one whose weight is 0 is left out."""

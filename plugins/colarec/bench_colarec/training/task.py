@@ -54,6 +54,10 @@ class Generator(Task[Batch]):
         self.stages = [Stage("generator", config.epochs, step.n_batches())]
         self._ready = ready
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For processes that train and do not validate."""
+        return {**self.__dict__, "_ready": None}
+
     def optimizer(self, stage: int) -> Optimizer:
         """AdamW; embeddings have a learning rate of their own, and are frozen if it is 0."""
         config, network = self.config, self.module

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench import ModelConfig, Search
+from bench import Search
+from bench_neural.search import SearchConfig
 
 
-class CollaborativeConfig(ModelConfig):
+class CollaborativeConfig(SearchConfig):
     """What the three have in common."""
 
     embedding_size: Annotated[int, Search(choices=(32, 64, 128))] = Field(64, ge=1)

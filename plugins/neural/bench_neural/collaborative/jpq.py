@@ -118,6 +118,7 @@ class JPQ(ByVectors):
         if len(train):
             Trainer(task, context, Settings(config.max_grad_norm, config.schedule)).train()
         publish()
+        self.index(train, context)
 
     def user_vectors(self, users: NDArray[np.int64], history: Interactions) -> Tensor:
         """Those of the histories."""

@@ -73,6 +73,7 @@ class MF(ByVectors):
         if len(train):
             Trainer(task, context, Settings(config.max_grad_norm, config.schedule)).train()
         publish()
+        self.index(train, context)
 
     def user_vectors(self, users: NDArray[np.int64], history: Interactions) -> Tensor:
         """Those learned by id."""

@@ -14,17 +14,23 @@ from bench_torchkit.trainer import Place, Stage, Task
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bench import Interactions, Recommender
+from bench import Context, Interactions, Recommendations, Recommender
 from bench_neural.collaborative.sampling import Batch, Sampler
+from bench_neural.search import Index, SearchConfig, recall
 
 _FILE = "vectors.safetensors"
+_COMPARED, _LENGTH = 1000, 10
+"""Users whose approximate lists, of this length, are compared with exact ones."""
 
 
 class ByVectors(Recommender):
-    """Gives :meth:`score`, :meth:`save` and :meth:`load`, all of them by what is kept."""
+    """Gives :meth:`score`, :meth:`recommend`, :meth:`save` and :meth:`load`, all of them by what is kept."""
 
+    config: SearchConfig
     _kept: dict[str, Tensor]
     """All that recommending needs, on the device; without gradients."""
+    _index: Index | None = None
+    """Of the items of a trained model that is not to be searched exactly."""
 
     @abstractmethod
     def user_vectors(self, users: NDArray[np.int64], history: Interactions) -> Tensor:
@@ -41,6 +47,33 @@ class ByVectors(Recommender):
             scores: NDArray[np.float32] = found.float().cpu().numpy()
             return scores
 
+    def recommend(
+        self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
+    ) -> Recommendations:
+        """Exactly, or by the index; training is always validated by exact lists."""
+        if self._index is None:
+            return super().recommend(users, history, exclude, k)
+        with torch.inference_mode():
+            return self._index.lists(self.user_vectors(users, history).float().cpu().numpy(), exclude, k)
+
+    def index(self, train: Interactions, context: Context) -> None:
+        """At the end of ``fit``, if lists are to be approximate: make the index, and note what it loses."""
+        if self.config.search == "exact":
+            return
+        users = np.flatnonzero(train.lengths)
+        users = np.random.default_rng(context.seed).permutation(users)[:_COMPARED]
+        known = train.select(users)
+        exact = self.recommend(users, known, known, _LENGTH)
+        self._make_index()
+        found = recall(self.recommend(users, known, known, _LENGTH).items, exact.items)
+        context.note("search_recall", found)
+        context.note("caveat", f"lists by faiss, which has {found:.2%} of what exact lists of {_LENGTH} have")
+
+    def _make_index(self) -> None:
+        with torch.inference_mode():
+            items, bias = self.item_vectors().float().cpu().numpy(), self._kept["bias"].float().cpu().numpy()
+        self._index = Index(items, bias, self.config.probes)
+
     def save(self, folder: Path) -> None:
         """One file of tensors."""
         tensors = {name: value.contiguous().cpu() for name, value in self._kept.items()}
@@ -49,6 +82,8 @@ class ByVectors(Recommender):
     def load(self, folder: Path, device: str) -> None:
         """The inverse of :meth:`save`."""
         self._kept = safetensors.torch.load_file(folder / _FILE, device=device)
+        if self.config.search != "exact":
+            self._make_index()
 
 
 class VectorTask(Task[Batch]):

@@ -28,6 +28,7 @@ _USERS_AT_ONCE = 512
 class SequenceModel(Recommender):
     """What they share: a subclass has a config and makes a block."""
 
+    distributed = True
     config: SequenceConfig
     _network: Network
 

@@ -146,6 +146,21 @@ class Batch(NamedTuple):
     users: NDArray[np.int64]
     """(t,): the user of each target."""
 
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in at most ``parts`` parts of whole rows, which together are the batch."""
+        if parts == 1:
+            return [self]
+        found = []
+        for rows in torch.arange(len(self.rows.items)).tensor_split(parts):
+            width = self.rows.items.shape[1]
+            begin, end = (int(at) * width for at in (rows[0], rows[-1] + 1)) if len(rows) else (0, 0)
+            own, last = ((at >= begin) & (at < end) for at in (self.at, self.rows.last))
+            if own.any():
+                of_rows = {field.name: getattr(self.rows, field.name)[rows] for field in fields(Rows)[:-1]}
+                some = Rows(**of_rows, last=self.rows.last[last] - begin)
+                found.append(Batch(some, self.at[own] - begin, self.targets[own], self.users[own.numpy()]))
+        return found
+
 
 class Sequences:
     """Batches of the training rows of ``train``."""

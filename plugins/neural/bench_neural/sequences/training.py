@@ -59,6 +59,10 @@ class Training(Task[Batch]):
         """All sequences, in a random order of the epoch."""
         return self.sequences.batches(self._rng(place))
 
+    def split(self, batch: Batch, parts: int) -> list[tuple[Batch, float]]:
+        """Parts weigh as much as they have targets."""
+        return [(piece, len(piece.targets) / len(batch.targets)) for piece in batch.split(parts)]
+
     def check_unseen(self) -> None:
         """See :func:`bench_torchkit.causality.check_unseen`; of the first batch."""
         network = self.module.eval()

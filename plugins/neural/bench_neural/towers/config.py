@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench import ModelConfig, Search
+from bench import Search
+from bench_neural.search import SearchConfig
 
 
-class TwoTowerConfig(ModelConfig):
+class TwoTowerConfig(SearchConfig):
     """All options of ``two-tower``."""
 
     # Item tower

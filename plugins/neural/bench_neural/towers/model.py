@@ -108,6 +108,7 @@ class TwoTower(ByVectors):
             task = TowerTask(config, network, train, sampler, publish)
             Trainer(task, context, Settings(config.max_grad_norm, config.schedule)).train()
         publish()
+        self.index(train, context)
 
     def _network(self, train: Interactions, first: WordLayer | VectorLayer | None, seed: int) -> TwoTowers:
         config = self.config

@@ -1,4 +1,4 @@
-"""The README's plugin is a working package: what a reader copies is what is tested here."""
+"""The plugin of docs/model.md is a working package: what a reader copies is what is tested here."""
 
 import json
 import re
@@ -14,13 +14,13 @@ from bench.interactions import Interactions
 from bench.testing import LocalContext, block_interactions, ndcg
 from bench.topk import rank
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "model.md"
 
 
 @pytest.fixture
 def blocks():
-    found = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    return {kind: text for kind, text in found if kind in ("python", "toml") and "toy" in text}
+    found = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    return {kind: text for kind, text in found if text.startswith(("# toy.py\n", "# pyproject.toml\n[project]\n"))}
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The prefix tree against prefixes as tuples."""
 
 import numpy as np
-from bench_colarec.items.tree import tree
+from bench_torchkit.tree import tree
 from hypothesis import given
 from hypothesis import strategies as st
 

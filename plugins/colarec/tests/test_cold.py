@@ -1,0 +1,74 @@
+"""Items without interactions: vectors, identifiers and a place in the teacher, by their texts."""
+
+import numpy as np
+import pytest
+from bench_colarec.config import PRESETS, ColaRecConfig
+from bench_colarec.items.vectors import Vectors, fill_cold
+from bench_colarec.model import ColaRec
+
+from bench.messages.cell import Stopping
+from bench.testing import LocalContext, MemorySplit, block_interactions, interactions_from
+
+KINDS = ["red shoe leather", "blue phone case", "green tea leaf", "old book paper"]
+COLD = [40, 41, 42, 43]
+
+
+def block_split():
+    """Blocks of users and items, where each block has one item that nobody bought; texts say the block."""
+    data = block_interactions()
+    rows = [[i for i in data.train.items[data.train.indptr[u] : data.train.indptr[u + 1]] if i not in COLD]
+            for u in range(60)]  # fmt: skip
+    found = MemorySplit(interactions_from(rows, 48), data.valid)
+    found.items["text"] = [f"{KINDS[item % 4]} {item}" for item in range(48)]
+    return found
+
+
+def test_a_cold_item_has_the_mean_vector_of_those_that_its_text_is_like():
+    texts = ["apple pie"] * 3 + ["steel screw"] * 3 + ["apple pie", "steel screw", "", "zebra"]
+    items = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
+    cold = np.arange(10) >= 6
+    given = Vectors(np.ones((4, 2), np.float32), items)
+    found = fill_cold(given, cold, texts, 1)
+    np.testing.assert_array_equal(found.users, given.users)
+    np.testing.assert_array_equal(found.items[:6], items[:6])
+    np.testing.assert_allclose(found.items[6], items[:3].mean(0), atol=1e-6)
+    np.testing.assert_allclose(found.items[7], items[3:6].mean(0), atol=1e-6)
+    np.testing.assert_array_equal(found.items[8:], items[8:])  # no text; a text like no other
+
+
+@pytest.mark.parametrize("by_text", [True, False])
+def test_texts_put_cold_items_below_the_prefix_of_their_kind(tiny, tmp_path, by_text):
+    model, context = tiny.fit(
+        tmp_path, block_split(), cold_texts=by_text, content=False, codes=2, codebook_size=12, held_out=0.0
+    )
+    kinds = {}
+    first = model._ranker.parts.tree.codes[:, 0].tolist()
+    for item in set(range(48)) - set(COLD):
+        kinds.setdefault(first[item], set()).add(item % 4)
+    assert all(kinds.get(first[item]) == {item % 4} for item in COLD) is by_text
+    assert any("4 items without interactions" in message for message in context.messages) is by_text
+
+
+def test_cold_items_without_texts_are_told_and_no_error(tiny, tmp_path):
+    data = block_split()
+    data.items["text"] = ""
+    _, context = tiny.fit(tmp_path, data, cold_texts=True, content=False)
+    assert any(message.startswith("4 items have neither interactions nor texts") for message in context.messages)
+
+
+@pytest.mark.slow
+def test_a_taught_generator_recommends_cold_items_to_those_who_like_their_kind(tmp_path):
+    data = block_split()
+    small = {"embedding_size": 16, "layers": 1, "heads": 2, "feed_forward": 16, "batch_size": 32}
+    taught = {"epochs": 60, "epoch_samples": 1, "learning_rate": 0.01, "teacher_items": 20}
+    model = ColaRec(ColaRecConfig(**{**PRESETS["distilled"], **small, **taught}))
+    model.fit(data.train, data.valid, LocalContext(model, data, tmp_path, stopping=Stopping(every=1000)))
+    users = np.arange(59)  # the last one has no history
+    known = data.train.select(users)
+    found = model.recommend(users, known, known, 10).items
+    right, wrong = (
+        ((found == item)[users % 4 == item % 4].any(1).mean() for item in COLD),
+        ((found == item)[users % 4 != item % 4].any(1).mean() for item in COLD),
+    )
+    assert np.mean(list(right)) > 0.5
+    assert np.mean(list(wrong)) < 0.1

@@ -1,0 +1,1 @@
+"""TIGER: the codes of the next item, one after the other."""

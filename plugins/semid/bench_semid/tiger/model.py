@@ -1,0 +1,188 @@
+"""``tiger``: the codes of the next item, one after the other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import safetensors.torch
+import torch
+from bench_neural.sequences.rows import Rows
+from bench_torchkit.causality import check_unseen
+from bench_torchkit.trainer import Place, Trainer
+from bench_torchkit.tree import Tree, tree
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench import Context, Interactions, Recommendations, Recommender, rank
+from bench_semid.config import TigerConfig
+from bench_semid.items.facts import numbered
+from bench_semid.items.quantize import Codes
+from bench_semid.items.tokenizer import tokenize
+from bench_semid.tiger.decoder_only import DecoderOnly
+from bench_semid.tiger.encoder_decoder import EncoderDecoder
+from bench_semid.tiger.search import facts, lists
+from bench_semid.tiger.tokens import PackedTokens, PrefixTokens
+from bench_semid.training import SemanticTask, settings
+
+_FACTS_OF = 256
+"""Users of whom the facts of the search are taken."""
+
+PAPER: Mapping[str, Any] = {
+    "network": "encoder-decoder",
+    "vectors": "minilm",
+    "vectors_size": 384,
+    "quantizer": "rqvae",
+    "layers": 4,
+    "heads": 6,
+    "head_size": 64,
+    "embedding_size": 128,
+    "inner_size": 1024,
+    "dropout": 0.1,
+    "batch_size": 256,
+    "learning_rate": 5e-4,
+    "weight_decay": 1e-3,
+    "schedule": "cosine",
+    "warm_up": 0.05,
+    "averaging": 0.0,
+    "init": "random",
+    "epochs": 200,
+}
+
+
+class TigerTask(SemanticTask[Any]):
+    """Cross-entropy of each code behind those before it."""
+
+    module: DecoderOnly | EncoderDecoder
+
+    def losses(self, batch: Any, place: Place) -> dict[str, Tensor]:
+        """Mean over targets, sum over codes."""
+        found: Tensor = self.module.log_likelihoods(batch.to(self.module.tokens.weight.device))
+        return {"total": -found.sum(1).mean()}
+
+    def check_unseen(self) -> None:
+        """See :func:`bench_torchkit.causality.check_unseen`; of the first batch, where all next items are targets."""
+        network = self.module.eval()
+        if not isinstance(network, DecoderOnly):
+            return  # its targets are no part of what it reads
+        for batch in itertools.islice(self.batches(Place(0, 1)), 1):
+            rows, at, _ = batch.to(network.tokens.weight.device)
+
+            def states(items: Tensor, rows: Rows = rows, at: Tensor = at) -> Tensor:
+                return network.states(replace(rows, items=items), at)
+
+            check_unseen(states, rows.items, rows.places, at, network.levels * network.width)
+
+
+class Tiger(Recommender):
+    """Generative retrieval over semantic IDs (TIGER, NeurIPS 2023): codes one after the other, by beams in a tree."""
+
+    Config = TigerConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {},
+        "words": {"vectors": "words"},
+        "interactions": {"vectors": "interactions"},
+        "minilm": {"vectors": "minilm"},
+        "minilm-interactions": {"vectors": "minilm+interactions"},
+        "paper": PAPER,
+    }
+    config: TigerConfig
+    _network: DecoderOnly | EncoderDecoder
+    _tree: Tree
+    _popularity: NDArray[np.float32]
+
+    @classmethod
+    def longest_list(cls, config: TigerConfig) -> int | None:
+        """Half of the beams: a rule of the search makes sure that so many are left."""
+        return config.num_beams // 2
+
+    def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
+        """Codes and their tree, then the network.
+
+        Raises
+        ------
+        DataError
+            If the data have no times, or no texts where codes are made of them.
+        """
+        config = self.config
+        train.require_times()
+        tokens = tokenize(config, train, context, "tiger")
+        self._tree = _tree(numbered(tokens.codes), config.codebook_size)
+        self._popularity = np.bincount(train.items, minlength=train.n_items).astype(np.float32)
+        torch.manual_seed(context.seed)
+        self._network = self._make()
+        if config.init == "vectors":
+            self._network.begin_at(tokens.tables)
+        self._network.to(context.device)
+        context.note("parameters", sum(parameter.numel() for parameter in self._network.parameters()))
+        make = PackedTokens if config.network == "decoder" else PrefixTokens
+        sequences: Any = make(train, self._tree, config.max_length, config.batch_size)
+        task = TigerTask(config, self._network, sequences, context.seed)
+        task.check_unseen()
+        Trainer(task, context, settings(config)).train()
+        self._note_search(train, context)
+
+    def _make(self) -> DecoderOnly | EncoderDecoder:
+        kind = DecoderOnly if self.config.network == "decoder" else EncoderDecoder
+        return kind(self.config, self._tree.length, self._tree.width)
+
+    def _note_search(self, train: Interactions, context: Context) -> None:
+        known = np.flatnonzero(train.lengths)
+        if not len(known):
+            return
+        chosen = np.random.default_rng(context.seed).permutation(known)[:_FACTS_OF]
+        config = self.config
+        found = facts(
+            self._network.eval(), self._tree, config.max_length, train.select(chosen), config.num_beams, context.device
+        )
+        context.note("search", found)
+        context.log(
+            f"search: {found['invalid']:.2%} of beams are no item ({found['invalid_unconstrained']:.2%} without the "
+            f"tree); {found['short']} of {found['users']} users have fewer than {config.num_beams // 2} new items"
+        )
+
+    def recommend(
+        self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
+    ) -> Recommendations:
+        """By histories; who has none gets what is popular in train."""
+        network = self._network.eval()
+        found = rank(lambda rows: np.tile(self._popularity, (len(rows), 1)), exclude, k)
+        known = np.flatnonzero(history.lengths)
+        config, device = self.config, str(network.tokens.weight.device)
+        with torch.inference_mode():
+            some = lists(
+                network,
+                self._tree,
+                config.max_length,
+                history.select(known),
+                exclude.select(known),
+                k,
+                config.num_beams,
+                device,
+            )
+        found.items[known], found.scores[known] = some.items, some.scores
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Weights, codes, and what is popular."""
+        safetensors.torch.save_model(self._network, str(folder / "network.safetensors"))
+        kept = {"codes": torch.from_numpy(self._tree.codes), "popularity": torch.from_numpy(self._popularity)}
+        safetensors.torch.save_file(kept, folder / "items.safetensors")
+
+    def load(self, folder: Path, device: str) -> None:
+        """The inverse of :meth:`save`."""
+        kept = safetensors.torch.load_file(folder / "items.safetensors")
+        self._tree = _tree(kept["codes"].numpy(), self.config.codebook_size)
+        self._popularity = kept["popularity"].numpy()
+        network = self._make()
+        safetensors.torch.load_model(network, folder / "network.safetensors")
+        self._network = network.to(device).eval()
+
+
+def _tree(codes: Codes, values: int) -> Tree:
+    """Of unique codes; the last one, a number, may need more values than the others have."""
+    return tree(codes, max(values, int(codes.max(initial=0)) + 1))

@@ -1,0 +1,1 @@
+"""Experiment trackers for recsys-bench."""
