@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -16,6 +17,11 @@ from bench.strict import Strict
 
 MOST = 2**53
 """Largest number of epochs, steps and the like that a worker may tell."""
+
+
+def now() -> str:
+    """The moment in ISO 8601, UTC. With parts of a second: of two results of one second, the later one counts."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
 class Ablation(Strict):

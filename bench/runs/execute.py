@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
 import queue
@@ -14,7 +13,7 @@ from typing import NamedTuple
 
 from bench.errors import PluginError, ResultsError, one_line, plain
 from bench.evaluation import metrics
-from bench.messages.cell import Cell, GroupResult, PluginVersion, Result
+from bench.messages.cell import Cell, GroupResult, PluginVersion, Result, now
 from bench.messages.events import Again, Event, Finished, Kept, Started, Waiting
 from bench.messages.job import Outcome, Request
 from bench.plugins import find_model
@@ -328,7 +327,7 @@ class _Executor:
             cell=cell,
             status="failed" if reason else "finished",
             reason=reason,
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            created=now(),
             groups=measured.groups,
             beyond=measured.beyond,
             violations=measured.violations,

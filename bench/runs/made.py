@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from bench.data.catalog import NAME
 from bench.errors import ConfigError, ResultsError, plain
 from bench.evaluation import metrics, violations
 from bench.interactions import Recommendations
-from bench.messages.cell import Cell, Phase, PluginVersion, Result
+from bench.messages.cell import Cell, Phase, PluginVersion, Result, now
 from bench.runs import environment, evaluate
 from bench.runs.claims import Heart, Held, claim
 from bench.runs.refresh import asked_for, refreshed
@@ -80,11 +79,6 @@ def keep(made: Made, task: Task, ks: Sequence[int], store: Store) -> Result:
     return result
 
 
-def _now() -> str:
-    """With parts of a second, since a row may be made several times in one."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
-
-
 def _measured(made: Made, task: Task, fold: Fold, ks: Sequence[int], store: Store) -> Result:
     cell, folder = made.cell, store.path(made.cell.id)
     users = evaluate.test_users(fold.split)
@@ -96,7 +90,7 @@ def _measured(made: Made, task: Task, fold: Fold, ks: Sequence[int], store: Stor
         cell_id=cell.id,
         cell=cell,
         status="finished",
-        created=_now(),
+        created=now(),
         groups=evaluate.measure(folder, fold.split, fold.groups, reached),
         beyond=evaluate.beyond_accuracy(folder, fold.split, reached),
         violations=counted,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from bench.errors import ResultsError
 from bench.evaluation import metrics
-from bench.messages.cell import Cell, Result
+from bench.messages.cell import Cell, Result, now
 from bench.runs import evaluate
 from bench.runs.claims import Claim, Held, claim
 from bench.runs.plan import Plan
@@ -51,7 +50,7 @@ def asked_for(results: Sequence[Result], store: Store) -> list[Result]:
     for result in results:
         own = [other for other in rivals.get(row(result.cell), []) if other.cell_id != result.cell_id]
         if any(other.counts_from >= result.counts_from for other in own):
-            result = result.model_copy(update={"asked": datetime.datetime.now(datetime.UTC).isoformat()})
+            result = result.model_copy(update={"asked": now()})
             store.write(result)
         found.append(result)
     return found
