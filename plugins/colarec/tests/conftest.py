@@ -13,7 +13,7 @@ from bench_colarec.model import ColaRec
 from bench_colarec.network.backbone import make
 from bench_colarec.network.network import Network
 from bench_colarec.network.parts import Parts
-from bench_torchkit.testing import offline, rows_of  # noqa: F401 (a fixture for all tests)
+from bench_torchkit.testing import offline, rows_of, shake  # noqa: F401 (a fixture for all tests)
 
 from bench.testing import LocalContext, block_interactions, interactions_from
 
@@ -65,20 +65,11 @@ def parts(codes, width=8, n_users=9, item_users=2, item_ids=True, seed=0):
 
 
 def network(settings, of, seed=0):
-    """Random weights, also where T5 has ones, so that nothing can be forgotten without a trace."""
+    """Random weights, shaken."""
     torch.manual_seed(seed)
     found = make(settings, of, None)
     shake(found)
     return found.eval()
-
-
-def shake(module):
-    with torch.no_grad():
-        for name, weight in module.named_parameters():
-            if "norm" in name:
-                weight.mul_(0.5 + torch.rand_like(weight))
-            if "relative_attention_bias" in name:
-                weight.normal_(std=2.0)
 
 
 def histories(n, n_items, most, seed=0):

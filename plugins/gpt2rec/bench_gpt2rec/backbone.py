@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from bench_torchkit.adapters import with_adapters
 from bench_torchkit.text import load_backbone, minilm_folder, train_bpe
 from tokenizers import Tokenizer
 from torch import nn
@@ -14,9 +15,6 @@ from transformers import AutoConfig, AutoModel, GPT2Config, GPT2Model
 from bench import ConfigError
 from bench_gpt2rec import tokens
 from bench_gpt2rec.config import Gpt2RecConfig
-
-_GPT2_MODULES = ("c_attn", "c_proj")
-"""What the description of the model adapts; peft's own list for GPT-2 has the first alone."""
 
 
 class Backbone(NamedTuple):
@@ -108,27 +106,6 @@ def adapted(model: Any, config: Gpt2RecConfig) -> nn.Module:
     model.requires_grad_(config.trains_encoder and config.finetuning == "full")
     if config.trains_encoder and config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if not config.trains_encoder or config.finetuning != "lora":
-        found: nn.Module = model
-        return found
-    # Imported late: it takes seconds.
-    from peft import LoraConfig, get_peft_model
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as USUAL
-
-    kind = model.config.model_type
-    modules = config.lora_modules or (_GPT2_MODULES if kind == "gpt2" else USUAL.get(kind, "all-linear"))
-    adapters = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        fan_in_fan_out=kind == "gpt2",
-    )
-    try:
-        found = get_peft_model(model, adapters)
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ConfigError(
-            f"gpt2rec: no adapters for '{kind}': {reason}; name modules in gpt2rec.lora_modules"
-        ) from error
+    lora = config.trains_encoder and config.finetuning == "lora"
+    found: nn.Module = with_adapters(model, config.adapters, "gpt2rec") if lora else model
     return found

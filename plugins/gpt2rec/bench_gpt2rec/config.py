@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from bench_torchkit.adapters import Adapters
 from bench_torchkit.schedules import Precision
 from pydantic import Field, model_validator
 
@@ -125,6 +126,11 @@ class Gpt2RecConfig(ModelConfig):
         if self.trains_encoder and self.finetuning == "lora" and self.backbone == "scratch":
             raise ValueError("finetuning=lora needs a pretrained backbone: use finetuning=full with backbone=scratch")
         return self
+
+    @property
+    def adapters(self) -> Adapters:
+        """Those that the config describes."""
+        return Adapters(self.lora_rank, self.lora_alpha, self.lora_dropout, self.lora_modules)
 
     @property
     def trains_encoder(self) -> bool:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from bench_neural.sequences.layers import BSARecBlock, HSTUBlock, LowPass, SASRecBlock
+from bench_neural.sequences.layers import BSARecBlock, HSTUBlock, LowPass
 from bench_neural.sequences.network import Network
-from bench_neural.sequences.rows import histories, pack
+from bench_torchkit.attention import SASRecBlock
+from bench_torchkit.rows import histories, pack
 from torch.nn.functional import gelu, layer_norm, silu
 
 from bench.interactions import Interactions

@@ -7,8 +7,8 @@ import pytest
 import torch
 from bench_neural.sequences.config import BSARecConfig, SASRecConfig
 from bench_neural.sequences.models import BSARec, SASRec
-from bench_neural.sequences.rows import Sequences
 from bench_neural.sequences.training import Training, check_memory, memory
+from bench_torchkit.rows import Sequences
 from bench_torchkit.trainer import Place
 
 from bench import ConfigError, DataError, Interactions, PluginError

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from bench_neural.sequences.layers import SASRecBlock
-from bench_neural.sequences.rows import Rows
+from bench_torchkit.attention import SASRecBlock
 from bench_torchkit.dropout import Dropout
+from bench_torchkit.rows import Rows
 from torch import Tensor, nn
 
 from bench_semid.config import SemanticConfig

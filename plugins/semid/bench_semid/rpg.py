@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import safetensors.torch
 import torch
-from bench_neural.sequences.rows import Batch, Rows, Sequences, histories, pack
 from bench_torchkit.causality import check_unseen
+from bench_torchkit.rows import Batch, Rows, Sequences, histories, pack
 from bench_torchkit.trainer import Place, Trainer
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -89,12 +88,7 @@ class RPGTask(SemanticTask[Batch]):
         """See :func:`bench_torchkit.causality.check_unseen`; of the first batch."""
         network, device = self.module.eval(), self.module.codes.device
         for batch in itertools.islice(self.batches(Place(0, 1)), 1):
-            rows, at = batch.rows.to(device), batch.at.to(device)
-
-            def states(items: Tensor, rows: Rows = rows, at: Tensor = at) -> Tensor:
-                return network.states(replace(rows, items=items), at)
-
-            check_unseen(states, rows.items, rows.places, at, network.n_items)
+            check_unseen(network.states, batch.rows.to(device), batch.at.to(device), network.n_items)
 
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """Mean over targets and codes, all or some of them."""

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from bench_neural.sequences.rows import histories, pack
 from bench_semid.config import RPGConfig
 from bench_semid.rpg import RPG, RPGNetwork
+from bench_torchkit.rows import histories, pack
 
 from bench import DataError, Interactions
 from bench.testing import LocalContext, MemorySplit, ModelChecks, interactions_from

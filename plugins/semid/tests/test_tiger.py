@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from bench_neural.sequences.rows import histories, pack
 from bench_semid.config import TigerConfig
 from bench_semid.tiger.decoder_only import DecoderOnly
 from bench_semid.tiger.encoder_decoder import EncoderDecoder
@@ -11,6 +10,7 @@ from bench_semid.tiger.model import Tiger
 from bench_semid.tiger.search import lists
 from bench_semid.tiger.tokens import PackedTokens, PrefixTokens, as_tokens, one_a_row
 from bench_torchkit.codesearch import beam_search, exact_scores
+from bench_torchkit.rows import histories, pack
 from bench_torchkit.tree import tree
 from pydantic import ValidationError
 

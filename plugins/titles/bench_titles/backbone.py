@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bench_torchkit.adapters import with_adapters
 from bench_torchkit.text import load_backbone
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -14,9 +15,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, GPT2LMHea
 from bench import ConfigError
 from bench_titles import tokens
 from bench_titles.config import TitlesConfig
-
-_GPT2_MODULES = ("c_attn", "c_proj")
-"""What gpt2rec adapts, too; peft's own list for GPT-2 has the first alone."""
 
 
 class Writer(nn.Module):
@@ -119,21 +117,4 @@ def adapted(model: Any, config: TitlesConfig) -> Any:
     """
     if config.finetuning == "full":
         return model
-    # Imported late: it takes seconds.
-    from peft import LoraConfig, inject_adapter_in_model
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as USUAL
-
-    kind = model.config.model_type
-    modules = config.lora_modules or (_GPT2_MODULES if kind == "gpt2" else USUAL.get(kind, "all-linear"))
-    adapters = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        fan_in_fan_out=kind == "gpt2",
-    )
-    try:
-        return inject_adapter_in_model(adapters, model)
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ConfigError(f"titles: no adapters for '{kind}': {reason}; name modules in titles.lora_modules") from error
+    return with_adapters(model, config.adapters, "titles")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from bench_torchkit.adapters import Adapters
 from bench_torchkit.schedules import Precision
 from pydantic import Field, model_validator
 
@@ -96,6 +97,11 @@ class TitlesConfig(ModelConfig):
         if self.loss == "trie" and self.grounding == "bm25":
             raise ValueError("grounding=bm25 writes freely: use loss=free")
         return self
+
+    @property
+    def adapters(self) -> Adapters:
+        """Those that the config describes."""
+        return Adapters(self.lora_rank, self.lora_alpha, self.lora_dropout, self.lora_modules)
 
     @property
     def most_tokens(self) -> int:

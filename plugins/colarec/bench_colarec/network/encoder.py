@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from bench_torchkit.t5_decoder import split_heads
 from torch import Tensor
 from torch.nn import functional
-
-from bench_colarec.network.decoder import split_heads
 
 
 def encode(stack: Any, embeddings: Tensor, mask: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from bench_torchkit.t5_decoder import CrossAttention, ShortDecoder, expand_cache
 from torch import Tensor, nn
 from transformers.models.t5.modeling_t5 import T5Stack
 
@@ -12,7 +13,6 @@ from bench_colarec.config import ColaRecConfig
 from bench_colarec.items.tokens import PAD
 from bench_colarec.network import encoder as encoders
 from bench_colarec.network.codebooks import Codebooks
-from bench_colarec.network.decoder import CrossAttention, ShortDecoder, expand_cache
 from bench_colarec.network.inputs import Inputs
 from bench_colarec.network.parts import Parts
 

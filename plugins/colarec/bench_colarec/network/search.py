@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
+from bench_torchkit.t5_decoder import reorder_cache
 from torch import Tensor
 
 from bench_colarec.items.tree import Tree
-from bench_colarec.network.decoder import reorder_cache
 from bench_colarec.network.network import Encoded, Network
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from bench_torchkit.rows import Targets
 from pydantic import Field, model_validator
 
 from bench import ModelConfig, Search
 from bench_neural.sequences.network import Positions
-from bench_neural.sequences.rows import Targets
 
 Loss = Literal["sampled_softmax", "softmax", "bce", "gbce"]
 

@@ -11,15 +11,16 @@ from typing import Any, ClassVar
 import numpy as np
 import safetensors.torch
 import torch
+from bench_torchkit.attention import SASRecBlock
+from bench_torchkit.rows import Sequences, histories, pack
 from bench_torchkit.trainer import Settings, Trainer
 from numpy.typing import NDArray
 from torch import nn
 
 from bench import Context, Interactions, Recommender
 from bench_neural.sequences.config import BSARecConfig, HSTUConfig, SASRecConfig, SequenceConfig
-from bench_neural.sequences.layers import BSARecBlock, HSTUBlock, SASRecBlock
+from bench_neural.sequences.layers import BSARecBlock, HSTUBlock
 from bench_neural.sequences.network import Network
-from bench_neural.sequences.rows import Sequences, histories, pack
 from bench_neural.sequences.training import Training, check_memory
 
 _USERS_AT_ONCE = 512

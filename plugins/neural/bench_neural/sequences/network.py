@@ -7,10 +7,9 @@ from typing import Literal
 
 import torch
 from bench_torchkit.dropout import Dropout
+from bench_torchkit.rows import Rows
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-
-from bench_neural.sequences.rows import Rows
 
 Positions = Literal["start", "end", "none"]
 

@@ -6,13 +6,13 @@ import itertools
 import os
 import resource
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 import torch
 from bench_torchkit import losses
 from bench_torchkit.causality import check_unseen
 from bench_torchkit.negatives import NegativeSampler, shared
+from bench_torchkit.rows import Batch, Sequences
 from bench_torchkit.trainer import Place, Stage, Task
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -20,7 +20,6 @@ from torch.nn.functional import cross_entropy
 from bench import UNFILLED, ConfigError
 from bench_neural.sequences.config import SequenceConfig
 from bench_neural.sequences.network import Network
-from bench_neural.sequences.rows import Batch, Rows, Sequences
 
 _ATTEMPTS = 100
 """To find an item that is new to a user."""
@@ -68,12 +67,7 @@ class Training(Task[Batch]):
         network = self.module.eval()
         device = network.items.weight.device
         for batch in itertools.islice(self.batches(Place(0, 1)), 1):
-            rows, at = batch.rows.to(device), batch.at.to(device)
-
-            def states(items: Tensor, rows: Rows = rows, at: Tensor = at) -> Tensor:
-                return network.states(replace(rows, items=items), at)
-
-            check_unseen(states, rows.items, rows.places, at, network.n_items)
+            check_unseen(network.states, batch.rows.to(device), batch.at.to(device), network.n_items)
 
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """The loss of the config over all targets of the batch."""

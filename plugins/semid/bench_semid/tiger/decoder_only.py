@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from bench_neural.sequences.rows import Rows
 from bench_torchkit.codesearch import CodeDecoder
+from bench_torchkit.rows import Rows
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_colarec.network.decoder import PastKeyValues, ShortDecoder, reorder_cache
-from bench_neural.sequences.rows import Rows
 from bench_torchkit.codesearch import CodeDecoder
+from bench_torchkit.rows import Rows
+from bench_torchkit.t5_decoder import PastKeyValues, ShortDecoder, reorder_cache
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import T5Config

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import safetensors.torch
 import torch
-from bench_neural.sequences.rows import Rows
 from bench_torchkit.causality import check_unseen
 from bench_torchkit.trainer import Place, Trainer
 from bench_torchkit.tree import Tree, tree
@@ -71,11 +69,7 @@ class TigerTask(SemanticTask[Any]):
             return  # its targets are no part of what it reads
         for batch in itertools.islice(self.batches(Place(0, 1)), 1):
             rows, at, _ = batch.to(network.tokens.weight.device)
-
-            def states(items: Tensor, rows: Rows = rows, at: Tensor = at) -> Tensor:
-                return network.states(replace(rows, items=items), at)
-
-            check_unseen(states, rows.items, rows.places, at, network.levels * network.width)
+            check_unseen(network.states, rows, at, network.levels * network.width)
 
 
 class Tiger(Recommender):

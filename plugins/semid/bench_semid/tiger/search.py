@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from bench_neural.sequences.rows import Rows
 from bench_torchkit.codesearch import CodeDecoder, beam_search
+from bench_torchkit.rows import Rows
 from bench_torchkit.tree import Tree
 from numpy.typing import NDArray
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from bench_neural.sequences.rows import Rows, Slices, pack, training_sequences
 from bench_torchkit.ragged import within
+from bench_torchkit.rows import Rows, Slices, pack, training_sequences
 from bench_torchkit.tree import Tree
 from numpy.typing import NDArray
 from torch import Tensor

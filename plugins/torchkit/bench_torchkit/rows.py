@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from bench_torchkit.ragged import row_of, within
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bench import Interactions
+from bench_torchkit.ragged import row_of, within
 
 Targets = Literal["packed", "prefixes"]
 

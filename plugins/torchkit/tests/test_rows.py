@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from bench_neural.sequences.rows import Sequences, histories, pack, training_sequences
+from bench_torchkit.rows import Sequences, histories, pack, training_sequences
 from hypothesis import given
 from hypothesis import strategies as st
 
