@@ -83,8 +83,9 @@ def collaborative(
     if "text" not in texts or not texts["text"].str.strip().any():
         context.log(f"{cold.sum():,} items have neither interactions nor texts: chance decides their identifiers")
         return found
-    context.log(f"{cold.sum():,} items without interactions get vectors by their texts")
-    return vectors.fill_cold(found, cold, [str(text) for text in texts["text"]], context.seed)
+    context.log(f"{cold.sum():,} items without interactions get the vectors of those most like them by text")
+    like = vectors.twins(cold, [str(text) for text in texts["text"]])
+    return Vectors(found.users, found.items[like], like)
 
 
 def identify(config: ColaRecConfig, given: Vectors | None, context: Context, n_items: int) -> Tree:

@@ -45,6 +45,9 @@ class Teacher(Recommender):
             ease = EASE(EASEConfig(l2=self.config.ease_l2))
             ease.fit(train, valid, context)
             self.weights = ease.weights
+            if vectors.twins is not None:
+                cold = np.flatnonzero(vectors.twins != np.arange(train.n_items))
+                self.weights[:, cold] = self.weights[:, vectors.twins[cold]]
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
         """Products of the vectors and EASE's scores, each standardized over the items of a user, and weighted."""

@@ -9,17 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 from bench_torchkit.text import minilm_folder, sentence_vectors
 from numpy.typing import NDArray
 
 from bench import DataError, TextInputs
-from bench_colarec.items.identifiers import unit_rows
-
-_NEAREST = 10
-"""Items whose mean vector stands for an item without interactions."""
-
-_ROUNDING = 1e-5
-"""Smaller values of text vectors, whose rows have at most length 1, are errors of the decomposition."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +24,8 @@ class Vectors:
     """(n_users, d)."""
     items: NDArray[np.float32]
     """(n_items, d)."""
+    twins: NDArray[np.int64] | None = None
+    """(n_items,): whose vector an item has, see :func:`twins`; None: its own."""
 
 
 def from_file(path: Path | str, n_users: int, n_items: int) -> Vectors:
@@ -69,8 +65,23 @@ def _checked(array: NDArray[np.generic], what: str, n: int) -> NDArray[np.float3
     return found
 
 
+def words(texts: Sequence[str]) -> sp.csr_array:
+    """(n_items, n_words) float64: tf-idf, rows of length 1; an item without words has a zero row.
+
+    Raises
+    ------
+    DataError
+        If no item has a word.
+    """
+    # A second to import, which most runs need not wait for.
+    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+
+    _check_texts(texts)
+    return sp.csr_array(TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts))  # noqa: S106
+
+
 def text_vectors(texts: Sequence[str], size: int, seed: int) -> NDArray[np.float32]:
-    """Latent semantic analysis: tf-idf of words, reduced to ``size`` dimensions by a truncated SVD.
+    """Latent semantic analysis: :func:`words`, reduced to ``size`` dimensions by a truncated SVD.
 
     Returns
     -------
@@ -81,40 +92,34 @@ def text_vectors(texts: Sequence[str], size: int, seed: int) -> NDArray[np.float
     DataError
         If no item has a word.
     """
-    # A second to import, which most runs need not wait for.
-    from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]
-    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+    from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]  # see words()
 
-    _check_texts(texts)
-    weights = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts)  # noqa: S106
+    weights = words(texts)
     found = TruncatedSVD(min(size, *weights.shape), random_state=seed).fit_transform(weights)
     return np.asarray(found, np.float32)
 
 
-def fill_cold(vectors: Vectors, cold: NDArray[np.bool_], texts: Sequence[str], seed: int) -> Vectors:
-    """``vectors`` in which an item without interactions has the mean of the ten items nearest to it by text.
+def twins(cold: NDArray[np.bool_], texts: Sequence[str]) -> NDArray[np.int64]:
+    """(n_items,): of an item without interactions the one most like it by text; of all others, themselves.
 
-    Vectors of interactions say nothing of such items, and leave their identifiers to chance. Nearness is the cosine of
-    :func:`text_vectors`; all others keep their vectors, and so does an item whose text is like none of these.
+    Vectors of interactions say nothing of such items, and leave their identifiers to chance. Likeness is the cosine of
+    :func:`words`. An item that shares no word with one that has interactions is its own twin.
 
     Parameters
     ----------
     cold
         (n_items,): whether an item has no interactions.
     texts
-        (n_items,); an item may have none, and then keeps its vector.
+        (n_items,).
     """
-    found = text_vectors(texts, vectors.items.shape[1], seed)
-    points = unit_rows(np.where(np.abs(found) < _ROUNDING, 0, found))
-    warm = np.flatnonzero(~cold)
-    items = vectors.items.copy()
+    weights, nearest = words(texts), np.arange(len(cold))
+    warm, columns = np.flatnonzero(~cold), weights[~cold].T.tocsr()
     for item in np.flatnonzero(cold):
-        alike = points[warm] @ points[item]
-        nearest = np.argsort(-alike, kind="stable")[:_NEAREST]
-        nearest = nearest[alike[nearest] > 0]
-        if len(nearest):
-            items[item] = vectors.items[warm[nearest]].mean(axis=0)
-    return Vectors(vectors.users, items)
+        alike = weights[[item]] @ columns
+        alike.sort_indices()  # of several, the first
+        if alike.nnz:
+            nearest[item] = warm[alike.indices[alike.data.argmax()]]
+    return nearest
 
 
 def minilm_vectors(given: TextInputs) -> dict[str, NDArray[np.float32]]:
