@@ -46,8 +46,8 @@ class TeacherConfig(ModelConfig):
     vectors_layers: int = Field(3, ge=0)
     """Propagation layers of the LightGCN."""
     cold_texts: bool = False
-    """Whether an item without interactions gets its vector, and so its identifier and its place in the teacher, from the
-    item most like it by text."""
+    """Whether an item without interactions gets vector, identifier and place in the teacher from the item that is most
+    like it by text."""
     ease_weight: Annotated[float, Search(0.0, 2.0)] = Field(0.25, ge=0)
     """Of EASE in the teacher, beside the vectors; the scores of both are standardized. Only if a teacher is used."""
     ease_l2: float = Field(250.0, gt=0)

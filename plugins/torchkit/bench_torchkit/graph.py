@@ -18,6 +18,9 @@ from torch import Tensor
 
 from bench import Interactions
 
+_FEW = 4
+"""Matrices with at most so many times the wanted vectors are decomposed as a whole."""
+
 
 def normalized_adjacency(train: Interactions) -> Any:
     """D^-½ A D^-½ of eq. 8, sparse float32 (n, n) with n = n_users + n_items, users first."""
@@ -71,14 +74,20 @@ def propagate(ego: Tensor, matrix: Tensor, layers: int) -> Tensor:
 def singular_vectors(matrix: Any, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Rows of U·Σ^½ over those of V·Σ^½, (n_users + n_items, ≤ size), scaled to length 1, or 0 where there is nothing.
 
-    There are at most min(matrix.shape) - 1 columns, the most that the iterative method can find.
+    There are at most min(matrix.shape) - 1 columns, the most that the iterative method can find. Where there is little
+    beyond what is asked for, all are computed: where the iteration has found everything, it goes on from a vector that
+    no seed decides.
     """
     most = min(size, min(matrix.shape) - 1) if matrix.nnz else 0
     if most < 1:
         return np.zeros((sum(matrix.shape), 0))
-    left, values, right = scipy.sparse.linalg.svds(
-        matrix.astype(np.float64), k=most, v0=rng.normal(size=min(matrix.shape))
-    )
+    begin = rng.normal(size=min(matrix.shape))
+    if min(matrix.shape) <= _FEW * size:
+        left, values, right = np.linalg.svd(matrix.toarray().astype(np.float64), full_matrices=False)
+        order = np.arange(most)[::-1]  # ascending, as svds has them
+        left, values, right = left[:, order], values[order], right[order]
+    else:
+        left, values, right = scipy.sparse.linalg.svds(matrix.astype(np.float64), k=most, v0=begin)
     found = np.concatenate([left, right.T]) * np.sqrt(np.maximum(values, 0))
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     # What is far from all leading vectors has rounding errors for a direction.
