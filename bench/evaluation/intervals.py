@@ -173,8 +173,8 @@ def standard_errors(values: Floats) -> Floats:
 def holm(p_values: Floats, kinds: NDArray[np.int64] | None = None) -> Floats:
     """(m,): p-values adjusted for their number: among those below .05, 5 % of all families have an error (Holm 1979).
 
-    Those that are not numbers stay so and do not count. Those of one of ``kinds`` (m,) ask the same question: they count
-    once, and the smallest of them alone has a say in what follows it.
+    Those that are not numbers stay so and do not count. Those of one of ``kinds`` (m,) ask the same question: they
+    count once, and what comes after them depends on the smallest of them alone.
     """
     found = np.full(p_values.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p_values))

@@ -99,17 +99,17 @@ def compare(
         if not metrics:
             continue
         pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
-        own = _records(pair, group, metrics)
+        lines = _records(pair, group, metrics)
         if table.main_metrics[0] in metrics:
-            own[metrics.index(table.main_metrics[0])] |= _of_table(table, store, group, rows)
-        records += own
+            lines[metrics.index(table.main_metrics[0])] |= _of_table(table, store, group, rows)
+        records += lines
     if unknown:
         notes.append(f"{', '.join(unknown)} not compared: values per user are not among published records")
     runs = " and ".join(f"{len(row.results)} of {row.title}" for row in rows)
     frame = pd.DataFrame(records)
     if records:
-        others = frame["family"] == "lines"
-        frame.loc[others, "p_holm"] = holm(frame.loc[others, "p"].to_numpy(np.float64))
+        own = frame["family"] == "lines"
+        frame.loc[own, "p_holm"] = holm(frame.loc[own, "p"].to_numpy(np.float64))
     head = f"A = {plain(a)}, B = {plain(b)} on {plain(dataset)} ({table.name}); runs: {runs}"
     return Comparison(head, [_meaning(table, frame), *_of_one_seed(rows), *notes], frame)
 

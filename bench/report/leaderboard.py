@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,7 @@ _MOST_OTHERS = 5
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
 
+Key = TypeVar("Key")
 Words = Callable[[str], str]
 """Makes a stranger's text fit for the page: :func:`bench.errors.plain` or :func:`bench.report.names.markdown`."""
 
@@ -159,7 +160,7 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
         columns[None] = "sd of runs"
     left = max(len(metric), *(len(row.title) for row in rows)) + 4
     parts = []
-    for some in _blocks(columns, math.inf if width is None else width - left):
+    for some in blocks(columns, math.inf if width is None else width - left):
         lines = [[row.title, *(_by_group_cell(row, name, metric, verdict) for name in some)] for row in rows]
         parts.append(pipe(lines, [metric, *(columns[name] for name in some)], text_columns=1))
     return "\n\n".join(parts)
@@ -175,7 +176,7 @@ def looks(table: Table, width: int | None = None) -> str:
     first = f"lists of {cut}"
     left = max(len(first), *(len(row.title) for row in rows)) + 4
     parts = []
-    for some in _blocks(heads, math.inf if width is None else width - left):
+    for some in blocks(heads, math.inf if width is None else width - left):
         lines = [[row.title, *(_look(row.look(name)) for name in some if name)] for row in rows]
         parts.append(pipe(lines, [first, *(heads[name] for name in some)], text_columns=1))
     return "\n\n".join(parts)
@@ -204,18 +205,18 @@ def _look(value: float) -> str:
     return number(value) if abs(value) < 1 or math.isnan(value) else f"{value:,.1f}"
 
 
-def _blocks(heads: dict[str | None, str], width: float) -> list[list[str | None]]:
+def blocks(heads: Mapping[Key, str], width: float) -> list[list[Key]]:
     """Keys in blocks whose heads fit side by side, as many columns in each as the names of the rows leave room for."""
-    blocks: list[list[str | None]] = []
+    found: list[list[Key]] = []
     left = 0.0
     for key, head in heads.items():
         cell = max(len(head), 5) + 3
-        if not blocks or cell > left:
-            blocks.append([])
+        if not found or cell > left:
+            found.append([])
             left = width
-        blocks[-1].append(key)
+        found[-1].append(key)
         left -= cell
-    return blocks
+    return found
 
 
 def _by_group_cell(row: Row, group: str | None, metric: str, verdict: Verdict) -> str:

@@ -55,7 +55,7 @@ class Judged(NamedTuple):
     pairs: list[Pair]
     """All of them."""
     detectable: tuple[float, float]
-    """The difference that a pair would show by itself in 80 % of all cases: the median of pairs, and the smallest one."""
+    """The difference that a pair would show by itself in 80 % of all cases: the median of pairs, and the smallest."""
     notes: list[str]
     """Which rows have no rank, and why."""
 
