@@ -94,14 +94,15 @@ def latex_across(found: Across) -> str:
 
 def _page(caption: str, name: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """The whole environment; cells of ``lines`` are LaTeX already, ``caption`` is plain text."""
+    columns = len(lines[0]) - 1 if lines else 0
     return "\n".join([
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escaped(caption)}}}",
         rf"\label{{tab:{re.sub('[^A-Za-z0-9.+-]+', '-', name)}}}",
-        r"\small\setlength{\tabcolsep}{4pt}",
-        rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1 if lines else 0)}}}",
+        r"\small\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * columns}@{{}}}}",
         r"\toprule",
         *heads,
         r"\midrule",

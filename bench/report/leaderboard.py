@@ -223,6 +223,8 @@ def _by_group_cell(row: Row, group: str | None, metric: str, verdict: Verdict) -
     """The mean of a group, or the spread over runs where none is named."""
     if group is None:
         return number(row.spread("all", metric))
+    if 0 < row.users(group) < LEAST_USERS:
+        return f"({number(row.mean(group, metric))})"
     return ("= " if verdict.level(row.name, group) else "") + number(row.mean(group, metric))
 
 
@@ -244,7 +246,7 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
     if table.floor is not None and (below := below_floor(table, verdict)):
         lines.append(f"{BELOW} below {table.floor.name}, which does not know the users: {', '.join(below)}")
     if few := [f"{name} (n={n:,})" for name, (_, n) in table.groups.items() if n < LEAST_USERS]:
-        lines.append(f"fewer than {LEAST_USERS} users, so neither intervals nor ranks: {', '.join(few)}")
+        lines.append(f"in brackets, without intervals and ranks, for fewer than {LEAST_USERS} users: {', '.join(few)}")
     for row in table.rows:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
