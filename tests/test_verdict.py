@@ -95,7 +95,7 @@ def test_page_and_files_show_the_ranks(kept, tmp_path):
     assert "= is level with the best" in page
     median, least = (f"{value:.4f}".replace("0.", ".") for value in found.detectable)
     assert f"a difference below {median} would mostly not show by itself" in page
-    assert f"of the two rows that are most alike, one below {least}." in page
+    assert f"for the two rows that are most alike, one below {least}." in page
     rows = json.loads(document.read_text())["rows"]
     assert [(row["all/ndcg@10/rank_first"], row["all/ndcg@10/rank_last"]) for row in rows] == [(1, 2), (1, 2), (3, 3)]
     frame = pd.read_csv(csv)

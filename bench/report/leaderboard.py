@@ -100,8 +100,8 @@ def reading(table: Table, verdict: Verdict) -> str:
         text += f" By itself, a difference below {median} would mostly not show (80 % power)."
     elif least != median:
         text += (
-            f" Of half of the pairs, a difference below {median} would mostly not show by itself (80 % power); "
-            f"of the two rows that are most alike, one below {least}."
+            f" For half of the pairs, a difference below {median} would mostly not show by itself (80 % power); "
+            f"for the two rows that are most alike, one below {least}."
         )
     return text
 
