@@ -35,9 +35,7 @@ function verdict(table) {
     also
       ? el("p", { class: "verdict second" }, sentence("verdict.tail", { n: amount(tail.n), all: amount(all.n) }), also)
       : null,
-    table.detectable === null
-      ? null
-      : el("p", { class: "help" }, detectable(table)),
+    table.detectable === null ? null : el("p", { class: "help" }, detectable(table)),
   ];
 }
 
