@@ -126,7 +126,7 @@ def make_result():
         }  # fmt: skip
         cell = Cell(**cell | {key: value for key, value in fields.items() if key in Cell.model_fields})
         scores = {f"{name}@{k}": score for name in ("ndcg", "recall", "mrr", "hit") for k in (5, 10)}
-        group = {"rule": "all users", "members": "m", "n": 4, "metrics": scores, "errors": dict.fromkeys(scores, 0.01)}
+        group = {"rule": "all users", "members": "m", "n": 40, "metrics": scores, "errors": dict.fromkeys(scores, 0.01)}
         phase = {"seconds": 1.0, "peak_mib": 100.0}
         result = {
             "cell_id": cell.id, "cell": cell, "status": "finished", "metrics_version": metrics.VERSION,

@@ -98,6 +98,10 @@ def test_difference_is_the_mean_over_users_of_means_over_seeds(run, name, group)
     [record] = [record for record in table_of(run)["rows"] if record["ablation"] == name]
     assert record[group] == pytest.approx(np.mean([score(run, own[seed], group).mean() for seed in (1, 2)]), abs=1e-6)
     assert record[f"{group}/difference"] == pytest.approx(by_user.mean(), abs=1e-6)
+    assert (len(by_user) < 30) == (group == "long tail")
+    if len(by_user) < 30:  # too few for an interval
+        assert (record[f"{group}/low"], record[f"{group}/high"]) == (None, None)
+        return
     half = half_width([[np.asarray(score(run, row[seed], group)) for seed in (1, 2)] for row in (own, whole)])
     assert record[f"{group}/low"] == pytest.approx(by_user.mean() - half, abs=1e-6)
     assert record[f"{group}/high"] == pytest.approx(by_user.mean() + half, abs=1e-6)

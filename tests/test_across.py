@@ -127,7 +127,8 @@ def test_command_prints_ranks_and_says_how_many_data_sets(bench, store, tmp_path
     done = bench("leaderboard", "--across", "--results", tmp_path)
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("Mean rank over 2 data sets (2 tables)\n")
-    assert "1: x, protocol random (ffffffff), by ndcg@10" in done.out
+    assert "x: protocol random (ffffffff), by ndcg@10" in done.out
+    assert "| row | mean rank |      95 % | x | y |" in done.out
     assert "Fewer than 6 data sets do not show" in " ".join(done.out.split())
     assert max(map(len, done.out.splitlines())) <= 100
     told = json.loads(bench("leaderboard", "--across", "--json", "--results", tmp_path).out)
@@ -143,3 +144,29 @@ def test_values_that_cannot_be_read_are_one_line(bench, store, tmp_path):
     assert done.status == 1
     assert "per_user.parquet cannot be read" in done.err
     assert done.err.count("\n") == 1
+
+
+def test_tables_of_one_data_set_are_called_by_what_tells_them_apart(store):
+    kept = store({"x": {"a": 0.5, "bb": 0.3}}, protocols=("e" * 64, "f" * 64))
+    one = found(store({"y": {"a": 0.1, "bb": 0.2}})) if kept else None
+    assert one.names == ["x random eeeeeeee", "x random ffffffff", "y"]
+
+
+def test_many_data_sets_stay_within_a_terminal(store):
+    kept = store({f"a-long-name-of-data-{number}": {"a": 0.5, "bb": 0.3} for number in range(8)})
+    text = found(kept).text()
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(f" a-long-name-of-data-{number} |" in text for number in range(8))
+
+
+def test_latex_has_the_metric_of_each_data_set(bench, store, tmp_path):
+    store({"x": {"a": 0.5, "bb": 0.3}, "y_1": {"a": 0.1, "bb": 0.1}})
+    done = bench("leaderboard", "--across", "--latex", "--results", tmp_path)
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert r" & mean & x & y\_1 \\" in lines
+    assert r"a & 1.25 {\scriptsize 1.00--2.00} & \textbf{.5000} & \textbf{.1000} \\" in lines
+    assert r"bb & 1.75 {\scriptsize 1.00--2.00} & .3000 & \textbf{.1000} \\" in lines
+    assert r"\label{tab:across}" in lines
+    assert "n = 200 users" in done.out
+    assert "--latex is for --across" in bench("leaderboard", "--latex", "--results", tmp_path).err

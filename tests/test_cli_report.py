@@ -93,6 +93,9 @@ def test_latex_and_markdown_are_printed(bench, results, tmp_path):
     markdown = bench("report", "--results", results, "--markdown")
     assert markdown.out.startswith("# tiny, protocol random")
     assert not (tmp_path / "report.html").exists()
+    written = bench("report", "--results", results, "--latex", "--out", tmp_path / "table.tex")
+    assert written.out == f"written: {tmp_path / 'table.tex'}\n"
+    assert (tmp_path / "table.tex").read_text() == latex.out
 
 
 @pytest.mark.parametrize(

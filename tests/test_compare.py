@@ -77,7 +77,7 @@ def test_rows_with_other_groups_and_cut_offs_are_compared_by_what_both_have(unli
 
 @pytest.fixture
 def kept(tmp_path):
-    """Store results with values per user of 0, 2/3, 4/3, 2 times their score, or of one user the score."""
+    """Store results with values per user of 0, 2/3, 4/3, 2 times their score, ten users each, or of one the score."""
 
     def keep(*results):
         store = Store(tmp_path)
@@ -85,7 +85,7 @@ def kept(tmp_path):
             store.path(result.cell_id).mkdir(parents=True)
             store.commit(result)
             group = result.groups["all"]
-            shares = np.arange(4) / 1.5 if group.n == 4 else np.ones(1)
+            shares = np.tile(np.arange(4), 10) / 1.5 if group.n == 40 else np.ones(1)
             values = {f"all/{name}": shares * score for name, score in group.metrics.items()}
             path = store.path(result.cell_id) / "per_user.parquet"
             pd.DataFrame({"user": np.arange(group.n), **values}).to_parquet(path)
@@ -104,12 +104,12 @@ def test_newest_data_of_a_name_count_and_others_by_fingerprint(kept, make_result
         for name, score in (("a", 0.25), ("b", 0.125))
     ]
     store = kept(*old, *new)
-    # By hand: the differences 0, 2/3, 4/3, 2 times d, the difference of the scores, have the mean d.
+    # By hand: the differences 0, 2/3, 4/3, 2 times d, the difference of the scores, ten each, have the mean d.
     for fingerprint, expected in ((None, 0.125), (NEW[:4], 0.125), (OLD[:8], 0.25)):
         found = compare(store, "a", "b", "tiny", fingerprint=fingerprint)
         row = found.frame.set_index(["group", "metric"]).loc[("all", "ndcg@10")]
         assert row["difference"] == pytest.approx(expected)
-        half = 1.959964 * np.sqrt(5 / 3 / 4) * expected / 1.5  # the variance of 0, 1, 2, 3 is 5/3
+        half = 1.959964 * np.sqrt(50 / 39 / 40) * expected / 1.5  # the variance of ten times 0, 1, 2, 3 is 50/39
         assert (row["low"], row["high"]) == pytest.approx((expected - half, expected + half))
     assert compare(store, "a", "b", "tiny").notes[1:] == [f"other data of the same name: --fingerprint {OLD[:8]}"]
     with pytest.raises(ResultsError, match="--fingerprint"):

@@ -196,6 +196,14 @@ def test_holm_by_hand():
     assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
 
 
+def test_holm_counts_one_question_once():
+    """By hand, three questions: 3 × .01, 2 × .02, 1 × .04; what repeats one bears its factor and weighs on nobody."""
+    alone = holm(np.array([0.01, 0.02, 0.04]))
+    np.testing.assert_allclose(alone, [0.03, 0.04, 0.04])
+    repeated = holm(np.array([0.01, 0.03, 0.02, 0.01, 0.04, 0.015]), np.array([7, 8, 8, 7, 9, 7]))
+    np.testing.assert_allclose(repeated, [0.03, 0.06, 0.04, 0.03, 0.04, 0.045])
+
+
 def test_holm_keeps_the_error_of_a_family():
     """Six rows that are level, three seeds each: in at most 5 % of all tables any two are told apart."""
     rng = np.random.default_rng(6)

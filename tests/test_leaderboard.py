@@ -97,7 +97,7 @@ def test_page_shows_rules_sizes_reasons_and_offences(make_result):
     ])  # fmt: skip
     page = leaderboard.markdown(table)
     for text in (
-        "Per-user random 8:1:1", "split seed 2024", "all users, n = 4", ".2500 ±.0196", "gone seed 1 failed: it broke",
+        "Per-user random 8:1:1", "split seed 2024", "all users, n = 40", ".2500 ±.0196", "gone seed 1 failed: it broke",
         "cheat broke the contract in these slots: 1,200 excluded", "late was stopped by its time budget of 9 s",
         "late: half read", "    bench run --models good",
     ):  # fmt: skip
@@ -159,7 +159,7 @@ def test_groups_of_the_file_are_one_table_and_have_their_sizes(make_result, tmp_
     page = leaderboard.write(table, tmp_path)[0].read_text()
     [heads] = [line for line in page.splitlines() if line.startswith("| ndcg@10")]
     assert heads.count("(n=1)") == 12
-    assert "all (n=4)" in heads
+    assert "all (n=40)" in heads
     blocks = [line for line in leaderboard.terminal(table, tmp_path).splitlines() if line.startswith("| ndcg@10")]
     assert len(blocks) > 1
     assert sum(block.count("(n=") for block in blocks) == 13

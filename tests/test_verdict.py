@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bench.report import leaderboard
+from bench.report.compare import compare
 from bench.report.table import tables
 from bench.report.verdict import verdict
 from bench.runs.store import Store
@@ -92,7 +93,9 @@ def test_page_and_files_show_the_ranks(kept, tmp_path):
         line = next(line for line in page.splitlines() if line.startswith(f"| {row} "))
         assert line.split("|")[4].strip() == rank
     assert "= is level with the best" in page
-    assert f"Differences below {found.detectable:.4f}".replace("0.", ".") in page
+    median, least = (f"{value:.4f}".replace("0.", ".") for value in found.detectable)
+    assert f"a difference below {median} would mostly not show by itself" in page
+    assert f"for the two rows that are most alike, one below {least}." in page
     rows = json.loads(document.read_text())["rows"]
     assert [(row["all/ndcg@10/rank_first"], row["all/ndcg@10/rank_last"]) for row in rows] == [(1, 2), (1, 2), (3, 3)]
     frame = pd.read_csv(csv)
@@ -118,3 +121,78 @@ def test_values_that_cannot_be_read_take_a_row_out_with_a_line(kept):
     assert line.startswith("a has no rank: ")
     assert "per_user.parquet cannot be read" in line
     assert "a has no rank" in leaderboard.markdown(table, found)
+
+
+NOISY = {"a": scores(0.50, tail=0.3), "b": scores(0.485, tail=0.5, seed=1), "c": scores(0.47, tail=0.35, seed=2)}
+
+
+def p_values(found, rows):
+    """Adjusted, by group and the two rows."""
+    return {(g, p.a, p.b): p.p for g, pairs in found.pairs.items() for p in pairs if {p.a, p.b} <= set(rows)}
+
+
+def test_compare_says_of_each_pair_what_the_table_says(kept, tiny_cards):
+    """Of what the table ranks, in every group; other metrics are a family of their own."""
+    swinging = np.stack([scores(0.49, seed=seed) for seed in (3, 4, 5)])
+    _, found, store = kept(**NOISY, d=swinging, e=scores(0.2, seed=6)[None])
+    told = set()
+    for group, pairs in found.pairs.items():
+        for pair in pairs:
+            frame = compare(store, pair.a, pair.b, "tiny").frame.set_index(["group", "metric"])
+            line = frame.loc[(group, "ndcg@10")]
+            assert line["p_holm"] == pair.p
+            assert line["difference"] == pair.difference
+            assert line["high"] - line["low"] == pytest.approx(2 * pair.half_width)
+            assert set(frame[frame["family"] == "table"].index) == {("all", "ndcg@10"), ("long tail", "ndcg@10")}
+            told.add(pair.p < 0.05)
+    assert told == {True, False}
+    text = compare(store, "a", "b", "tiny").text()
+    assert "of ndcg@10 over all pairs of rows, as in the table; of other metrics, over these 6 lines" in text
+
+
+@pytest.mark.parametrize("as_seeds", [False, True], ids=["the same row", "imported as one seed"])
+def test_a_row_of_the_same_values_weakens_nothing(kept, as_seeds):
+    """Such as a tuned row with the default's config; or a copy of which nobody knows that it has no seeds."""
+    _, before, _ = kept(**NOISY)
+    copy = NOISY["a"][None] if as_seeds else NOISY["a"]
+    _, after, _ = kept(copy=copy)
+    assert p_values(after, "abc") == p_values(before, "abc")
+    assert after.detectable[1] == before.detectable[1]
+    [twins] = [pair for pair in after.pairs["all"] if {pair.a, pair.b} == {"a", "copy"}]
+    assert (twins.difference, twins.p) == (0, 1)
+    assert as_seeds or after.standings["copy", "all"] == after.standings["a", "all"]
+
+
+def test_another_row_makes_the_others_stricter(kept):
+    _, before, _ = kept(**NOISY)
+    _, after, _ = kept(d=scores(0.2, seed=3))
+    earlier, later = p_values(before, "abc"), p_values(after, "abc")
+    assert all(later[key] >= earlier[key] for key in earlier)
+    assert any(later[key] > earlier[key] for key in earlier)
+
+
+def test_fewer_than_thirty_users_have_neither_interval_nor_rank(kept, tiny_cards, monkeypatch):
+    for size, judged in ((29, False), (30, True)):
+        monkeypatch.setitem(GROUPS, "long tail", slice(0, size))
+        table, found, store = kept(**{f"a{size}": scores(0.5), f"b{size}": scores(0.2, seed=1)})
+        own = [name for name, group in found.standings if group == "long tail"]
+        assert bool(own) == judged
+        line = compare(store, f"a{size}", f"b{size}", "tiny").frame.set_index(["group", "metric"])
+        assert bool(np.isfinite(line.loc[("long tail", "ndcg@10"), "p_holm"])) == judged
+        page = leaderboard.markdown(table, found)
+        assert ("for fewer than 30 users: long tail (n=29)" in page) == (not judged)
+        for result in store.results():
+            store.path(result.cell_id).joinpath("result.json").unlink()
+
+
+def test_a_row_level_with_popularity_bears_no_mark(kept):
+    """Below it in the mean alone, the mark would contradict the rank."""
+    _, _, store = kept(pop=scores(0.5), near=scores(0.499, seed=1), far=scores(0.3, seed=2))
+    for result in store.results():
+        path = store.path(result.cell_id) / "result.json"
+        told = json.loads(path.read_text()) | {"personalized": result.cell.model != "pop"}
+        path.write_text(json.dumps(told))
+    [table] = tables(Store(store.root).results())
+    page = leaderboard.markdown(table, verdict(table, store))
+    assert "- ↓ below pop, which does not know the users: far\n" in page
+    assert [line.split("|")[1].strip() for line in page.splitlines()[4:9]][2:] == ["pop", "near", "far ↓"]

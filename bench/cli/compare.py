@@ -36,7 +36,8 @@ def command(
     A and B are rows of a leaderboard, named as there: a model, or model@preset. What both were measured by is compared.
     Users are paired, and the spread of the seeds of both rows is in the interval. Of a row of one seed, 5 % of its
     value are assumed, unless its model does not depend on seeds: three seeds put a measurement in its place. A star
-    marks what differs by Holm's rule over all lines: of tables of two models that are level, 5 % have any.
+    marks what differs. Of the metric by which the table ranks, that is the verdict of the table: Holm's rule over all
+    pairs of its rows. The lines of other metrics are a family of their own: of two models that are level, 5 % have any.
     """
     from bench.report.compare import compare
     from bench.runs.store import Store

@@ -8,19 +8,24 @@ import click
 
 from bench.cli.options import many_results_option, raw_dir_option
 from bench.errors import ConfigError
+from bench.files import write_text
 
 
 @click.command("report")
 @many_results_option
 @click.option("--dataset", help="Only tables of this data set.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("report.html"), show_default=True)
-@click.option("--latex", "as_latex", is_flag=True, help="Print the tables as LaTeX (booktabs) instead.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables as Markdown instead.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File.  [report.html; LaTeX and Markdown are printed]",
+)
+@click.option("--latex", "as_latex", is_flag=True, help="Instead: the tables as LaTeX (booktabs).")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Instead: the tables as Markdown.")
 @raw_dir_option
 def command(
     results: tuple[Path, ...],
     dataset: str | None,
-    out: Path,
+    out: Path | None,
     as_latex: bool,
     as_markdown: bool,
     raw_dir: Path | None,
@@ -34,13 +39,18 @@ def command(
     if as_latex or as_markdown:
         if as_latex and as_markdown:
             raise ConfigError("--latex and --markdown were given: choose one")
-        click.echo(_printed(results, dataset, as_latex))
+        text = _printed(results, dataset, as_latex)
+        if out is None:
+            click.echo(text)
+        else:
+            write_text(out, text + "\n")
+            click.echo(f"written: {out}")
         return
     from bench.report.page.build import build
     from bench.report.page.files import write
 
     page = build(results, dataset, raw_dir)
-    paths = write(page, out)
+    paths = write(page, out or Path("report.html"))
     rows = sum(len(table.rows) for table in page.tables)
     sizes = ", ".join(f"{path} ({path.stat().st_size / 2**10:,.0f} KiB)" for path in paths)
     left_out = f"; what was left out is in its notes ({len(page.left_out)} lines)" if page.left_out else ""

@@ -28,6 +28,9 @@ ASSUMED_SPREAD = 0.05
 """Standard deviation over seeds, as a share of the mean, of a row of one seed in comparisons: the median of generative
 models in RecBoard, where that of models of ids is .016. More seeds put a measurement in its place."""
 
+LEAST_USERS = 30
+"""Of a group of fewer, a table shows the means alone: neither intervals nor ranks."""
+
 
 class Part(NamedTuple):
     """What the seeds of a row add to the errors of m means."""
@@ -167,16 +170,19 @@ def standard_errors(values: Floats) -> Floats:
     return np.asarray(values.std(axis=0, ddof=1) / np.sqrt(n))
 
 
-def holm(p_values: Floats) -> Floats:
+def holm(p_values: Floats, kinds: NDArray[np.int64] | None = None) -> Floats:
     """(m,): p-values adjusted for their number: among those below .05, 5 % of all families have an error (Holm 1979).
 
-    Those that are not numbers stay so and do not count.
+    Those that are not numbers stay so and do not count. Those of one of ``kinds`` (m,) ask the same question: they
+    count once, and what comes after them depends on the smallest of them alone.
     """
     found = np.full(p_values.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known])]
-    factors = len(order) - np.arange(len(order))
-    found[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * factors))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    first = np.zeros(len(order), bool)
+    first[np.unique(order if kinds is None else kinds[order], return_index=True)[1]] = True
+    adjusted = p_values[order] * (1 + first.sum() - np.cumsum(first))
+    found[order] = np.minimum(1.0, np.maximum(adjusted, np.maximum.accumulate(np.where(first, adjusted, 0.0))))
     return found
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from bench.errors import ResultsError, plain
-from bench.report.leaderboard import WIDTH, pipe
+from bench.report.leaderboard import WIDTH, blocks, pipe
 from bench.report.table import Row, Table
 from bench.report.verdict import Standing, verdict
 from bench.runs.store import Store
@@ -47,30 +47,41 @@ class Across:
         """Names of the data sets: tables of one are no independent evidence."""
         return list(dict.fromkeys(table.dataset for table in self.tables))
 
+    @property
+    def names(self) -> list[str]:
+        """What each table is called: its data set, with the protocol and the fingerprint where others have the same."""
+        cells = [table.cell for table in self.tables]
+        names = [plain(cell.dataset) for cell in cells]
+        for part in ([plain(cell.protocol.name) for cell in cells], [cell.fingerprint[:8] for cell in cells]):
+            names = [f"{name} {own}" * (names.count(name) > 1) or name for name, own in zip(names, part, strict=True)]
+        return names
+
     def text(self) -> str:
         """For a terminal."""
-        columns = [str(number + 1) for number in range(len(self.tables))]
-        lines = [
-            [name, f"{self.mean[row]:.2f}", f"{self.low[row]:.2f}–{self.high[row]:.2f}"]
-            + [str(standing[row]) for standing in self.standings]
-            for row, name in enumerate(self.rows)
-        ]
+        columns = [("mean rank", [f"{mean:.2f}" for mean in self.mean])]
+        columns.append(("95 %", [f"{low:.2f}–{high:.2f}" for low, high in zip(self.low, self.high, strict=True)]))
+        columns += [(name, list(map(str, own))) for name, own in zip(self.names, self.standings, strict=True)]
+        left = max(map(len, self.rows)) + 8
+        parts = []
+        for some in blocks(dict(enumerate(head for head, _ in columns)), WIDTH - left):
+            lines = [[name, *(columns[at][1][row] for at in some)] for row, name in enumerate(self.rows)]
+            parts.append(pipe(lines, ["row", *(columns[at][0] for at in some)], text_columns=1))
         n, t = len(self.datasets), len(self.tables)
         reading = (
-            "Rank 1 is the best of these rows; the numbered columns have the ranks that a row may have in a table, by "
-            f"Holm's rule over all pairs. The interval has 95 % of {_DRAWS:,} draws of data sets with replacement, and "
-            "of a rank among those that a row may have in each."
+            "Rank 1 is the best of these rows; the columns of data sets have the ranks that a row may have there, by "
+            f"Holm's rule over all pairs of these rows. The interval has 95 % of {_DRAWS:,} draws of data sets with "
+            "replacement, and of a rank among those that a row may have in each."
         )
         if n < _ENOUGH:
             reading += f" Fewer than {_ENOUGH} data sets do not show that a row is better on others (sign test, 5 %)."
         legend = [
-            f"{number}: {plain(table.dataset)}, protocol {plain(table.cell.protocol.name)} "
-            f"({table.cell.fingerprint[:8]}), by {table.main_metrics[0]}"
-            for number, table in zip(columns, self.tables, strict=True)
+            f"{name}: protocol {plain(table.cell.protocol.name)} ({table.cell.fingerprint[:8]}), "
+            f"by {table.main_metrics[0]}"
+            for name, table in zip(self.names, self.tables, strict=True)
         ]
         return "\n\n".join([
             f"Mean rank over {n} data sets ({t} tables)",
-            pipe(lines, ["row", "mean rank", "95 %", *columns], text_columns=1),
+            *parts,
             "\n".join(legend),
             textwrap.fill(reading, WIDTH),
         ])  # fmt: skip

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,11 @@ from bench.data.catalog import card, cards
 from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
 from bench.errors import ResultsError, UnknownName, plain
-from bench.evaluation.intervals import ASSUMED_SPREAD, ERRORS, Estimate, holm
+from bench.evaluation.intervals import ASSUMED_SPREAD, ERRORS, LEAST_USERS, Estimate, Sample, holm
 from bench.report.per_user import common_users, kept_columns, per_user, sample
 from bench.report.table import Row, Table, tables
+from bench.report.verdict import judged
 from bench.runs.store import Store
-
-_MEANING = "95 % intervals over users and seeds, one by one; * differs, by Holm's rule over all lines of the table"
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Comparison:
     notes: list[str]
     """How to read it, what is not compared, and what other data there are, a line each."""
     frame: pd.DataFrame
-    """Columns group, n, metric, a, b, difference, low, high, p, and p_holm, adjusted for the number of lines; one row
-    per group and metric."""
+    """Columns group, n, metric, a, b, difference, low, high, p, p_holm, and family, which says what p_holm is adjusted
+    for: all pairs of the ``table``, by which it ranks, or the other ``lines``. A row per group and metric."""
 
     def text(self) -> str:
         """The table for a terminal."""
@@ -44,7 +43,7 @@ class Comparison:
                 f"{r['a']:.4f}",
                 f"{r['b']:.4f}",
                 f"{r['difference']:+.4f}",
-                f"[{r['low']:+.4f}, {r['high']:+.4f}]" if r["n"] > 1 else "",
+                f"[{r['low']:+.4f}, {r['high']:+.4f}]" if r["n"] >= LEAST_USERS else "",
                 "*" if r["p_holm"] < ERRORS else "",
             ]
             for r in self.frame.to_dict("records")
@@ -100,19 +99,53 @@ def compare(
         if not metrics:
             continue
         pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
-        interval, p_values = pair.difference.interval(), pair.difference.p_values()
-        for i, metric in enumerate(metrics):
-            numbers = {"a": pair.a[i], "b": pair.b[i], "difference": interval.mean[i]}
-            bounds = {"low": interval.low[i], "high": interval.high[i], "p": p_values[i]}
-            records.append({"group": group, "n": pair.n, "metric": metric, **numbers, **bounds})
+        lines = _records(pair, group, metrics)
+        if table.main_metrics[0] in metrics:
+            lines[metrics.index(table.main_metrics[0])] |= _of_table(table, store, group, rows)
+        records += lines
     if unknown:
         notes.append(f"{', '.join(unknown)} not compared: values per user are not among published records")
     runs = " and ".join(f"{len(row.results)} of {row.title}" for row in rows)
     frame = pd.DataFrame(records)
     if records:
-        frame["p_holm"] = holm(frame["p"].to_numpy(np.float64))
+        own = frame["family"] == "lines"
+        frame.loc[own, "p_holm"] = holm(frame.loc[own, "p"].to_numpy(np.float64))
     head = f"A = {plain(a)}, B = {plain(b)} on {plain(dataset)} ({table.name}); runs: {runs}"
-    return Comparison(head, [_MEANING, *_of_one_seed(rows), *notes], frame)
+    return Comparison(head, [_meaning(table, frame), *_of_one_seed(rows), *notes], frame)
+
+
+def _records(pair: Paired, group: str, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Lines of a comparison, without what they are adjusted for."""
+    interval, p_values = pair.difference.interval(), pair.difference.p_values()
+    columns = (pair.a, pair.b, *interval, p_values)
+    names = ("a", "b", "difference", "low", "high", "p")
+    return [
+        {"group": group, "n": pair.n, "metric": metric}
+        | {name: column[i] for name, column in zip(names, columns, strict=True)}
+        | {"p_holm": np.nan, "family": "lines"}
+        for i, metric in enumerate(metrics)
+    ]
+
+
+def _of_table(table: Table, store: Store, group: str, rows: tuple[Row, Row]) -> dict[str, Any]:
+    """What the table says of two of its rows, by its first main metric; empty where it says nothing."""
+    found, names = judged(table, store, group), tuple(row.name for row in rows)
+    a, b = (found.samples.get(name) for name in names)
+    if a is None or b is None or a is b:
+        return {}
+    [record] = _records(Paired.of(found.n, a, b), group, table.main_metrics[:1])
+    [p_holm] = [pair.p for pair in found.pairs if {pair.a, pair.b} == set(names)]
+    return record | {"p_holm": p_holm, "family": "table"}
+
+
+def _meaning(table: Table, frame: pd.DataFrame) -> str:
+    text = "95 % intervals over users and seeds, one by one; * differs, by Holm's rule"
+    families = [] if frame.empty else list(frame["family"])
+    if "table" not in families:
+        return f"{text} over all lines"
+    lines = families.count("lines")
+    others = f"; of other metrics, over these {lines} lines" if lines else ""
+    return f"{text}:\nof {table.main_metrics[0]} over all pairs of rows, as in the table{others}"
 
 
 def _of_one_seed(rows: Sequence[Row]) -> list[str]:
@@ -129,7 +162,15 @@ class Paired(NamedTuple):
     """(m,) means of the first row, one per column."""
     b: NDArray[np.float64]
     difference: Estimate
-    """a − b."""
+    """a − b; its errors are not numbers below :data:`LEAST_USERS` users."""
+
+    @classmethod
+    def of(cls, n: int, a: Sample, b: Sample) -> Paired:
+        """Of samples of the same ``n`` users."""
+        found = a.minus(b)
+        if n < LEAST_USERS:
+            found = replace(found, users=np.full_like(found.users, np.nan))
+        return cls(n, a.mean, b.mean, found)
 
 
 def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
@@ -143,7 +184,7 @@ def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
     values = [per_user(store, row, columns) for row in (a, b)]
     users = common_users(*values)
     first, second = (sample(row, found, users) for row, found in zip((a, b), values, strict=True))
-    return Paired(len(users), first.mean, second.mean, first.minus(second))
+    return Paired.of(len(users), first, second)
 
 
 def _cut_off(table: Table, rows: tuple[Row, Row], k: int | None) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,12 @@ import tabulate
 
 from bench.errors import plain
 from bench.evaluation.beyond import NAMES
-from bench.evaluation.intervals import ASSUMED_SPREAD
+from bench.evaluation.intervals import ASSUMED_SPREAD, LEAST_USERS
 from bench.files import write_text
 from bench.messages.cell import Result
 from bench.report import names, replication
 from bench.report.table import Row, Table
-from bench.report.verdict import Verdict
+from bench.report.verdict import Verdict, below_floor
 
 WIDTH = 100
 """Columns of a terminal that a table may take."""
@@ -30,7 +30,7 @@ SWING = 0.1
 """Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
 
 BELOW = "↓"
-"""Marks a personalized row below one that gives everybody the same list."""
+"""Marks a personalized row below one that gives everybody the same list, see :func:`below_floor`."""
 
 _MOST_OTHERS = 5
 """Figures of others that a terminal shows beside those of the models of the table."""
@@ -38,6 +38,7 @@ _MOST_OTHERS = 5
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
 
+Key = TypeVar("Key")
 Words = Callable[[str], str]
 """Makes a stranger's text fit for the page: :func:`bench.errors.plain` or :func:`bench.report.names.markdown`."""
 
@@ -94,8 +95,14 @@ def reading(table: Table, verdict: Verdict) -> str:
         text += (
             f" Of a row of one seed, ± holds users alone, and rank assumes a spread over seeds of {ASSUMED_SPREAD:.0%}."
         )
-    if not math.isnan(verdict.detectable):
-        text += f" Differences below {number(verdict.detectable)} would mostly not show (80 % power, median of pairs)."
+    median, least = map(number, verdict.detectable)
+    if least == median != number(math.nan):
+        text += f" By itself, a difference below {median} would mostly not show (80 % power)."
+    elif least != median:
+        text += (
+            f" For half of the pairs, a difference below {median} would mostly not show by itself (80 % power); "
+            f"for the two rows that are most alike, one below {least}."
+        )
     return text
 
 
@@ -118,16 +125,17 @@ def main(table: Table, verdict: Verdict = _NOTHING) -> str:
 def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     """Lines and heads of the main table."""
     metrics = table.main_metrics
-    lines = []
+    lines, below = [], below_floor(table, verdict)
     for row in table.rows:
-        model = row.model + (f" {BELOW}" if table.is_below_floor(row) else "")
+        model = row.model + (f" {BELOW}" if row.name in below else "")
         name = [model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
         if row.failed:
             lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
             continue
         standing = verdict.standings.get((row.name, "all"))
         shown = [number(row.mean("all", metric)) for metric in metrics]
-        shown[0] += f" ±{number(standing.half_width if standing else row.interval('all', metrics[0]))}"
+        half = standing.half_width if standing else row.interval("all", metrics[0])
+        shown[0] += "" if math.isnan(half) else f" ±{number(half)}"
         mark = "= " if verdict.level(row.name, "all") else ""
         name.append(f"{mark}{standing or ''}")
         costs = [_cost(row.cost("fit", "seconds")), _cost(row.cost("recommend", "seconds")), _cost(row.peak_mib, 0)]
@@ -152,7 +160,7 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
         columns[None] = "sd of runs"
     left = max(len(metric), *(len(row.title) for row in rows)) + 4
     parts = []
-    for some in _blocks(columns, math.inf if width is None else width - left):
+    for some in blocks(columns, math.inf if width is None else width - left):
         lines = [[row.title, *(_by_group_cell(row, name, metric, verdict) for name in some)] for row in rows]
         parts.append(pipe(lines, [metric, *(columns[name] for name in some)], text_columns=1))
     return "\n\n".join(parts)
@@ -168,7 +176,7 @@ def looks(table: Table, width: int | None = None) -> str:
     first = f"lists of {cut}"
     left = max(len(first), *(len(row.title) for row in rows)) + 4
     parts = []
-    for some in _blocks(heads, math.inf if width is None else width - left):
+    for some in blocks(heads, math.inf if width is None else width - left):
         lines = [[row.title, *(_look(row.look(name)) for name in some if name)] for row in rows]
         parts.append(pipe(lines, [first, *(heads[name] for name in some)], text_columns=1))
     return "\n\n".join(parts)
@@ -197,24 +205,26 @@ def _look(value: float) -> str:
     return number(value) if abs(value) < 1 or math.isnan(value) else f"{value:,.1f}"
 
 
-def _blocks(heads: dict[str | None, str], width: float) -> list[list[str | None]]:
+def blocks(heads: Mapping[Key, str], width: float) -> list[list[Key]]:
     """Keys in blocks whose heads fit side by side, as many columns in each as the names of the rows leave room for."""
-    blocks: list[list[str | None]] = []
+    found: list[list[Key]] = []
     left = 0.0
     for key, head in heads.items():
         cell = max(len(head), 5) + 3
-        if not blocks or cell > left:
-            blocks.append([])
+        if not found or cell > left:
+            found.append([])
             left = width
-        blocks[-1].append(key)
+        found[-1].append(key)
         left -= cell
-    return blocks
+    return found
 
 
 def _by_group_cell(row: Row, group: str | None, metric: str, verdict: Verdict) -> str:
     """The mean of a group, or the spread over runs where none is named."""
     if group is None:
         return number(row.spread("all", metric))
+    if 0 < row.users(group) < LEAST_USERS:
+        return f"({number(row.mean(group, metric))})"
     return ("= " if verdict.level(row.name, group) else "") + number(row.mean(group, metric))
 
 
@@ -233,8 +243,10 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
     finished = [row for row in table.rows if not row.failed]
     if finished and all(row.personalized for row in finished):
         lines.append("no row of this table is without personalization: popularity would show what a model has to beat")
-    if table.floor is not None and (below := [row.name for row in table.rows if table.is_below_floor(row)]):
+    if table.floor is not None and (below := below_floor(table, verdict)):
         lines.append(f"{BELOW} below {table.floor.name}, which does not know the users: {', '.join(below)}")
+    if few := [f"{name} (n={n:,})" for name, (_, n) in table.groups.items() if n < LEAST_USERS]:
+        lines.append(f"in brackets, without intervals and ranks, for fewer than {LEAST_USERS} users: {', '.join(few)}")
     for row in table.rows:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
@@ -291,6 +303,8 @@ def write(table: Table, folder: Path, verdict: Verdict = _NOTHING) -> list[Path]
         for row in table.rows
     ]
     frame = table.frame().join(pd.DataFrame(judged)) if verdict.standings else table.frame()
+    below = below_floor(table, verdict)
+    frame["below_popularity"] = [row.name in below for row in table.rows]
     document = {
         "dataset": table.dataset,
         "protocol": table.cell.protocol.model_dump(mode="json"),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.errors import plain
 from bench.evaluation import metrics
-from bench.evaluation.intervals import half_width
+from bench.evaluation.intervals import LEAST_USERS, half_width
 from bench.files import content_hash
 from bench.messages.cell import Cell, GroupResult, Result
 from bench.report.names import slug
@@ -126,8 +126,12 @@ class Row:
         return float(np.mean(found)) if found else math.nan
 
     def interval(self, group: str, metric: str) -> float:
-        """Half of the 95 % interval over users."""
-        return half_width(self.user_error(group, metric))
+        """Half of the 95 % interval over users; not a number below :data:`LEAST_USERS` of them."""
+        return half_width(self.user_error(group, metric)) if self.users(group) >= LEAST_USERS else math.nan
+
+    def users(self, group: str) -> int:
+        """The smallest number of users of a run; 0 where it was not measured."""
+        return min((result.groups[group].n for result in self.results if group in result.groups), default=0)
 
     @property
     def validation(self) -> float:
@@ -205,7 +209,7 @@ class Table:
         return next((row for row in self.rows if row.personalized is False), None)
 
     def is_below_floor(self, row: Row) -> bool:
-        """Whether a row that is not known to be without personalization stands below one that is."""
+        """Whether the mean of a row that is not known to be without personalization is below that of one that is."""
         if self.floor is None or row.personalized is False:
             return False
         return row.mean("all", self.main_metrics[0]) < self.floor.mean("all", self.main_metrics[0])

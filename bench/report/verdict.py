@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from bench.errors import BenchError, ResultsError
-from bench.evaluation.intervals import ERRORS, Sample, detectable, holm, ranks, stacked
+from bench.evaluation.intervals import ERRORS, LEAST_USERS, Sample, detectable, holm, ranks, stacked
 from bench.report.per_user import common_users, per_user, sample
 from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
@@ -41,7 +42,22 @@ class Pair(NamedTuple):
     half_width: float
     """Half of its 95 % interval, by itself."""
     p: float
-    """Adjusted by Holm's rule for the number of pairs of the table."""
+    """Adjusted by Holm's rule for the number of pairs of the table, where rows of the same values count as one."""
+
+
+class Judged(NamedTuple):
+    """The rows of a table in a group of users."""
+
+    n: int
+    """Users that all of them have."""
+    samples: dict[str, Sample]
+    """By name of the row, of the first main metric; none of fewer than :data:`LEAST_USERS` users."""
+    pairs: list[Pair]
+    """All of them."""
+    detectable: tuple[float, float]
+    """The difference that a pair would show by itself in 80 % of all cases: the median of pairs, and the smallest."""
+    notes: list[str]
+    """Which rows have no rank, and why."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +68,8 @@ class Verdict:
     """By name of the row and group."""
     pairs: dict[str, list[Pair]] = field(default_factory=dict)
     """All of them, by group."""
-    detectable: float = np.nan
-    """The difference of two rows that these users and seeds would show in 80 % of all cases: the median of pairs."""
+    detectable: tuple[float, float] = (np.nan, np.nan)
+    """Of all users, see :class:`Judged`."""
     notes: list[str] = field(default_factory=list)
     """Which rows have no rank, and why, and what tuning brought, a line each."""
     references: list[Reference] = field(default_factory=list)
@@ -81,36 +97,52 @@ class Verdict:
 
 def verdict(table: Table, store: Store) -> Verdict:
     """Compare all pairs of rows in each group, from what ``store`` has of each user."""
-    metric = table.main_metrics[0]
     standings: dict[tuple[str, str], Standing] = {}
-    pairs: dict[str, list[Pair]] = {}
-    smallest, notes = np.nan, dict[str, None]()
-    for group in table.groups:
-        column, values = f"{group}/{metric}", {}
-        for row in table.rows:
-            if row.has(group, metric) and not row.ablation:
-                try:
-                    values[row.name] = (row, per_user(store, row, [column]))
-                except ResultsError as error:
-                    notes[f"{row.name} has no rank: {error}"] = None
-        users = common_users(*(frames for _, frames in values.values())) if values else np.empty(0, np.int64)
-        if len(users) < 2:
-            continue
-        samples = {name: sample(row, frames, users) for name, (row, frames) in values.items()}
-        pairs[group], shown = _pairs(samples)
-        for (name, one), place in zip(samples.items(), _places(list(samples), pairs[group]), strict=True):
+    groups = {group: judged(table, store, group) for group in table.groups}
+    for group, own in groups.items():
+        for (name, one), place in zip(own.samples.items(), _places(list(own.samples), own.pairs), strict=True):
             standings[name, group] = Standing(float(one.estimate.half_width()[0]), *place)
-        smallest = shown if group == "all" else smallest
-    tuned = [_of_tuning(table, row, store, metric) for row in table.rows if row.first.cell.preset == TUNED]
+    notes = dict.fromkeys(note for own in groups.values() for note in own.notes)
+    tuned = [_of_tuning(table, row, store) for row in table.rows if row.first.cell.preset == TUNED]
     found = matching(table)
     return Verdict(
-        standings, pairs, smallest, [*notes, *(line for line in tuned if line)], found, compare(table, found)
+        standings,
+        {group: own.pairs for group, own in groups.items() if own.samples},
+        groups["all"].detectable if "all" in groups else (np.nan, np.nan),
+        [*notes, *(line for line in tuned if line)],
+        found,
+        compare(table, found),
     )
 
 
-def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
+def judged(table: Table, store: Store, group: str) -> Judged:
+    """Compare all pairs of rows of ``table`` by its first main metric in a group, ablations left out."""
+    metric, notes = table.main_metrics[0], list[str]()
+    values: dict[str, tuple[Row, dict[int, pd.DataFrame]]] = {}
+    for row in table.rows:
+        if row.has(group, metric) and not row.ablation:
+            try:
+                values[row.name] = (row, per_user(store, row, [f"{group}/{metric}"]))
+            except ResultsError as error:
+                notes.append(f"{row.name} has no rank: {error}")
+    users = common_users(*(frames for _, frames in values.values())) if values else np.empty(0, np.int64)
+    if len(users) < LEAST_USERS:
+        return Judged(len(users), {}, [], (np.nan, np.nan), notes)
+    samples = {name: sample(row, frames, users) for name, (row, frames) in values.items()}
+    return Judged(len(users), samples, *_pairs(samples), notes)
+
+
+def below_floor(table: Table, verdict: Verdict) -> list[str]:
+    """Names of personalized rows below one that is not: in the mean, and not level with it where that is known."""
+    floor = table.floor.name if table.floor else ""
+    pairs = [pair for pair in verdict.pairs.get("all", ()) if floor in (pair.a, pair.b) and pair.p >= ERRORS]
+    level = {name for pair in pairs for name in (pair.a, pair.b)}
+    return [row.name for row in table.rows if table.is_below_floor(row) and row.name not in level]
+
+
+def _of_tuning(table: Table, row: Row, store: Store) -> str:
     """What the trials of a tuned row were, and whether test followed validation; empty if the study is gone."""
-    cell = row.first.cell
+    cell, metric = row.first.cell, table.main_metrics[0]
     try:
         study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
     except BenchError:
@@ -126,16 +158,21 @@ def _of_tuning(table: Table, row: Row, store: Store, metric: str) -> str:
     return f"{told}{gain}, test {untuned[0].mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
 
 
-def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], float]:
-    """All pairs of rows, and the median difference that could be shown."""
+def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], tuple[float, float]]:
+    """All pairs of rows, and the differences that could be shown: see :class:`Judged`."""
     names = list(itertools.combinations(samples, 2))
     if not names:
-        return [], np.nan
+        return [], (np.nan, np.nan)
+    known: dict[bytes, int] = {}  # rows of the same values, such as lists that were imported again, are one
+    number = {name: known.setdefault(one.per_user.tobytes(), len(known)) for name, one in samples.items()}
+    ends = np.array([sorted((number[a], number[b])) for a, b in names])
+    kinds, same = ends[:, 0] * len(known) + ends[:, 1], ends[:, 0] == ends[:, 1]
     differences = stacked([samples[a].minus(samples[b]) for a, b in names])
-    columns = (differences.mean, differences.half_width(), holm(differences.p_values()))
-    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    p = np.where(same, 1.0, holm(np.where(same, np.nan, differences.p_values()), kinds))
+    numbers = zip(*(column.tolist() for column in (differences.mean, differences.half_width(), p)), strict=True)
     pairs = [Pair(a, b, *found) for (a, b), found in zip(names, numbers, strict=True)]
-    return pairs, float(np.median(detectable(differences)))
+    shown = detectable(differences)[~same][np.unique(kinds[~same], return_index=True)[1]]
+    return pairs, (float(np.median(shown)), float(shown.min())) if len(shown) else (np.nan, np.nan)
 
 
 def _places(names: list[str], pairs: list[Pair]) -> list[tuple[int, int]]:

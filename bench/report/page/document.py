@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from bench.data.protocol import Protocol
+from bench.evaluation.intervals import LEAST_USERS
 from bench.strict import Strict
 
 Numbers = list[float]
@@ -190,7 +191,9 @@ class TablePart(Strict):
     looks: list[str]
     rows: list[RowPart]
     detectable: float
-    """The difference that would show in 80 % of all cases: the median of pairs."""
+    """The difference that a pair would show by itself in 80 % of all cases: the median of pairs."""
+    detectable_least: float
+    """That of the pair of rows that is most alike."""
     pairs: dict[str, list[PairPart]]
     """By group, among the first :data:`bench.report.page.build.MOST_PAIRED` rows with ranks."""
     tuning: list[TuningPart]
@@ -211,6 +214,8 @@ class Page(Strict):
     """What the results folders are called; the first is one's own."""
     created: str
     """When its newest result was finished."""
+    least_users: int = LEAST_USERS
+    """Groups of fewer have neither intervals nor ranks."""
     tables: list[TablePart]
     environments: list[Environment]
     left_out: list[str] = Field(default_factory=list)

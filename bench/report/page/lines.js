@@ -91,10 +91,14 @@ function history(table) {
       name(row.name),
     ),
   );
-  return section("history", [
-    drawn,
-    el("details", {}, el("summary", {}, words("history.rows")), el("div", { class: "boxes" }, boxes)),
-  ]);
+  return section(
+    "history",
+    [
+      drawn,
+      el("details", {}, el("summary", {}, words("history.rows")), el("div", { class: "boxes" }, boxes)),
+    ],
+    { least: DATA.least_users },
+  );
 }
 
 function tuning(table) {

@@ -28,6 +28,7 @@ def _lines(table: TablePart) -> Iterator[tuple[Any, ...]]:
     for group in table.groups:
         yield table.name, "", "", group.name, "n", None, group.n
     yield table.name, "", "", "all", f"{table.first}/detectable", None, table.detectable
+    yield table.name, "", "", "all", f"{table.first}/detectable_least", None, table.detectable_least
     for row in table.rows:
         for group_name, quantity, value in _of_row(table, row):
             yield table.name, row.name, "", group_name, quantity, None, value

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import plain
-from bench.evaluation.intervals import Estimate, Part
+from bench.evaluation.intervals import LEAST_USERS, Estimate, Part
 from bench.files import read_regular
 from bench.messages.cell import Result
 from bench.report.page.document import Change, Environment, Failure, Numbers, RowPart, Source
@@ -60,8 +60,10 @@ def half_widths(row: Row, group: str, metrics: Sequence[str]) -> Numbers:
     """Half of the 95 % interval over users and seeds of each metric, from what results alone tell.
 
     Of several seeds it is a little wider than that of the table's first metric, which is from the values per user: the
-    chance within users is in both parts.
+    chance within users is in both parts. Not a number below :data:`LEAST_USERS` users.
     """
+    if row.users(group) < LEAST_USERS:
+        return [math.nan] * len(metrics)
     runs, seeds = np.array(_runs(row, group, metrics)), np.array([result.cell.seed for result in row.results])
     means = np.stack([runs[seeds == seed].mean(axis=0) for seed in np.unique(seeds)])
     many = len(means) > 1 and not row.first.cell.deterministic

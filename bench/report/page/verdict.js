@@ -35,10 +35,13 @@ function verdict(table) {
     also
       ? el("p", { class: "verdict second" }, sentence("verdict.tail", { n: amount(tail.n), all: amount(all.n) }), also)
       : null,
-    table.detectable === null
-      ? null
-      : el("p", { class: "help" }, words("detectable", { value: number(table.detectable) })),
+    table.detectable === null ? null : el("p", { class: "help" }, detectable(table)),
   ];
+}
+
+function detectable({ detectable: median, detectable_least: least }) {
+  const key = median === least ? "detectable.one" : "detectable";
+  return words(key, { value: number(median), least: number(least) });
 }
 
 function judgement(table, group) {
@@ -50,9 +53,10 @@ function judgement(table, group) {
     const [best] = table.rows
       .filter((row) => row.means[group]?.[at] != null)
       .sort((a, b) => b.means[group][at] - a.means[group][at]);
-    return best
-      ? sentence("verdict.unjudged", { row: strong(best), metric, value: number(best.means[group][at]) })
-      : words("verdict.nothing");
+    if (!best) return words("verdict.nothing");
+    const told = { row: strong(best), metric, value: number(best.means[group][at]), least: DATA.least_users };
+    const few = table.groups.find((one) => one.name === group).n < DATA.least_users;
+    return few ? sentence("verdict.few", told) : sentence("verdict.unjudged", told);
   }
   const level = judged.filter((row) => row.ranks[group][0] === 1);
   if (level.length === 1) return sentence("verdict.one", { row: strong(level[0]), n: judged.length - 1, metric });
