@@ -21,7 +21,7 @@ from typing import Any
 import pluggy
 
 from bench.contract import Reader, Recommender
-from bench.errors import BenchError, PluginError, UnknownName, by_kind, one_line
+from bench.errors import BenchError, PluginError, UnknownName, by_kind, one_line, place_of
 from bench.isolated import Isolated, environments
 
 hookspec = pluggy.HookspecMarker("bench")
@@ -82,6 +82,11 @@ class Plugin:
         return self.value.partition(":")[0]
 
     @property
+    def package(self) -> str:
+        """The top-level package or module."""
+        return self.module.partition(".")[0]
+
+    @property
     def is_family(self) -> bool:
         """Whether the name stands for every model name that begins with it."""
         return self.name.endswith(":")
@@ -93,10 +98,9 @@ class Plugin:
             return f"'{self.name}' comes from {self.conflict}: uninstall one of them"
         if self.environment:
             return self.environment.problem
-        package = self.module.partition(".")[0]
-        if not _is_there(package):
+        if not _is_there(self.package):
             return (
-                f"the package {package} of {self.distribution} is not there: install {self.distribution} again, "
+                f"the package {self.package} of {self.distribution} is not there: install {self.distribution} again, "
                 f"or 'pip uninstall {self.distribution}'"
             )
         return ""
@@ -116,7 +120,7 @@ class Plugin:
         """
         self.check()
         manager = _manager()
-        with guarded(f"plugin '{self.name}' of {self.distribution} cannot be imported"):
+        with guarded(f"plugin '{self.name}' of {self.distribution} cannot be imported", self.package):
             manager.load_setuptools_entrypoints(self.group, self.name)
         return manager.get_plugin(self.name)
 
@@ -267,7 +271,7 @@ def life_cycle(names: Sequence[str] = ()) -> tuple[pluggy.PluginManager, list[Be
 
 
 @contextlib.contextmanager
-def guarded(what: str) -> Iterator[None]:
+def guarded(what: str, package: str = "") -> Iterator[None]:
     """Around a stranger's code: what it prints goes to standard error, and what it raises becomes one line.
 
     Standard output is that of the command, also for processes that the code starts. An exit is an error like others.
@@ -275,7 +279,8 @@ def guarded(what: str) -> Iterator[None]:
     Raises
     ------
     BenchError
-        ``what``, and what was raised; of the same kind if that was a ``BenchError``, else a ``PluginError``.
+        ``what``, and what was raised, with the line of the top-level ``package``; of the same kind if that was a
+        ``BenchError``, else a ``PluginError``.
     """
     try:
         with _output_aside():
@@ -283,7 +288,7 @@ def guarded(what: str) -> Iterator[None]:
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # a stranger's code may raise anything, and must harm nobody else
-        raise by_kind(type(error).__name__, f"{what}: {one_line(error)}") from error
+        raise by_kind(type(error).__name__, f"{what}: {one_line(error)}{place_of(error, package)}") from error
 
 
 @contextlib.contextmanager

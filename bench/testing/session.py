@@ -38,7 +38,8 @@ class Checked(NamedTuple):
 
     name: str
     """In words."""
-    outcome: Literal["ok", "failed", "skipped"]
+    outcome: Literal["ok", "failed", "skipped", "not run"]
+    """Not run is one that needs a fitted model, where that failed in an earlier check."""
     detail: str
     """Of one that did not pass: what the contract asks, where it stands, and what was found."""
 
@@ -173,8 +174,9 @@ class _Lines:
         elif report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             detail = plain((crash.message if crash else str(report.longrepr)).removeprefix("AssertionError: "), 700)
-            if report.when != "call" and detail in self.seen:
-                detail = "could not be run, see above"
+            if report.when == "setup" and detail in self.seen:
+                self.tell(name=_in_words(report.nodeid), outcome="not run", detail="")
+                return
             self.seen.add(detail)
         outcome = "ok" if report.passed else "skipped" if report.skipped else "failed"
         self.tell(name=_in_words(report.nodeid), outcome=outcome, detail=detail)

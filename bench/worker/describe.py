@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import ModelConfig, Recommender
-from bench.errors import BenchError, ConfigError, UnknownName, one_line
+from bench.errors import BenchError, ConfigError, UnknownName, one_line, place_of
 from bench.files import write_json
 from bench.messages.description import AblationDescription, Description, ModelRequest
-from bench.plugins import load_model
+from bench.plugins import find_model, load_model
 from bench.worker.config import make_config
 
 
@@ -64,7 +64,8 @@ def _answer(request: ModelRequest) -> dict[str, Any]:
     except BenchError as error:
         return {"error": str(error), "kind": type(error).__name__}
     except Exception as error:  # noqa: BLE001 (a stranger's code may raise anything; the parent shows one line)
-        return {"error": f"{name}: {one_line(error)}", "kind": "PluginError"}
+        told = one_line(error) + place_of(error, find_model(name).package)
+        return {"error": f"{name}: {told}", "kind": "PluginError"}
 
 
 def _ablated(name: str, model: type[Recommender], config: ModelConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
