@@ -48,10 +48,10 @@ def _package(checks: Any = None) -> str:
     if checks is None:
         return ""
     try:
-        found: str = (checks if isinstance(checks, type) else type(checks)).model_class().__module__
+        found: type = checks.model_class()
     except BenchError:
         return ""
-    return found.partition(".")[0]
+    return found.__module__.partition(".")[0]
 
 
 @functools.cache
