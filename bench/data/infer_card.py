@@ -77,18 +77,18 @@ def make_card(
     tables = roles | published
     first = next(iter(tables.values()))
     found = guess_columns(column_names(first, encoding), first, columns or {})
-    for path in tables.values():
-        have = column_names(path, encoding)
+    for table in tables.values():
+        have = column_names(table, encoding)
         if lacks := [f"'{name}'" for name in found.values() if name not in have]:
             raise DataError(
-                f"{path} has no column {' and '.join(lacks)}, which {first.name} has (there are {', '.join(have)}): "
+                f"{table} has no column {' and '.join(lacks)}, which {first.name} has (there are {', '.join(have)}): "
                 "all tables of interactions have the same columns"
             )
     options: dict[str, Any] = {"columns": found} | ({"encoding": encoding} if encoding else {})
     files = {role: {"name": str(path.absolute())} for role, path in tables.items()}
     for role, path, meaning in (("items", items, "item"), ("users", users, "user")):
         if path is not None:
-            options[role] = _text_columns(column_names(table, encoding), meaning, found[meaning], path)
+            options[role] = _text_columns(column_names(path, encoding), meaning, found[meaning], path)
             files[role] = {"name": str(path.absolute())}
     texts = {
         role: {"parts": [f"{field} {{{field}}}" for field in options[plural] if field != "id"]}
