@@ -167,7 +167,8 @@ def card(name: str) -> Card:
         return next(iter(found.values()))
     known = cards()
     if name not in known:
-        raise UnknownName("data set", name, known, "'bench datasets list'")
+        here = [path for path in (f"{name}.yaml", f"{name}.yml") if Path(path).is_file()]
+        raise UnknownName("data set", name, here or known, "'bench datasets list'")
     return known[name]
 
 
