@@ -227,7 +227,7 @@ def with_slots(known, share, item):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("seen", "that the protocol excludes: lists of another split"), ("strange", "does not have: other or shifted ids")],
+    [("seen", "the protocol excludes: lists of another split"), ("strange", "does not have: other or shifted ids")],
 )
 def test_lists_that_do_not_fit_the_data_are_told(bench, known, tmp_path, kind, said):
     item = {"seen": lambda user: known.seen[user][0], "strange": lambda user: "no such item"}[kind]
