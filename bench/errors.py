@@ -53,11 +53,13 @@ class UnknownName(BenchError):
         The names that exist.
     where
         How to list them, for instance ``'bench models list'``.
+    hint
+        How to come by it, if that is known; else the nearest name is told.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str, hint: str = "") -> None:
         near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-        guess = f"did you mean '{near[0]}'? " if near else ""
+        guess = f"{hint}; " if hint else f"did you mean '{near[0]}'? " if near else ""
         super().__init__(f"unknown {kind} '{name}': {guess}see {where}")
 
 

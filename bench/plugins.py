@@ -22,6 +22,7 @@ import pluggy
 
 from bench.contract import Reader, Recommender
 from bench.errors import BenchError, PluginError, UnknownName, by_kind, one_line, place_of
+from bench.files import packaged
 from bench.isolated import Isolated, environments
 
 hookspec = pluggy.HookspecMarker("bench")
@@ -188,9 +189,23 @@ def find_model(name: str) -> Plugin:
     ]
     found = own or sorted(families, key=lambda plugin: -len(plugin.name))
     if not found:
-        raise UnknownName("model", name, [plugin.name for plugin in plugins], "'bench models list'")
+        raise UnknownName("model", name, [plugin.name for plugin in plugins], "'bench models list'", _brought_by(name))
     found[0].check()
     return found[0]
+
+
+def _brought_by(name: str) -> str:
+    """Which plugin of the project's own has a model, and how to install it; empty if none has, or it is there."""
+    import yaml  # rows name what their worker has imported
+
+    path = packaged("models.yaml")
+    listed: dict[str, list[str]] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for distribution, models in listed.items():
+        if any(name == model or (model.endswith(":") and name.startswith(model)) for model in models):
+            if any(metadata.distributions(name=distribution)):
+                return ""
+            return f"pip install {distribution} (in a clone: its folder below plugins) brings it"
+    return ""
 
 
 def load_model(name: str) -> type[Recommender]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from bench.errors import DataError, UnknownName, plain
+from bench.files import packaged
 from bench.strict import Strict
 
 NAME = r"\w[\w.+-]*"
@@ -135,12 +135,6 @@ class Card(Named):
 
 
 AnyCard = TypeVar("AnyCard", bound=Named)
-
-
-def packaged(name: str) -> Path:
-    """A file that a wheel carries in the package and the repository has at its top."""
-    packed = Path(str(resources.files("bench"))) / name
-    return packed if packed.exists() else packed.parent.parent / name
 
 
 def _cards_file() -> Path:
