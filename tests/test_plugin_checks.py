@@ -299,6 +299,21 @@ def test_checks_of_an_installed_model(plugin_test, model, said):
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_a_library_that_bench_code_names_wrongly_is_told_in_one_line(start_bench, tmp_path):
+    source = inspect.getsource(Good)
+    (tmp_path / "one_fault.py").write_text(f"import numpy as np\nfrom bench import Recommender\n{source}")
+    info = tmp_path / "one_fault-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: one-fault\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[bench.models]\ngood = one_fault:Good\n[bench.code]\nsklearn = sklearn\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    process = start_bench("run", "--models", "good", "--dataset", "tiny", environment={"PYTHONPATH": path})
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("error: one-fault names 'sklearn' in the entry-point group bench.code, and no distribution ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model_class", [Modest, ByNumber, Seeded, Untidy, Crowd, Undescribed])
 def test_a_plugin_with_one_fault_fails_the_one_check_that_names_it(start_bench, tmp_path, model_class):

@@ -56,8 +56,9 @@ def _line(health: Health) -> str:
 def add_plugin(what: str, isolated: bool, beside: tuple[str, ...], editable: bool, python: str | None) -> None:
     """Install a plugin: a folder, a wheel, or a name as pip takes it.
 
-    With --isolated it gets an environment in $BENCH_ENVIRONMENTS_DIR, or the user's data folder, and its workers run
-    there. Without, it is installed beside the core, whose packages keep their versions. uv is used if it is there.
+    With --isolated it gets an environment in $BENCH_ENVIRONMENTS_DIR, or the user's data folder, with the core and
+    pytest for 'bench plugin test'; its workers run there. Without, it is installed beside the core, whose packages keep
+    their versions. uv is used if it is there.
     """
     from bench.code import canonical
     from bench.runs.describe import check_plugins

@@ -60,7 +60,7 @@ def check_model(
     if plugin.environment and plugin.environment.distribution("pytest") is None:
         raise ConfigError(
             f"the checks need pytest in the environment of {name}: 'bench plugin remove {plugin.environment.name}', "
-            "and add it again with --with pytest"
+            "and add it again"
         )
     if not plugin.environment and importlib.util.find_spec("pytest") is None:
         raise ConfigError("the checks need pytest, which is not installed: pip install 'recsys-bench[testing]'")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.code import check_libraries
 from bench.contract import ModelConfig, Recommender
 from bench.errors import BenchError, ConfigError, UnknownName, one_line, place_of
 from bench.files import write_json
@@ -44,6 +45,7 @@ def _answer(request: ModelRequest) -> dict[str, Any]:
     name = request.model
     try:
         model, preset, config = configured(request)
+        check_libraries(find_model(name))
         return Description(
             model=name,
             about=(model.__doc__ or "").strip().split("\n")[0],
