@@ -29,20 +29,21 @@ def command(
 ) -> None:
     """Forecast memory and processor time of a run: the options are those of 'bench run'.
 
-    Forecasts come from the recorded runs of the same models in the results folders: of the same config on the same
-    data, or else by how memory and time grew with users, items and interactions. Nothing is run. Of a plan that is not
-    tuned yet, the hours of its trials and runs are told, as by 'bench plan'.
+    Forecasts come from the recorded runs and trials of the same models in the results folders: of the same config on
+    the same data, or else by how memory and time grew with users, items and interactions. Nothing is run. Of a plan
+    that is not tuned yet, the hours of its trials and runs are told, as by 'bench plan'.
     """
     from bench.runs.costs import row_costs
     from bench.runs.plan import make_plan
     from bench.runs.room import Room
     from bench.runs.store import Store
+    from bench.runs.studies import FOLDER
 
     if plan and (of_plan := _before_tuning(context, plan, results, as_json)):
         click.echo(of_plan)
         return
     planned = make_plan(asked(context, spec, plan, results[0]), results[0])
-    store = Store(*results)
+    store = Store(*results, *(folder / FOLDER for folder in results))
     room = Room(planned, store)
     found = row_costs(planned, store, room)
     if as_json:
