@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -33,7 +33,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from bench import topk
-from bench.errors import PluginError
+from bench.errors import PluginError, plain
 from bench.files import content_hash, file_hash
 from bench.plugins import Plugin
 from bench.reach import Module, Search, parsed
@@ -124,8 +124,28 @@ def _reached_by(plugin: Plugin) -> _Code:
         raise PluginError(f"{where} cannot be read: {error}") from error
     if plugin.module not in found:
         raise PluginError(f"{where}: its module {plugin.module} is not there: install the package again")
-    named = (entry.name for d in distributions for entry in d.entry_points.select(group=LIBRARIES))
-    return _Code(modules, files, {name: _version(name) for name in named})
+    return _Code(modules, files, {name: _version(name) for name, _ in _libraries(distributions)})
+
+
+def check_libraries(plugin: Plugin) -> None:
+    """See that the libraries whose version is code are installed.
+
+    Raises
+    ------
+    PluginError
+        If one is not. Their wrapper, if it is there, has said better why.
+    """
+    for name, by in _libraries(_distributions(plugin.distribution)):
+        if _version(name) is None:
+            raise PluginError(
+                f"{by} names '{plain(name, 100)}' in the entry-point group {LIBRARIES}, and no distribution that is "
+                "installed has it: install it, or correct its pyproject.toml (names are those of pip: scikit-learn)"
+            )
+
+
+def _libraries(distributions: Sequence[metadata.Distribution]) -> list[tuple[str, str]]:
+    """The names of libraries, and of the distributions that name them."""
+    return [(entry.name, one.name) for one in distributions for entry in one.entry_points.select(group=LIBRARIES)]
 
 
 def _version(library: str) -> str | None:

@@ -15,7 +15,9 @@ A model may raise any of them, for instance a ``ConfigError``; it is the reason 
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class BenchError(Exception):
@@ -51,11 +53,13 @@ class UnknownName(BenchError):
         The names that exist.
     where
         How to list them, for instance ``'bench models list'``.
+    hint
+        How to come by it, if that is known; else the nearest name is told.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], where: str) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str, hint: str = "") -> None:
         near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-        guess = f"did you mean '{near[0]}'? " if near else ""
+        guess = f"{hint}; " if hint else f"did you mean '{near[0]}'? " if near else ""
         super().__init__(f"unknown {kind} '{name}': {guess}see {where}")
 
 
@@ -76,6 +80,21 @@ def one_line(error: BaseException) -> str:
         text = "(its message cannot be had)"
     kind = plain(type(error).__name__, 100)
     return text if isinstance(error, BenchError) else f"{kind}: {text}" if text else kind
+
+
+def place_of(error: BaseException, package: str) -> str:
+    """Where it was raised: ``" (my_idea/model.py:31)"``, the innermost line in a top-level package or module.
+
+    Empty if none of its lines is there, and of a ``BenchError``, which says itself what to do.
+    """
+    if isinstance(error, BenchError):
+        return ""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        name, path = str(frame.f_globals.get("__name__")), Path(frame.f_code.co_filename)
+        if name.partition(".")[0] == package:
+            depth = name.count(".") + (path.name == "__init__.py")
+            return f" ({plain('/'.join(path.parts[-1 - depth :]), 200)}:{line})"
+    return ""
 
 
 def plain(text: str, most: int = 2000) -> str:

@@ -13,6 +13,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,9 @@ def cache_folder() -> Path:
     if named := os.environ.get("BENCH_CACHE_DIR"):
         return Path(named)
     return Path(platformdirs.user_cache_dir("recsys-bench", appauthor=False))
+
+
+def packaged(name: str) -> Path:
+    """A file that a wheel carries in the package and the repository has at its top."""
+    packed = Path(str(resources.files("bench"))) / name
+    return packed if packed.exists() else packed.parent.parent / name

@@ -21,7 +21,8 @@ from typing import Any
 import pluggy
 
 from bench.contract import Reader, Recommender
-from bench.errors import BenchError, PluginError, UnknownName, by_kind, one_line
+from bench.errors import BenchError, PluginError, UnknownName, by_kind, one_line, place_of
+from bench.files import packaged
 from bench.isolated import Isolated, environments
 
 hookspec = pluggy.HookspecMarker("bench")
@@ -82,6 +83,11 @@ class Plugin:
         return self.value.partition(":")[0]
 
     @property
+    def package(self) -> str:
+        """The top-level package or module."""
+        return self.module.partition(".")[0]
+
+    @property
     def is_family(self) -> bool:
         """Whether the name stands for every model name that begins with it."""
         return self.name.endswith(":")
@@ -93,10 +99,9 @@ class Plugin:
             return f"'{self.name}' comes from {self.conflict}: uninstall one of them"
         if self.environment:
             return self.environment.problem
-        package = self.module.partition(".")[0]
-        if not _is_there(package):
+        if not _is_there(self.package):
             return (
-                f"the package {package} of {self.distribution} is not there: install {self.distribution} again, "
+                f"the package {self.package} of {self.distribution} is not there: install {self.distribution} again, "
                 f"or 'pip uninstall {self.distribution}'"
             )
         return ""
@@ -116,7 +121,7 @@ class Plugin:
         """
         self.check()
         manager = _manager()
-        with guarded(f"plugin '{self.name}' of {self.distribution} cannot be imported"):
+        with guarded(f"plugin '{self.name}' of {self.distribution} cannot be imported", self.package):
             manager.load_setuptools_entrypoints(self.group, self.name)
         return manager.get_plugin(self.name)
 
@@ -184,9 +189,23 @@ def find_model(name: str) -> Plugin:
     ]
     found = own or sorted(families, key=lambda plugin: -len(plugin.name))
     if not found:
-        raise UnknownName("model", name, [plugin.name for plugin in plugins], "'bench models list'")
+        raise UnknownName("model", name, [plugin.name for plugin in plugins], "'bench models list'", _brought_by(name))
     found[0].check()
     return found[0]
+
+
+def _brought_by(name: str) -> str:
+    """Which plugin of the project's own has a model, and how to install it; empty if none has, or it is there."""
+    import yaml  # rows name what their worker has imported
+
+    path = packaged("models.yaml")
+    listed: dict[str, list[str]] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for distribution, models in listed.items():
+        if any(name == model or (model.endswith(":") and name.startswith(model)) for model in models):
+            if any(metadata.distributions(name=distribution)):
+                return ""
+            return f"pip install {distribution} (in a clone: its folder below plugins) brings it"
+    return ""
 
 
 def load_model(name: str) -> type[Recommender]:
@@ -267,7 +286,7 @@ def life_cycle(names: Sequence[str] = ()) -> tuple[pluggy.PluginManager, list[Be
 
 
 @contextlib.contextmanager
-def guarded(what: str) -> Iterator[None]:
+def guarded(what: str, package: str = "") -> Iterator[None]:
     """Around a stranger's code: what it prints goes to standard error, and what it raises becomes one line.
 
     Standard output is that of the command, also for processes that the code starts. An exit is an error like others.
@@ -275,7 +294,8 @@ def guarded(what: str) -> Iterator[None]:
     Raises
     ------
     BenchError
-        ``what``, and what was raised; of the same kind if that was a ``BenchError``, else a ``PluginError``.
+        ``what``, and what was raised, with the line of the top-level ``package``; of the same kind if that was a
+        ``BenchError``, else a ``PluginError``.
     """
     try:
         with _output_aside():
@@ -283,7 +303,7 @@ def guarded(what: str) -> Iterator[None]:
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # a stranger's code may raise anything, and must harm nobody else
-        raise by_kind(type(error).__name__, f"{what}: {one_line(error)}") from error
+        raise by_kind(type(error).__name__, f"{what}: {one_line(error)}{place_of(error, package)}") from error
 
 
 @contextlib.contextmanager

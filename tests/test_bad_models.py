@@ -1,6 +1,8 @@
 """Whatever a stranger's model does in its process, the others go on and the row says what happened."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,13 @@ def test_failed_model_is_a_row_with_the_reason(run, name):
     assert "\n" not in result.reason
     assert f"rough-{name} failed: {FAIL[name]}" in run.out
     assert (run.folder / "cells" / result.cell_id / "worker.log").is_file()
+
+
+def test_the_reason_names_the_line_of_the_plugin(run):
+    source = (Path(__file__).parent / "rough_plugin/rough/models.py").read_text().splitlines()
+    said = run.results["raises"].reason.removeprefix(FAIL["raises"])
+    [line] = re.fullmatch(r" \(rough/models\.py:(\d+)\)", said).groups()
+    assert "the model broke" in source[int(line) - 1]
 
 
 @pytest.mark.parametrize("name", OFFEND)

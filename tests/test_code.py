@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import topk
-from bench.code import code_hash, description_hash, module_hash
+from bench.code import check_libraries, code_hash, description_hash, module_hash
 from bench.errors import PluginError
 from bench.plugins import MODELS, Plugin
 
@@ -166,6 +166,15 @@ def test_libraries_that_the_plugin_names_count_by_version(site):
     newer = code_hash(PLUGIN)
     distribution(site, "kplug-x", requires, record=record, entry_points="[bench.code]\ngone = kother\n")
     assert len({before, named, newer, code_hash(PLUGIN)}) == 4
+
+
+def test_a_named_library_that_is_not_installed_is_an_error(site):
+    requires = ("recsys-bench", "kit-x")
+    distribution(site, "kplug-x", requires, entry_points="[bench.code]\nkother-x = kother\n")
+    check_libraries(PLUGIN)
+    distribution(site, "kplug-x", requires, entry_points="[bench.code]\nkother-x = kother\nsklearn = sklearn\n")
+    with pytest.raises(PluginError, match=r"^kplug-x names 'sklearn' in the entry-point group bench\.code, and no"):
+        check_libraries(PLUGIN)
 
 
 def test_version_of_top_k_counts_for_cells_and_not_for_descriptions(site, monkeypatch):

@@ -218,6 +218,54 @@ def test_a_bad_file_is_refused_in_one_line(bench, tmp_path, what):
     assert not list(tmp_path.glob("results/cells/*"))
 
 
+def with_slots(known, share, item):
+    """Perfect lists whose last slot is ``item(user)``, of this share of the users."""
+    lists = perfect(known)
+    changed = [user for user in lists if known.seen[user]][: round(share * len(lists))]
+    return {user: [*own[:-1], item(user)] if user in changed else own for user, own in lists.items()}, len(changed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("seen", "the protocol excludes: lists of another split"), ("strange", "does not have: other or shifted ids")],
+)
+def test_lists_that_do_not_fit_the_data_are_told(bench, known, tmp_path, kind, said):
+    item = {"seen": lambda user: known.seen[user][0], "strange": lambda user: "no such item"}[kind]
+    for name, share in (("few", 0.05), ("many", 0.5)):  # of ten slots, a twentieth and a half have one
+        lists, changed = with_slots(known, share, item)
+        done = take(bench, write(tmp_path / f"{name}.csv", rows_of(lists)), "--name", name)
+        assert done.status == 0, done.err
+        result = next(one for one in stored(tmp_path / "results") if one["cell"]["model"] == name)
+        filled = sum(map(len, lists.values()))
+        lines = [line for line in result["warnings"] if said in line]
+        start = f"{changed:,} of {filled:,} slots ({changed / filled:.1%}) hold an item "
+        assert [line.startswith(start) for line in lines] == ([True] if name == "many" else [])
+
+
+@pytest.mark.parametrize("kind", ["seen", "strange"])
+def test_lists_that_mostly_do_not_fit_are_refused_and_nothing_is_lost(bench, known, tmp_path, kind):
+    file = write(tmp_path / "mine.csv", rows_of(perfect(known)))
+    assert take(bench, file, "--name", "mine").status == 0
+    before = stored(tmp_path / "results")
+    if kind == "seen":
+        write(file, rows_of({user: known.seen[user][:10] for user in known.test if known.seen[user]}))
+    else:
+        write(file, [(user, f"z{item}", score) for user, item, score in rows_of(perfect(known))])
+    done = take(bench, file, "--name", "mine")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert done.err.startswith(f"error: {file}: ")
+    assert "; nothing was stored: 'bench export split'" in done.err
+    assert stored(tmp_path / "results") == before
+
+
+def test_one_seed_is_told_at_import(bench, known, tmp_path):
+    file = write(tmp_path / "mine.csv", rows_of(perfect(known)))
+    said = "one seed: comparisons assume that others spread by 5% of the mean; "
+    assert said in take(bench, file, "--name", "mine").err
+    assert said not in take(bench, file, "--name", "fixed", "--deterministic").err
+    assert said not in take(bench, file, file, "--name", "two").err
+
+
 @pytest.mark.parametrize("name", ["a/b", "", "..", "x" * 61, "a b"])
 def test_a_name_is_no_path(bench, known, tmp_path, name):
     file = write(tmp_path / "mine.csv", rows_of(perfect(known)))

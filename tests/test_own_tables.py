@@ -208,6 +208,41 @@ def test_ready_split_is_the_published_protocol(tmp_path):
     assert [len(part) for part in (parts.visible.train, parts.visible.valid, parts.hidden.test)] == [3, 1, 2]
 
 
+def test_parts_that_overlap_are_named_when_added_and_at_run(tmp_path, bench):
+    rows = {"train": "a,1\na,2\nb,1\nb,2\nc,3\n", "valid": "a,3\nb,1\n", "test": "a,1\na,3\nb,3\nb,1\n"}
+    for part, text in rows.items():
+        (tmp_path / f"{part}.csv").write_text(f"user,item\n{text}")
+    words = [word for part in rows for word in (f"--{part}", str(tmp_path / f"{part}.csv"))]
+    card_file = tmp_path / "ready.yaml"
+    done = bench("datasets", "add", "ready", *words, "--output", str(card_file))
+    told = [f"{number} interactions of {one} are in {other} too, and count in one of them"
+            for number, one, other in ((1, "valid", "train"), (2, "test", "train"), (2, "test", "valid"))]  # fmt: skip
+    assert done.err.splitlines() == [f"warning: {line}" for line in told]
+    done = bench("run", "--models", "pop", "--dataset", str(card_file), "--results", str(tmp_path / "results"))
+    assert done.status == 0
+    assert [line.strip() for line in done.err.splitlines() if "warning" in line] == [f"warning: {one}" for one in told]
+
+
+def test_parts_that_do_not_overlap_say_nothing(tmp_path, bench):
+    for part, text in (("train", "a,1\na,2\nb,1\n"), ("test", "a,3\nb,2\n")):
+        (tmp_path / f"{part}.csv").write_text(f"user,item\n{text}")
+    words = [word for part in ("train", "test") for word in (f"--{part}", str(tmp_path / f"{part}.csv"))]
+    done = bench("datasets", "add", "ready", *words, "--output", str(tmp_path / "ready.yaml"))
+    assert (done.status, done.err) == (0, "")
+
+
+def test_all_tables_have_the_columns_of_the_first(tmp_path, bench):
+    (tmp_path / "train.csv").write_text("user,item,time\na,1,1\n")
+    (tmp_path / "test.csv").write_text("user,product,time\na,2,2\n")
+    files = {part: tmp_path / f"{part}.csv" for part in ("train", "test")}
+    with pytest.raises(DataError) as error:
+        make_card("x", split=files)
+    assert str(error.value) == (
+        f"{files['test']} has no column 'item', which train.csv has (there are user, product, time): all tables of "
+        "interactions have the same columns"
+    )
+
+
 @pytest.mark.parametrize("roles", [(), ("train",), ("valid", "test"), ("interactions", "train", "test")])
 def test_either_interactions_or_a_split(tmp_path, roles):
     files = dict.fromkeys(roles, tmp_path / "rows.csv")

@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 
+from bench.cli.plan import span
 from bench.errors import ConfigError
 from bench.files import content_hash
 from bench.messages.planned import Budget
@@ -97,6 +98,27 @@ def test_hours_are_those_of_recorded_runs_or_unknown(bench, plan, tmp_path):
     assert (found["itemknn@tuned"].runs, found["itemknn@tuned"].trials) == (1, 2)
     assert found["itemknn@tuned"].hours == pytest.approx(3 * hours)
     assert found["itemknn@tuned"].basis == "same config and data, 1 run"
+
+
+def test_a_plan_that_is_not_tuned_is_estimated_as_far_as_it_can_be(bench, plan, tmp_path):
+    results = tmp_path / "results"
+    words = ("estimate", "--plan", plan, "--results", results)
+    bench("run", "--models", "itemknn", "--dataset", "tiny", "--results", results)
+    made, cells = planned()
+    done = bench(*words)
+    assert done.status == 0, done.err
+    last = done.out.splitlines()[-1]
+    assert last == "not tuned yet, so trials and tuned rows are forecast by the preset, and memory is not: itemknn"
+    assert json.loads(bench(*words, "--json").out) == [cost._asdict() for cost in costs(made, cells, results)]
+    bench("tune", "--plan", plan, "--results", results)
+    rows = json.loads(bench(*words, "--json").out)
+    assert [(row["row"], row["runs"]) for row in rows] == [("pop", 1), ("itemknn", 0), ("itemknn@tuned", 1)]
+    assert rows[2]["gib"] > 0  # by its trials
+
+
+def test_hours_have_a_span():
+    assert span(3.0) == " (most likely 1.50 to 6.00)"
+    assert span(0.001) == span(0.0) == ""
 
 
 def test_command_writes_a_plan_and_does_not_overwrite_one(bench, tmp_path):

@@ -130,6 +130,18 @@ class Crowd(Good):
         return scores - scores.mean(axis=0) if len(users) else scores
 
 
+def inverse(matrix):
+    return np.linalg.inv(matrix[:, :3])
+
+
+class NotFitted(Good):
+    """Breaks in a function that fit calls, within a library."""
+
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        self.links = inverse(self.links)
+
+
 class Undescribed(Good):
     pass
 
@@ -180,8 +192,16 @@ def test_a_broken_rule_is_told_in_one_sentence_with_its_place(check, model_class
     assert re.search(rf"(^|\W){where.partition('.')[2]}\b", source[int(line) - 1])
 
 
+def test_an_error_in_fit_is_told_with_the_line_of_the_model(tmp_path_factory):
+    with pytest.raises(AssertionError) as error:
+        run("test_can_be_fitted", NotFitted, tmp_path_factory)
+    told = re.search(r"found: LinAlgError: .+ \((.+):(\d+)\)$", str(error.value))
+    assert told[1].endswith("test_plugin_checks.py")
+    assert int(told[2]) == inspect.getsourcelines(inverse)[1] + 1
+
+
 MODEL_CHECKS = [name for name in vars(ModelChecks) if name.startswith("test_")]
-ONE_FAULT = (Modest, ByNumber, ById, Moody, Seeded, Forgetful, Untidy, Crowd, Undescribed)
+ONE_FAULT = (SameForAll, Modest, ByNumber, ById, Moody, Seeded, Forgetful, Untidy, Crowd, Undescribed)
 
 
 def named_check(model_class):
@@ -279,6 +299,21 @@ def test_checks_of_an_installed_model(plugin_test, model, said):
     assert max(map(len, out.splitlines())) <= 100
 
 
+def test_a_library_that_bench_code_names_wrongly_is_told_in_one_line(start_bench, tmp_path):
+    source = inspect.getsource(Good)
+    (tmp_path / "one_fault.py").write_text(f"import numpy as np\nfrom bench import Recommender\n{source}")
+    info = tmp_path / "one_fault-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: one-fault\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[bench.models]\ngood = one_fault:Good\n[bench.code]\nsklearn = sklearn\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    process = start_bench("run", "--models", "good", "--dataset", "tiny", environment={"PYTHONPATH": path})
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("error: one-fault names 'sklearn' in the entry-point group bench.code, and no distribution ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model_class", [Modest, ByNumber, Seeded, Untidy, Crowd, Undescribed])
 def test_a_plugin_with_one_fault_fails_the_one_check_that_names_it(start_bench, tmp_path, model_class):
@@ -296,6 +331,17 @@ def test_a_plugin_with_one_fault_fails_the_one_check_that_names_it(start_bench, 
     assert process.returncode == 1, out + err
     failed = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("failed ")]
     assert failed == [named_check(model_class).removeprefix("test_").replace("_", " ")]
+
+
+@pytest.mark.slow
+def test_checks_that_need_a_fitted_model_are_one_line(plugin_test):
+    out, err, status = plugin_test("rough-raises", "--seconds", "200")
+    assert status == 1, out + err
+    failed = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("failed ")]
+    assert failed == ["has the members of a model", "can be fitted", "runs in a confined process"]
+    assert " ".join(out.split()).count("RuntimeError: the model broke in two lines (rough/models.py:70)") == 2
+    assert re.search(r"^not run 23 checks need a fitted model$", out, re.MULTILINE)
+    assert "\n3 of 31 checks of rough-raises failed, " in out
 
 
 @pytest.mark.slow

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench import plugins
+from bench.errors import UnknownName
+
 ROOT = Path(__file__).parent.parent
 TEMPLATES = sorted(path.parent for path in (ROOT / "bench" / "templates").glob("*/pyproject.toml"))
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
@@ -48,6 +51,29 @@ def test_all_is_every_plugin():
     assert named == {f"recsys-bench-{folder.name}" for folder in PLUGINS}, HINT
 
 
+def test_models_of_all_plugins_are_listed():
+    brought = {project(folder)["name"]: set(project(folder).get("entry-points", {}).get("bench.models", {}))
+               for folder in PLUGINS}  # fmt: skip
+    listed = yaml.safe_load((ROOT / "models.yaml").read_text())
+    assert {name: set(models) for name, models in listed.items()} == {n: m for n, m in brought.items() if m}, HINT
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [("lightgcn", "recsys-bench-recbole"), ("recbole:ENMF", "recsys-bench-recbole"), ("hstu", "recsys-bench-neural")],
+)
+def test_a_model_of_a_plugin_that_is_not_installed_says_which(monkeypatch, name, distribution):
+    present = [plugin for plugin in plugins.installed() if plugin.distribution == "recsys-bench-classic"]
+    monkeypatch.setattr(plugins, "installed", lambda group=plugins.MODELS: present)
+    monkeypatch.setattr(plugins.metadata, "distributions", lambda **named: [])
+    with pytest.raises(UnknownName) as error:
+        plugins.find_model(name)
+    said = f"pip install {distribution} (in a clone: its folder below plugins) brings it; see 'bench models list'"
+    assert str(error.value) == f"unknown model '{name}': {said}"
+    with pytest.raises(UnknownName, match="unknown model 'easy': did you mean 'ease'"):
+        plugins.find_model("easy")
+
+
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
@@ -69,7 +95,12 @@ def test_wheels_and_sources_hold_what_is_needed_and_nothing_of_the_tests(wheels)
         assert [name for name in names if name.endswith("py.typed")], wheel.name
         assert [name for name in names if name.endswith("dist-info/licenses/LICENSE")], wheel.name
     core = zipfile.ZipFile(next(wheels.glob("recsys_bench-*.whl"))).namelist()
-    assert {"bench/datasets.yaml", "bench/references.yaml", "bench/data/synthetic/interactions.csv"} <= set(core)
+    assert {
+        "bench/datasets.yaml",
+        "bench/references.yaml",
+        "bench/models.yaml",
+        "bench/data/synthetic/interactions.csv",
+    } <= set(core)
 
 
 @pytest.mark.slow

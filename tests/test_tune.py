@@ -237,12 +237,34 @@ def test_command_prints_trials_and_the_way_on(bench, tmp_path):
     assert done.status == 0, done.err
     assert "ease 1/2  ndcg@10 " in done.err
     assert "pop 1/1  ndcg@10 " in done.err
-    assert "bench run --models ease,ease@tuned,pop,pop@tuned" in done.out
+    way_on = f"bench run --models ease,ease@tuned,pop,pop@tuned --dataset tiny --results {tmp_path}\n"
+    assert done.out.endswith(f"test them:  {way_on}")
     done = bench("tune", "--models", "ease", "--dataset", "tiny", "--trials", "2", "--results", tmp_path, "--json")
     [study] = json.loads(done.out)
     assert [trial["number"] for trial in study["trials"]] == [0, 1]
     done = bench("tune", "--models", "ease", "--set", "pop.x=1", "--dataset", "tiny", "--results", tmp_path)
     assert "options are given for pop, which --models does not name" in done.err
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_tuned_row_with_the_config_of_the_default_is_not_trained_again(tiny_cards, tmp_path, together):
+    tuned(tmp_path, trials=1)
+    if not together:
+        package.run("itemknn", "tiny", results=tmp_path)
+    package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path, jobs=2)
+    one, other = sorted(Store(tmp_path).results(), key=lambda result: result.cell.preset)
+    assert (one.cell.preset, other.cell.preset) == ("default", "tuned")
+    assert other.phases == one.phases  # to the last digit: those of one training
+    assert other.groups == one.groups
+    assert other.warnings == ["has the config of itemknn, whose lists these are: nothing was trained"]
+    folders = [tmp_path / "cells" / result.cell_id for result in (one, other)]
+    for name in ("lists.parquet", "per_user.parquet"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    kept = [{path.name: path.read_bytes() for path in folder.glob("model/*")} for folder in folders]
+    assert kept[0] == kept[1] != {}
+    package.run("itemknn@tuned", "tiny", results=tmp_path, options={"itemknn": {"neighbours": 3}})
+    [trained] = [r for r in Store(tmp_path).results() if r.cell.config["neighbours"] == 3]
+    assert trained.warnings == []
 
 
 def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp_path):

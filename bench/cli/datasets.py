@@ -169,13 +169,29 @@ def add(
         filters={key: value for key, value in filters.items() if value is not None},
         encoding=encoding,
     )
+    overlapping = _overlaps(text, parts) if parts else {}
     path = output or Path(f"{name}.yaml")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise ConfigError(f"{path} exists already: remove it or give another --output") from None
-    click.echo(f"{text}\nwritten: {path}. Correct it there if the guess is wrong, then:")
+    click.echo(text)
+    for what, number in overlapping.items():
+        click.echo(f"warning: {number:,} {what}", err=True)
+    click.echo(f"written: {path}. Correct it there if the guess is wrong, then:")
     if "time:" not in text:
         click.echo("no column of times was found: the order of the rows counts as time")
     click.echo(f"bench run --models pop,ease --dataset {path}")
+
+
+def _overlaps(text: str, parts: dict[str, Path]) -> dict[str, int]:
+    """How many interactions stand in two tables of a ready split, by words; ``text`` is the card."""
+    import yaml
+
+    from bench.data.overlaps import overlaps_of
+    from bench.data.sources.table import read
+
+    [card] = yaml.safe_load(text).values()
+    options = card["sources"][0]["options"]
+    return overlaps_of(read(parts, options["columns"], encoding=options.get("encoding")).interactions)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import json_option, many_results_option
-from bench.cli.run import asked
+from bench.cli.plan import carried_out, hours, span, told
+from bench.cli.run import asked, given
 from bench.cli.run import command as run
 
 if TYPE_CHECKING:
@@ -28,22 +29,44 @@ def command(
 ) -> None:
     """Forecast memory and processor time of a run: the options are those of 'bench run'.
 
-    Forecasts come from the recorded runs of the same models in the results folders: of the same config on the same
-    data, or else by how memory and time grew with users, items and interactions. Nothing is run.
+    Forecasts come from the recorded runs and trials of the same models in the results folders: of the same config on
+    the same data, or else by how memory and time grew with users, items and interactions. Nothing is run. Of a plan
+    that is not tuned yet, the hours of its trials and runs are told, as by 'bench plan'.
     """
     from bench.runs.costs import row_costs
     from bench.runs.plan import make_plan
     from bench.runs.room import Room
     from bench.runs.store import Store
+    from bench.runs.studies import FOLDER
 
+    if plan and (of_plan := _before_tuning(context, plan, results, as_json)):
+        click.echo(of_plan)
+        return
     planned = make_plan(asked(context, spec, plan, results[0]), results[0])
-    store = Store(*results)
+    store = Store(*results, *(folder / FOLDER for folder in results))
     room = Room(planned, store)
     found = row_costs(planned, store, room)
     if as_json:
         click.echo(json.dumps([row._asdict() for row in found], indent=2, ensure_ascii=False))
     else:
         click.echo(_told(found, room, planned.spec.jobs))
+
+
+def _before_tuning(context: click.Context, path: Path, results: tuple[Path, ...], as_json: bool) -> str:
+    """What a plan takes whose models are not all tuned; empty if they are."""
+    from bench.messages.planned import OF_THE_MACHINE, Budget
+    from bench.runs.planned import costs, make_file, untuned
+
+    made, spec = carried_out(path, {name: v for name, v in given(context).items() if name != "plan"}, OF_THE_MACHINE)
+    if not (models := untuned(made, results[0])):
+        return ""
+    found = costs(made, make_file(spec, made.tuning or Budget())[1], *results)
+    if as_json:
+        return json.dumps([row._asdict() for row in found], indent=2, ensure_ascii=False)
+    return (
+        f"{told(found)}\nnot tuned yet, so trials and tuned rows are forecast by the preset, and memory is not: "
+        f"{', '.join(models)}"
+    )
 
 
 def _told(found: list[RowCost], room: Room, jobs: int) -> str:
@@ -55,9 +78,10 @@ def _told(found: list[RowCost], room: Room, jobs: int) -> str:
     heads = ["row", "runs left", "GiB", "hours", "s an epoch", "epochs", "forecast from"]
     text = pipe([_line(row) for row in found], heads, text_columns=1)
     known = [row.hours for row in found if row.hours is not None]
-    hours = "unknown" if not known and any(row.runs for row in found) else _number(sum(known))
+    nothing = not known and any(row.runs for row in found)
+    in_all = "unknown" if nothing else f"{hours(sum(known))}{span(sum(known))}"
     total, cores = room.total / 1024, environment.cores()
-    lines = [f"processor hours in all: {hours}; this machine: {cores} cores, {total:.1f} GiB, --jobs {jobs}"]
+    lines = [f"processor hours in all: {in_all}; this machine: {cores} cores, {total:.1f} GiB, --jobs {jobs}"]
     unknown = [plain(row.row) for row in found if row.runs and row.gib is None]
     if unknown:
         lines.append(f"unknown: {', '.join(unknown)}: no run of these models in the results folders")

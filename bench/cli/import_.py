@@ -53,6 +53,7 @@ def import_lists(
     those of seeds 1, 2, … A list is what the scores order, ties as in the file. Who and what the data set does not have
     is counted. A file that has changed makes the row anew.
     """
+    from bench.evaluation.intervals import ASSUMED_SPREAD
     from bench.runs.lists import import_lists
     from bench.runs.store import Store
 
@@ -64,6 +65,12 @@ def import_lists(
     made = import_lists(paths, name, task, spec.ks, store, columns, deterministic)
     for path, result in zip(paths, made, strict=True):
         _tell(path, result)
+    if not deterministic and len({result.cell.seed for result in made}) == 1:
+        click.echo(
+            f"one seed: comparisons assume that others spread by {ASSUMED_SPREAD:.0%} of the mean; give their files "
+            "too, or --deterministic if the lists depend on no seed",
+            err=True,
+        )
     _tell_replaced(before, made[0])
     show_table(store, task, results, as_json)
 

@@ -68,7 +68,7 @@ def command(context: click.Context, /, output: Path, results: Path, **options: A
     made, plan = make_file(make_spec(**fields), Budget(**{name: options[name] for name in _BUDGET}))
     expected = costs(made, plan, results)
     write_file(made, output)
-    click.echo(_told(expected))
+    click.echo(told(expected))
     click.echo(f"plan {made.hash}: {output}")
 
 
@@ -88,20 +88,29 @@ def carried_out(path: Path, fields: dict[str, Any], leaves_open: Sequence[str]) 
     return made, run_of(made, fields)
 
 
-def _told(expected: list[Cost]) -> str:
+def told(expected: list[Cost]) -> str:
     """A table of what each row takes, and the sum."""
     from bench.report.leaderboard import pipe
 
-    lines = [[cost.row, str(cost.runs), str(cost.trials or ""), _hours(cost.hours), cost.basis] for cost in expected]
+    lines = [[cost.row, str(cost.runs), str(cost.trials or ""), hours(cost.hours), cost.basis] for cost in expected]
     unknown = [cost.row for cost in expected if cost.hours is None]
-    told = f"{_hours(sum(cost.hours or 0.0 for cost in expected))} processor hours"
+    total = sum(cost.hours or 0.0 for cost in expected)
+    line = f"{hours(total)} processor hours{span(total)}"
     if unknown:
-        told = "hours unknown" if len(unknown) == len(expected) else told
-        told += f", without {', '.join(unknown)}: the results folder has no run of that model"
-    return pipe(lines, ["row", "runs left", "trials", "hours", "forecast from"], text_columns=1) + f"\n\n{told}"
+        line = "hours unknown" if len(unknown) == len(expected) else line
+        line += f", without {', '.join(unknown)}: the results folder has no run of that model"
+    return pipe(lines, ["row", "runs left", "trials", "hours", "forecast from"], text_columns=1) + f"\n\n{line}"
 
 
-def _hours(hours: float | None) -> str:
-    if hours is None:
+def hours(number: float | None) -> str:
+    """For people."""
+    if number is None:
         return "unknown"
-    return "under .01" if 0 < hours < 0.01 else f"{hours:.2f}"
+    return "under .01" if 0 < number < 0.01 else f"{number:.2f}"
+
+
+def span(number: float) -> str:
+    """Between what most such forecasts are; empty where there is nothing to say."""
+    from bench.runs.estimate import WITHIN
+
+    return f" (most likely {hours(number / WITHIN)} to {hours(number * WITHIN)})" if number >= 0.01 else ""

@@ -56,8 +56,9 @@ def _line(health: Health) -> str:
 def add_plugin(what: str, isolated: bool, beside: tuple[str, ...], editable: bool, python: str | None) -> None:
     """Install a plugin: a folder, a wheel, or a name as pip takes it.
 
-    With --isolated it gets an environment in $BENCH_ENVIRONMENTS_DIR, or the user's data folder, and its workers run
-    there. Without, it is installed beside the core, whose packages keep their versions. uv is used if it is there.
+    With --isolated it gets an environment in $BENCH_ENVIRONMENTS_DIR, or the user's data folder, with the core and
+    pytest for 'bench plugin test'; its workers run there. Without, it is installed beside the core, whose packages keep
+    their versions. uv is used if it is there.
     """
     from bench.code import canonical
     from bench.runs.describe import check_plugins
@@ -142,6 +143,8 @@ def test_plugin(name: str, changes: tuple[str, ...], seconds: float) -> None:
     from bench.testing.session import Checked, check_model
 
     def tell(one: Checked) -> None:
+        if one.outcome == "not run":  # they are counted at the end
+            return
         click.echo(f"{one.outcome:7} {one.name}")
         if one.detail:
             click.echo(textwrap.indent(textwrap.fill(one.detail, 92, break_on_hyphens=False), " " * 8))
@@ -152,7 +155,10 @@ def test_plugin(name: str, changes: tuple[str, ...], seconds: float) -> None:
         raise ConfigError(f"--set changes {plain(', '.join(sorted(strangers)))}, and {plain(model)} is checked")
     start = time.monotonic()
     done = check_model(name, options.get(model, {}), seconds, tell)
-    failed, taken = sum(one.outcome == "failed" for one in done), time.monotonic() - start
+    taken = time.monotonic() - start
+    failed, not_run = (sum(one.outcome == outcome for one in done) for outcome in ("failed", "not run"))
+    if not_run:
+        click.echo(f"not run {not_run} checks need a fitted model")
     click.echo(f"\n{failed or 'none'} of {len(done)} checks of {plain(name)} failed, {taken:.0f} s")
     if failed:
         raise SystemExit(1)

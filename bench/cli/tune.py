@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +111,22 @@ def command(
         click.echo(json.dumps([study.model_dump(mode="json") for study in studies], indent=2, ensure_ascii=False))
         return
     click.echo(f"\n{_table(studies)}\n")
-    then = f"--plan {plan}" if plan else "--models " + ",".join(f"{m},{m}@tuned" for m in models)
-    click.echo(f"by validation alone. test them:  bench run {then}")
+    then = ["--plan", str(plan)] if plan else ["--models", ",".join(f"{m},{m}@tuned" for m in models)]
+    click.echo(f"by validation alone. test them:  bench run {shlex.join([*then, *_same(context, _OF_DATA)])}")
+
+
+_OF_DATA = ("dataset", "raw_dir", "results", "protocol", "split_seed", "history", "exclude", "candidates", "fit")
+
+
+def _same(context: click.Context, names: Sequence[str]) -> list[str]:
+    """The options of these names that stand on the command line, as words."""
+    own = click.core.ParameterSource.COMMANDLINE
+    return [
+        word
+        for name in names
+        if context.get_parameter_source(name) == own
+        for word in (f"--{name.replace('_', '-')}", str(context.params[name]))
+    ]
 
 
 def _say(study: Study, trial: Trial, trials: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from bench.errors import DataError, UnknownName, plain
+from bench.files import packaged
 from bench.strict import Strict
 
 NAME = r"\w[\w.+-]*"
@@ -137,12 +137,6 @@ class Card(Named):
 AnyCard = TypeVar("AnyCard", bound=Named)
 
 
-def packaged(name: str) -> Path:
-    """A file that a wheel carries in the package and the repository has at its top."""
-    packed = Path(str(resources.files("bench"))) / name
-    return packed if packed.exists() else packed.parent.parent / name
-
-
 def _cards_file() -> Path:
     return packaged("datasets.yaml")
 
@@ -167,7 +161,8 @@ def card(name: str) -> Card:
         return next(iter(found.values()))
     known = cards()
     if name not in known:
-        raise UnknownName("data set", name, known, "'bench datasets list'")
+        here = [path for path in (f"{name}.yaml", f"{name}.yml") if Path(path).is_file()]
+        raise UnknownName("data set", name, here or known, "'bench datasets list'")
     return known[name]
 
 

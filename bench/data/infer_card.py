@@ -77,6 +77,13 @@ def make_card(
     tables = roles | published
     first = next(iter(tables.values()))
     found = guess_columns(column_names(first, encoding), first, columns or {})
+    for table in tables.values():
+        have = column_names(table, encoding)
+        if lacks := [f"'{name}'" for name in found.values() if name not in have]:
+            raise DataError(
+                f"{table} has no column {' and '.join(lacks)}, which {first.name} has (there are {', '.join(have)}): "
+                "all tables of interactions have the same columns"
+            )
     options: dict[str, Any] = {"columns": found} | ({"encoding": encoding} if encoding else {})
     files = {role: {"name": str(path.absolute())} for role, path in tables.items()}
     for role, path, meaning in (("items", items, "item"), ("users", users, "user")):

@@ -17,6 +17,7 @@ from bench.data import raw
 from bench.data.catalog import Card, Filters, Template
 from bench.data.dataset import Dataset
 from bench.data.filters import Rows, filters_of
+from bench.data.overlaps import overlaps
 from bench.data.sources import reader, reader_code
 from bench.data.sources.rows import add_problem, first_of_each
 from bench.data.sources.times import SECOND
@@ -83,6 +84,8 @@ class _Canonical(NamedTuple):
     """(n_interactions,): nanoseconds since 1970, where whole seconds do not tell all."""
     steps: list[tuple[str, int]]
     """Name of each step, and how many rows it left."""
+    overlaps: dict[str, int]
+    """How many interactions stood in two published parts, by words."""
 
 
 def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, Any]) -> None:
@@ -96,7 +99,7 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     counts = {
         "users": len(found.user_ids), "items": len(found.item_ids), "interactions": len(found.interactions)
     }  # fmt: skip
-    warnings = _check_counts(card, counts)
+    warnings = {**found.overlaps, **_check_counts(card, counts)}
     save_interactions(folder, "all", found.interactions)
     if found.parts is not None:
         save_array(folder / "parts.npy", found.parts)
@@ -137,6 +140,8 @@ def _canonical(card: Card, table: pd.DataFrame, item_texts: pd.DataFrame) -> _Ca
         exact,
         table["rating"].to_numpy(np.float64) if "rating" in table else None,
     )
+    own = table["part"].to_numpy(np.int8) if "part" in table else None
+    twice = {} if own is None else overlaps(user_codes, item_codes, own)
     kept, steps = _filtered(card, rows, item_names, item_texts)
     users, user_ids = _renumber(user_codes[kept], user_names)
     items, item_ids = _renumber(item_codes[kept], item_names)
@@ -144,8 +149,9 @@ def _canonical(card: Card, table: pd.DataFrame, item_texts: pd.DataFrame) -> _Ca
     order = by_user(users, exact)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
     interactions = Interactions(bounds, items[order].astype(np.int32), times[order], len(item_ids))
-    parts = table["part"].to_numpy(np.int8)[kept][order] if "part" in table else None
-    return _Canonical(interactions, user_ids, item_ids, parts, exact[order] if "nanosecond" in table else None, steps)
+    parts = None if own is None else own[kept][order]
+    moments = exact[order] if "nanosecond" in table else None
+    return _Canonical(interactions, user_ids, item_ids, parts, moments, steps, twice)
 
 
 def _filtered(

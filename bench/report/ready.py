@@ -14,8 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from bench.data.catalog import packaged
-from bench.files import content_hash
+from bench.files import content_hash, packaged
 from bench.runs.index import WORTHWHILE, index_file, read, stamp, write
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from bench.data.catalog import Filters, Named, cards, packaged, read_cards
+from bench.data.catalog import Filters, Named, cards, read_cards
 from bench.data.filters import filters_of
 from bench.data.protocol import Exclusion, Parts, Protocol
 from bench.data.split_rules import AnySplit
+from bench.files import packaged
 from bench.report.table import Row, Table
 from bench.strict import Strict
 

@@ -27,6 +27,8 @@ _SHRINKAGE = 0.05
 """How strongly a factor is drawn to what is expected of it, against the relative error of one cell."""
 _FAR = 3.0
 """Times the largest data that a model was seen on, beyond which a forecast is a guess."""
+WITHIN = 2.0
+"""The factor by which most forecasts of time are off at most (docs/scaling.md)."""
 _SMALLEST_SECONDS = 0.05
 """Differences below are noise."""
 

@@ -27,6 +27,7 @@ from bench.runs.process import KILLED, sweep_scratch
 from bench.runs.refresh import asked_for, refresh_metrics, refreshed
 from bench.runs.room import Room
 from bench.runs.store import Store
+from bench.runs.twins import finished_ones, taken_over, without_preset
 
 _log = logging.getLogger("bench")
 
@@ -111,6 +112,8 @@ class _Executor:
     results: dict[str, Result] = field(default_factory=dict)
     messages: queue.SimpleQueue[tuple[Cell, Event | Future[Result | None]]] = field(default_factory=queue.SimpleQueue)
     jobs: list[Job] = field(default_factory=list)
+    twins: dict[str, str] = field(default_factory=dict)
+    """Ids of finished cells, by what they have in common with those of another preset."""
     stopped: bool = False
     heart: Heart = field(default_factory=Heart)
 
@@ -123,6 +126,7 @@ class _Executor:
         for result in kept:
             self.hooks.tell("bench_event", cell=result.cell, event=Kept(result=result))
         self.waiting = {cell.id: cell for cell in cells}
+        self.twins = finished_ones(cells, self.store)
         for cell in cells:
             old = self.store.result(cell.id)
             self.before[cell.id] = old.created if old else ""
@@ -154,6 +158,8 @@ class _Executor:
                 return
             if (self.running and cell.id in self.alone) or not self.room.fits(cell, self.running.values()):
                 continue
+            if self.running and without_preset(cell) in map(without_preset, self.running.values()):
+                continue  # to have what that one finds
             got = self._claim(cell)
             if isinstance(got, Held):
                 if cell.id not in self.foreign:
@@ -211,6 +217,8 @@ class _Executor:
             self.waiting[cell.id], self.before[cell.id] = cell, result.created
             return Again(reason=KILLED)
         self.results[cell.id] = result
+        if result.status == "finished":
+            self.twins[without_preset(cell)] = cell.id
         self.room.learn(result)
         self.hooks.tell("bench_cell_finished", cell=cell, result=result)
         return Finished(result=result)
@@ -226,6 +234,9 @@ class _Executor:
         meanwhile, whose result will be taken.
         """
         try:
+            if result := self._of_twin(cell):
+                self.store.commit(result)
+                return result
             job = self._job(cell)
             done = self._adopt(job)
             if done is None:
@@ -241,6 +252,11 @@ class _Executor:
             held.release()
             self.heart.claims.discard(held)
         return result
+
+    def _of_twin(self, cell: Cell) -> Result | None:
+        """The result of a finished cell that is another one by the name of its preset alone, as that of this cell."""
+        twin = self.twins.get(without_preset(cell))
+        return taken_over(cell, twin, self.plan.folds[cell.fold], self.plan.spec, self.store) if twin else None
 
     def _job(self, cell: Cell) -> Job:
         folder = self.store.path(cell.id)

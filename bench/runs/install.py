@@ -17,6 +17,9 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+
 from bench.code import canonical
 from bench.errors import ConfigError, PluginError, UnknownName
 from bench.files import remove, write_text
@@ -183,11 +186,13 @@ def _requirements(what: Sequence[str], editable: bool) -> list[str]:
 
 
 def _core(wheels: Path) -> list[str]:
-    """What installs this core: its source tree if it runs from one, else a wheel of its installed files."""
+    """What installs this core, and what 'bench plugin test' needs: its source tree if it runs from one, else a wheel of
+    its installed files.
+    """
     package = Path(__file__).parents[1]
     if (package.parent / "pyproject.toml").is_file():
-        return ["-e", str(package.parent)]
-    return [str(_wheel(package, wheels))]
+        return ["-e", f"{package.parent}[testing]"]
+    return [f"{_wheel(package, wheels)}[testing]"]
 
 
 def _wheel(package: Path, wheels: Path) -> Path:
@@ -220,7 +225,8 @@ def _core_folder(environment: Path) -> str:
 
 
 def _install(interpreter: str, words: Sequence[str], what: str) -> None:
-    _call(_installer(interpreter, ["install", *words]), f"{what} cannot be installed")
+    with Console(stderr=True).status(f"installing {escape(what)}"):
+        _call(_installer(interpreter, ["install", *words, "--quiet"]), f"{what} cannot be installed")
 
 
 def _installer(interpreter: str, words: Sequence[str]) -> list[str]:

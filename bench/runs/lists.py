@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.data.sources.lists import ListsFile, read_lists_file
 from bench.errors import ConfigError, DataError, plain
+from bench.evaluation import violations
 from bench.evaluation.conventions import GAIN, OURS
 from bench.files import content_hash
 from bench.interactions import UNFILLED, Recommendations
@@ -25,6 +26,7 @@ from bench.runs.task import Fold, Task
 IMPORTED = "imported"
 """The preset of such rows."""
 
+_OF_A_FILE = "lists of a file, so that its cost and what its model has seen are not known"
 _VERSION = 1
 """Goes up when the same file gives other lists."""
 _LARGEST = float(np.finfo(np.float32).max)
@@ -58,7 +60,7 @@ def import_lists(
     Raises
     ------
     BenchError
-        If the name or the number of files is not allowed, or a file cannot be used.
+        If the name or the number of files is not allowed, or a file cannot be used; nothing is stored then.
     """
     folds = list(task.folds)
     check_name(name)
@@ -75,6 +77,11 @@ def import_lists(
     if longest < min(ks):
         raise ConfigError(f"lists of at most {longest} items cannot be measured at {min(ks)}: give --k {longest}")
     length = min(longest, max(LIST_LENGTH, *ks))
+    lists = [Recommendations(one.lists.items[:, :length], one.lists.scores[:, :length]) for one in found]
+    misfits = [
+        _misfits(path, one, task, task.folds[folds[at % len(folds)]])
+        for at, (path, one) in enumerate(zip(paths, lists, strict=True))
+    ]
     code = content_hash([_VERSION, deterministic, [[file.sha256, file.form] for file in files]])
     results = []
     for at, (path, file, one) in enumerate(zip(paths, files, found, strict=True)):
@@ -96,11 +103,11 @@ def import_lists(
         )
         made = Made(
             cell=cell,
-            lists=Recommendations(one.lists.items[:, :length], one.lists.scores[:, :length]),
+            lists=lists[at],
             origin=PluginVersion(distribution=f"file {plain(path.name, 100)}", version=file.sha256),
             held="unconfined: lists of a file",
             facts={"file": plain(path.name, 100), "read": file.form, "manifest": manifest(one)},
-            warnings=["lists of a file, so that its cost and what its model has seen are not known", *_said(one)],
+            warnings=[_OF_A_FILE, *_said(one), *misfits[at]],
         )
         results.append(keep(made, task, ks, store))
     return results
@@ -174,6 +181,36 @@ def _by_score(
     found.scores[places, slots] = np.clip(scores, -_LARGEST, _LARGEST)
     tied = (np.diff(places) == 0) & (np.diff(scores) == 0)
     return found, int(tied.sum())
+
+
+_MANY, _MOST = 0.01, 0.5
+"""Shares of the filled slots from which lists are told not to fit the data, and are refused."""
+_MISFITS = {
+    "excluded": "hold an item that the protocol excludes: lists of another split, whose train part holds test items of "
+    "this one, of a tool that leaves in what a user has seen, or shifted ids",
+    "unknown": "hold an item that the data set does not have: other or shifted ids, or data filtered in another way",
+}
+
+
+def _misfits(path: Path, lists: Recommendations, task: Task, fold: Fold) -> list[str]:
+    """Why lists seem to be made on other data than those of the task, if they do.
+
+    Raises
+    ------
+    DataError
+        If most of their slots do not fit.
+    """
+    exclude = fold.split.visible.inputs(task.protocol, evaluate.test_users(fold.split)).exclude
+    counted = violations.count(lists, exclude, lists.items.shape[1])
+    filled = max(1, int((lists.items != UNFILLED).sum()))
+    lines = []
+    for kind, words in _MISFITS.items():
+        share = counted[kind] / filled
+        line = f"{counted[kind]:,} of {filled:,} slots ({share:.1%}) {words}"
+        if share > _MOST:
+            raise DataError(f"{path}: {line}; nothing was stored: 'bench export split' writes the split to train on")
+        lines += [line] if share > _MANY else []
+    return lines
 
 
 def _said(found: Found) -> list[str]:

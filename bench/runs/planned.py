@@ -132,14 +132,9 @@ def tuning_of(made: PlanFile, spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={**update, "jobs": made.tuning.at_once})
 
 
-def check_studies(made: PlanFile, results: Path) -> None:
-    """See that what a plan tunes was tuned by it.
-
-    Raises
-    ------
-    ConfigError
-        If not.
-    """
+def untuned(made: PlanFile, results: Path) -> list[str]:
+    """The models that a plan tunes, and that were not tuned by it to the end."""
+    found = []
     for name in filter(_is_tuned, made.rows):
         model = ModelRequest.parse(name).model
         try:
@@ -148,7 +143,20 @@ def check_studies(made: PlanFile, results: Path) -> None:
             study = None
         wanted = made.tuning.trials if made.tuning and made.rows[name].space else 1
         if study is None or study.plan != made.hash or len(study.trials) < wanted:
-            raise ConfigError(f"{model} was not tuned to the end by plan {made.hash}: 'bench tune --plan' does it")
+            found.append(model)
+    return found
+
+
+def check_studies(made: PlanFile, results: Path) -> None:
+    """See that what a plan tunes was tuned by it.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    for model in untuned(made, results):
+        raise ConfigError(f"{model} was not tuned to the end by plan {made.hash}: 'bench tune --plan' does it")
 
 
 class Cost(NamedTuple):
@@ -164,9 +172,12 @@ class Cost(NamedTuple):
     """What they are taken from, in words."""
 
 
-def costs(made: PlanFile, plan: Plan, results: Path) -> list[Cost]:
-    """The hours that each row is forecast to take, by what runs and trials of the results folder took."""
-    store = Store(results, results / FOLDER)
+def costs(made: PlanFile, plan: Plan, results: Path, *beside: Path) -> list[Cost]:
+    """The hours that each row is forecast to take, by what runs and trials of the results folders took.
+
+    A tuned row and its trials are forecast by its config before tuning; trials that are given up take less.
+    """
+    store = Store(results, *beside, *(folder / FOLDER for folder in (results, *beside)))
     room = Room(plan, store)
     found = []
     for name, row in made.rows.items():

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import bench.contract
-from bench.errors import one_line, plain
+from bench.errors import BenchError, one_line, place_of, plain
 
 Check = TypeVar("Check", bound=Callable[..., Any])
 
-_LONGEST = 300
+_LONGEST = 450
 """Signs of what was found."""
 
 
@@ -21,7 +21,8 @@ def asks(where: str) -> Callable[[Check], Check]:
     """Marks a check, or what checks need, of what the contract says at ``where``, such as ``Recommender.fit``.
 
     The first paragraph of the check's docstring is what is asked, in one sentence. Whatever the check raises becomes
-    an ``AssertionError`` with that sentence.
+    an ``AssertionError`` with that sentence, and the line of the model's package that raised it. The first argument is
+    that of a method or class method of checks, if there is one.
     """
 
     def mark(check: Check) -> Check:
@@ -33,12 +34,24 @@ def asks(where: str) -> Callable[[Check], Check]:
                 return check(*arguments, **named)
             except (Exception, SystemExit) as error:
                 found = plain(str(error) if isinstance(error, AssertionError) else one_line(error), _LONGEST)
-                line = f"{sentence} ({where}, bench/contract.py:{line_of(where)}); found: {found or 'it does not'}"
+                found = (found or "it does not") + place_of(error, _package(*arguments[:1]))
+                line = f"{sentence} ({where}, bench/contract.py:{line_of(where)}); found: {found}"
                 raise AssertionError(line) from error
 
         return told  # type: ignore[return-value]
 
     return mark
+
+
+def _package(checks: Any = None) -> str:
+    """The top-level package of the class that is checked; empty if there is none."""
+    if checks is None:
+        return ""
+    try:
+        found: type = checks.model_class()
+    except BenchError:
+        return ""
+    return found.__module__.partition(".")[0]
 
 
 @functools.cache

@@ -67,6 +67,11 @@ class ModelChecks:
         model_class, _, config = configured(request)
         return model_class, config
 
+    @classmethod
+    def model_class(cls) -> type[Recommender]:
+        """The class of the model."""
+        return cls().configured()[0]
+
     def model(self) -> Any:
         """A new model."""
         model_class, config = self.configured()
@@ -86,6 +91,20 @@ class ModelChecks:
         known = self._data.train.select(users)
         found: Recommendations = model.recommend(users, known, known, k)
         return found
+
+    def personalizes(self, model: Any) -> bool:
+        """Whether it says that it is personalized, and users get lists that differ.
+
+        What says so and gives all the same list is told by the check of that alone.
+        """
+        return type(model).personalized and bool(((lists := self.unfiltered(model)) != lists[0]).any())
+
+    def unfiltered(self, model: Any) -> NDArray[np.int32]:
+        """Items (users, 10) of all users, where nothing is excluded."""
+        users = np.arange(self._data.train.n_users)
+        nothing = interactions_from([[] for _ in users], self._data.train.n_items)
+        items: NDArray[np.int32] = model.recommend(users, self._data.train, nothing, 10).items
+        return items
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -160,6 +179,11 @@ class ModelChecks:
             assert ablation != "all", "'all' stands for all ablations"
             assert model_class.Config(**{**config.model_dump(), **changes}) is not None, ablation
 
+    @asks("Recommender.fit")
+    def test_can_be_fitted(self, fitted: Any) -> None:
+        """A model is fitted to small data before the checks below look at its lists."""
+        assert fitted is not None
+
     @asks("Recommender.recommend")
     def test_lists_have_the_promised_form(self, fitted: Any) -> None:
         """Lists are Recommendations of int32 items and float32 scores, both (users, k)."""
@@ -204,7 +228,7 @@ class ModelChecks:
     @asks("Recommender.fold_in")
     def test_users_outside_train_are_served_unless_it_says_so(self, fitted: Any, tmp_path: Path) -> None:
         """A model serves users that are not in train by their history alone, or declares fold_in = False."""
-        if not type(fitted).fold_in or not type(fitted).personalized or self.fold_in_ndcg is None:
+        if not type(fitted).fold_in or not self.personalizes(fitted) or self.fold_in_ndcg is None:
             return
         data, held_out = self._data, np.arange(0, 24)
         known = data.train.where(~np.isin(data.train.users, held_out))
@@ -220,7 +244,7 @@ class ModelChecks:
         """A model whose lists depend on no history declares personalized = False, and no other one does."""
         data, users = self._data, np.arange(self._data.train.n_users)
         nothing = interactions_from([[] for _ in users], data.train.n_items)
-        of_own = fitted.recommend(users, data.train, nothing, 10).items
+        of_own = self.unfiltered(fitted)
         of_others = fitted.recommend(users, data.train.select(users[::-1]), nothing, 10).items
         if type(fitted).personalized:
             assert (of_own != of_own[0]).any(), "all users get the same list: declare personalized = False"
@@ -232,7 +256,7 @@ class ModelChecks:
     def test_beats_chance_if_it_is_personalized(self, fitted: Any) -> None:
         """A personalized model finds more than chance in data that are easy to learn."""
         score = ndcg(fitted, self._data)
-        assert score > (_BETTER if type(fitted).personalized else 0), f"NDCG@10 {score:.2f}, by chance {CHANCE}"
+        assert score > (_BETTER if self.personalizes(fitted) else 0), f"NDCG@10 {score:.2f}, by chance {CHANCE}"
 
     @asks("Recommender.fit")
     def test_other_numbers_of_users_and_items_change_nothing(self, fitted: Any, tmp_path: Path) -> None:
@@ -264,6 +288,7 @@ class ModelChecks:
         """The same data, config and seed give the same lists: Context.seed is the only source of randomness."""
         _identical(self.lists(again.model), self.lists(fitted))
 
+    @pytest.mark.usefixtures("fitted")
     @asks("Recommender.fit")
     def test_writes_only_into_its_folder(self, again: Again) -> None:
         """A model writes into Context.folder alone."""
@@ -289,12 +314,14 @@ class ModelChecks:
             again.fit(self._data.train, self._data.valid, LocalContext(again, self._data, tmp_path))
             _identical(self.lists(again), self.lists(fitted))
 
+    @pytest.mark.usefixtures("fitted")
     @asks("Context.time_budget")
     def test_recommends_when_time_was_up_early(self, tmp_path: Path) -> None:
         """A model whose fit was ended by the time budget recommends all the same."""
         found = self.lists(self.fit(tmp_path, time_budget=1e-6))
         _no_violations(violations.count(found, self._data.train, 10))
 
+    @pytest.mark.usefixtures("fitted")
     @asks("Context.cached")
     def test_kept_arrays_give_identical_lists(self, again: Again, tmp_path: Path) -> None:
         """Lists are the same whether cached arrays were made by this fit or found.

@@ -38,7 +38,8 @@ class Checked(NamedTuple):
 
     name: str
     """In words."""
-    outcome: Literal["ok", "failed", "skipped"]
+    outcome: Literal["ok", "failed", "skipped", "not run"]
+    """Not run is one that needs a fitted model, where that failed in an earlier check."""
     detail: str
     """Of one that did not pass: what the contract asks, where it stands, and what was found."""
 
@@ -59,7 +60,7 @@ def check_model(
     if plugin.environment and plugin.environment.distribution("pytest") is None:
         raise ConfigError(
             f"the checks need pytest in the environment of {name}: 'bench plugin remove {plugin.environment.name}', "
-            "and add it again with --with pytest"
+            "and add it again"
         )
     if not plugin.environment and importlib.util.find_spec("pytest") is None:
         raise ConfigError("the checks need pytest, which is not installed: pip install 'recsys-bench[testing]'")
@@ -173,8 +174,9 @@ class _Lines:
         elif report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             detail = plain((crash.message if crash else str(report.longrepr)).removeprefix("AssertionError: "), 700)
-            if report.when != "call" and detail in self.seen:
-                detail = "could not be run, see above"
+            if report.when == "setup" and detail in self.seen:
+                self.tell(name=_in_words(report.nodeid), outcome="not run", detail="")
+                return
             self.seen.add(detail)
         outcome = "ok" if report.passed else "skipped" if report.skipped else "failed"
         self.tell(name=_in_words(report.nodeid), outcome=outcome, detail=detail)

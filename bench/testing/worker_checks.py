@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from bench.contract import Recommender
 from bench.interactions import Recommendations
 from bench.messages.cell import Result
 from bench.messages.description import ModelRequest
@@ -65,43 +66,52 @@ class WorkerChecks:
         [result] = run_cells(plan, store, lambda cell, event: None)
         return Ran(plan, result, store.path(result.cell_id))
 
+    @pytest.fixture(scope="class")
+    @classmethod
     @asks("Recommender.fit")
-    def test_runs_in_a_confined_process(self, ran: Ran) -> None:
+    def finished(cls, ran: Ran) -> Ran:
         """A model runs without network, home, or files beside those of its interpreter, its packages and its config."""
         assert ran.result.status == "finished", ran.result.reason
-        held = ran.result.confinement
+        return ran
+
+    @classmethod
+    def model_class(cls) -> type[Recommender]:
+        """The class of the model."""
+        return load_model(ModelRequest.parse(cls.name).model)
+
+    @asks("Recommender.fit")
+    def test_runs_in_a_confined_process(self, finished: Ran) -> None:
+        """A model runs without network, home, or files beside those of its interpreter, its packages and its config."""
+        held = finished.result.confinement
         if held.startswith("unconfined"):
             pytest.skip(f"this system does not confine workers ({held}): it was run, and nothing was held")
 
     @asks("Recommender.promised_seconds")
-    def test_takes_no_longer_than_promised(self, ran: Ran) -> None:
+    def test_takes_no_longer_than_promised(self, finished: Ran) -> None:
         """Fitting and recommending take no longer than promised_seconds on small data."""
-        assert ran.result.status == "finished", ran.result.reason
-        promised = load_model(ran.result.cell.model).promised_seconds
-        taken = sum(ran.result.phases[name].seconds for name in ("fit", "recommend"))
+        promised = load_model(finished.result.cell.model).promised_seconds
+        taken = sum(finished.result.phases[name].seconds for name in ("fit", "recommend"))
         assert taken <= promised, f"{taken:.1f} s, and promised_seconds = {promised:g}"
 
     @asks("Recommender.promised_mib")
-    def test_takes_no_more_memory_than_promised(self, ran: Ran) -> None:
+    def test_takes_no_more_memory_than_promised(self, finished: Ran) -> None:
         """Fitting and recommending add no more than promised_mib of memory on small data."""
-        assert ran.result.status == "finished", ran.result.reason
-        promised = load_model(ran.result.cell.model).promised_mib
-        phases = ran.result.phases
+        promised = load_model(finished.result.cell.model).promised_mib
+        phases = finished.result.phases
         added = max(phases[name].peak_mib for name in ("fit", "recommend")) - phases["import"].peak_mib
         assert added <= promised, f"{added:,.0f} MiB, and promised_mib = {promised:g}"
 
     @asks("Recommender.save")
-    def test_loads_in_another_process(self, ran: Ran) -> None:
+    def test_loads_in_another_process(self, finished: Ran) -> None:
         """A model that another process loads, this one, gives the lists of the process that saved it."""
-        result, cell = ran.result, ran.result.cell
-        assert result.status == "finished", result.reason
-        assert (ran.folder / "model").is_dir(), "; ".join(result.warnings) or "no model was saved"
+        result, cell = finished.result, finished.result.cell
+        assert (finished.folder / "model").is_dir(), "; ".join(result.warnings) or "no model was saved"
         model_class: Any = load_model(cell.model)
         model = model_class(model_class.Config.model_validate(cell.config))
-        model.load(ran.folder / "model", cell.device)
-        users, items = read_lists(ran.folder / "lists.parquet")
-        history, exclude = ran.plan.folds[None].split.visible.inputs(cell.protocol, users)
-        made = Recommendations(items, read_scores(ran.folder / "lists.parquet"))
+        model.load(finished.folder / "model", cell.device)
+        users, items = read_lists(finished.folder / "lists.parquet")
+        history, exclude = finished.plan.folds[None].split.visible.inputs(cell.protocol, users)
+        made = Recommendations(items, read_scores(finished.folder / "lists.parquet"))
         assert_same_lists(model.recommend(users, history, exclude, cell.list_length), made)
 
 

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.code import check_libraries
 from bench.contract import ModelConfig, Recommender
-from bench.errors import BenchError, ConfigError, UnknownName, one_line
+from bench.errors import BenchError, ConfigError, UnknownName, one_line, place_of
 from bench.files import write_json
 from bench.messages.description import AblationDescription, Description, ModelRequest
-from bench.plugins import load_model
+from bench.plugins import find_model, load_model
 from bench.worker.config import make_config
 
 
@@ -44,6 +45,7 @@ def _answer(request: ModelRequest) -> dict[str, Any]:
     name = request.model
     try:
         model, preset, config = configured(request)
+        check_libraries(find_model(name))
         return Description(
             model=name,
             about=(model.__doc__ or "").strip().split("\n")[0],
@@ -64,7 +66,8 @@ def _answer(request: ModelRequest) -> dict[str, Any]:
     except BenchError as error:
         return {"error": str(error), "kind": type(error).__name__}
     except Exception as error:  # noqa: BLE001 (a stranger's code may raise anything; the parent shows one line)
-        return {"error": f"{name}: {one_line(error)}", "kind": "PluginError"}
+        told = one_line(error) + place_of(error, find_model(name).package)
+        return {"error": f"{name}: {told}", "kind": "PluginError"}
 
 
 def _ablated(name: str, model: type[Recommender], config: ModelConfig, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ data and nothing that leads to the test part.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import resource
 import shutil
@@ -25,7 +24,7 @@ import numpy as np
 
 from bench.contract import Recommender
 from bench.data.visible import VisibleSplit
-from bench.errors import PluginError, one_line, plain
+from bench.errors import PluginError, plain
 from bench.files import write_json, write_text
 from bench.interactions import UNFILLED, Recommendations, save_array
 from bench.messages.cell import Phase
@@ -35,6 +34,7 @@ from bench.plugins import find_model, load_model
 from bench.worker.config import make_config
 from bench.worker.context import Emit, WorkerContext
 from bench.worker.kept import KeptArrays
+from bench.worker.reason import reason_of
 
 
 def main(folders: JobFolders, events: int) -> int:
@@ -53,7 +53,7 @@ def main(folders: JobFolders, events: int) -> int:
         job.run()
         _leave(folders, job.outcome("done"))
     except BaseException as error:  # noqa: BLE001 (whatever a model raises ends this cell only)
-        reason = _reason(error)
+        reason = reason_of(error, job.package if job else "")
         emit(Failed(reason=reason))
         with contextlib.suppress(Exception):  # no room for it; the event has said it
             _leave(folders, job.outcome("failed", reason) if job else Outcome(status="failed", reason=reason))
@@ -65,14 +65,6 @@ def main(folders: JobFolders, events: int) -> int:
 
 def _leave(folders: JobFolders, outcome: Outcome) -> None:
     write_text(folders.output / "outcome.json", outcome.model_dump_json())
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return f"out of memory: {plain(str(error)) or 'no more address space'}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full: {one_line(error)}"
-    return one_line(error)
 
 
 class _Job:
@@ -89,11 +81,14 @@ class _Job:
         self.personalized: bool | None = None
         self.validation: float | None = None
         self.context: WorkerContext | None = None
+        self.package = ""
+        """Of the model's class."""
 
     def run(self) -> None:
         """Import, fit or load, save, recommend and perhaps explain, as the request says."""
         with self._measured("import"):
             model_class = load_model(self.cell.model)
+            self.package = model_class.__module__.partition(".")[0]
             self.personalized = bool(model_class.personalized)
             model = model_class(make_config(self.cell.model, model_class, self.cell.config))
         if self.request.model:
@@ -184,7 +179,7 @@ class _Job:
             if not self.request.measure:
                 raise
             traceback.print_exc()
-            self.warnings.append(plain(f"the model was not kept: {one_line(error)}"))
+            self.warnings.append(plain(f"the model was not kept: {reason_of(error, self.package)}"))
 
     def _explain(self, model: Recommender, found: Recommendations) -> None:
         users = np.load(self.folders.input / "users.npy")
