@@ -76,6 +76,11 @@ class Cell(Strict):
         fields = self.model_dump(mode="json", exclude=set() if self.floors else {"floors"})
         return content_hash({**fields, "protocol": self.protocol.rules()})[:16]
 
+    @cached_property
+    def without_preset(self) -> str:
+        """What it has in common with cells that differ in the name of their preset alone."""
+        return Cell.model_validate({**self.model_dump(), "preset": ""}).id  # a copy would have the id too
+
     def reached(self, ks: Iterable[int]) -> list[int]:
         """Those of the cut-offs for which its lists are long enough."""
         return [k for k in ks if k <= self.list_length]

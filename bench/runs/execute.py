@@ -27,7 +27,7 @@ from bench.runs.process import KILLED, sweep_scratch
 from bench.runs.refresh import asked_for, refresh_metrics, refreshed
 from bench.runs.room import Room
 from bench.runs.store import Store
-from bench.runs.twins import finished_ones, taken_over, without_preset
+from bench.runs.twins import finished_ones, taken_over
 
 _log = logging.getLogger("bench")
 
@@ -158,7 +158,7 @@ class _Executor:
                 return
             if (self.running and cell.id in self.alone) or not self.room.fits(cell, self.running.values()):
                 continue
-            if self.running and without_preset(cell) in map(without_preset, self.running.values()):
+            if self.running and cell.without_preset in {other.without_preset for other in self.running.values()}:
                 continue  # to have what that one finds
             got = self._claim(cell)
             if isinstance(got, Held):
@@ -218,7 +218,7 @@ class _Executor:
             return Again(reason=KILLED)
         self.results[cell.id] = result
         if result.status == "finished":
-            self.twins[without_preset(cell)] = cell.id
+            self.twins[cell.without_preset] = cell.id
         self.room.learn(result)
         self.hooks.tell("bench_cell_finished", cell=cell, result=result)
         return Finished(result=result)
@@ -255,7 +255,7 @@ class _Executor:
 
     def _of_twin(self, cell: Cell) -> Result | None:
         """The result of a finished cell that is another one by the name of its preset alone, as that of this cell."""
-        twin = self.twins.get(without_preset(cell))
+        twin = self.twins.get(cell.without_preset)
         return taken_over(cell, twin, self.plan.folds[cell.fold], self.plan.spec, self.store) if twin else None
 
     def _job(self, cell: Cell) -> Job:

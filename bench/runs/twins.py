@@ -16,17 +16,12 @@ from bench.runs.task import Fold
 _FILES = ("lists.parquet", "per_user.parquet", "worker.log")
 
 
-def without_preset(cell: Cell) -> str:
-    """What twins have in common."""
-    return Cell.model_validate({**cell.model_dump(), "preset": ""}).id
-
-
 def finished_ones(cells: Sequence[Cell], store: Store) -> dict[str, str]:
-    """Ids of the finished cells of the models and fingerprints of ``cells``, by :func:`without_preset`."""
+    """Ids of the finished cells of the models and fingerprints of ``cells``, by what they have in common with twins."""
     if not cells:
         return {}
     found = store.results(fingerprints={cell.fingerprint for cell in cells}, models={cell.model for cell in cells})
-    return {without_preset(result.cell): result.cell_id for result in found if result.status == "finished"}
+    return {result.cell.without_preset: result.cell_id for result in found if result.status == "finished"}
 
 
 def taken_over(cell: Cell, twin_id: str, fold: Fold, spec: RunSpec, store: Store) -> Result | None:
