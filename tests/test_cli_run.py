@@ -155,7 +155,7 @@ def test_model_that_cannot_be_saved_keeps_its_lists(start_bench, rough_site, tmp
     out, err = process.communicate(timeout=60)
     [result] = Store(tmp_path).results()
     assert (process.returncode, result.status) == (0, "finished"), err
-    assert result.warnings == ["the model was not kept: RuntimeError: it cannot be written"]
+    assert result.warnings == ["the model was not kept: RuntimeError: it cannot be written (rough/models.py:376)"]
     assert "rough-unsaved: the model was not kept: RuntimeError: it cannot be written" in out
 
 

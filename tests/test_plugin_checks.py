@@ -352,7 +352,7 @@ def test_a_model_that_ends_its_process_is_told(plugin_test, model):
     if model == "rough-exits":
         assert "found: SystemExit: 0" in " ".join(out.split())
     else:
-        assert re.fullmatch(r"error: the process of the checks ended in 'lists have .+' with status -\d+: .*\n", err)
+        assert re.fullmatch(r"error: the process of the checks ended in 'can be fitted' with status -\d+: .*\n", err)
 
 
 @pytest.mark.slow
