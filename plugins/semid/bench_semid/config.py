@@ -91,9 +91,9 @@ class RPGConfig(SemanticConfig):
     """Codes of an item, m of the paper."""
     temperature: Annotated[float, Search(0.02, 0.2, log=True)] = Field(0.05, gt=0)
     """Divides the cosines of states and codes."""
-    sampled_codes: int | None = Field(4, ge=1)
-    """Codes that a step learns from, drawn at random for each batch, which saves most of its time; all if left out, as
-    in the paper."""
+    sampled_codes: int | None = Field(None, ge=1)
+    """Codes that a step learns from, drawn at random for each batch, which saves time; all if left out, as in the
+    paper."""
 
     @model_validator(mode="after")
     def _fits(self) -> RPGConfig:
