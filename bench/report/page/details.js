@@ -96,7 +96,7 @@ function provenance(table, row) {
     ["details.code", source.code],
     ["details.content", source.content],
     ["details.plugin", `${source.plugin}${source.git_revision ? `, git ${source.git_revision}` : ""}`],
-    ["details.created", source.created],
+    ["details.created", source.created.slice(0, 19)],
     ["details.hardware", `${source.device}; ${pairsOf(environment.hardware)}`],
     ["details.confinement", environment.confinement],
     ["details.packages", pairsOf(environment.packages)],
