@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from bench.contract import Recommender, Search
 from bench.evaluation import metrics, violations
-from bench.interactions import UNFILLED, Recommendations
+from bench.interactions import UNFILLED, Interactions, Recommendations
 from bench.messages.description import ModelRequest
 from bench.testing.asks import asks
 from bench.testing.local import (
@@ -97,13 +97,16 @@ class ModelChecks:
 
         What says so and gives all the same list is told by the check of that alone.
         """
-        return type(model).personalized and bool(((lists := self.unfiltered(model)) != lists[0]).any())
+        if not type(model).personalized:
+            return False
+        lists = self.unfiltered(model, self._data.train)
+        return bool((lists != lists[0]).any())
 
-    def unfiltered(self, model: Any) -> NDArray[np.int32]:
-        """Items (users, 10) of all users, where nothing is excluded."""
-        users = np.arange(self._data.train.n_users)
-        nothing = interactions_from([[] for _ in users], self._data.train.n_items)
-        items: NDArray[np.int32] = model.recommend(users, self._data.train, nothing, 10).items
+    def unfiltered(self, model: Any, history: Interactions) -> NDArray[np.int32]:
+        """Items (users, 10) of all users by their rows of ``history``, where nothing is excluded."""
+        users = np.arange(history.n_users)
+        nothing = interactions_from([[] for _ in users], history.n_items)
+        items: NDArray[np.int32] = model.recommend(users, history, nothing, 10).items
         return items
 
     @pytest.fixture(scope="class")
@@ -242,15 +245,13 @@ class ModelChecks:
     @asks("Recommender.personalized")
     def test_says_whether_it_is_personalized(self, fitted: Any) -> None:
         """A model whose lists depend on no history declares personalized = False, and no other one does."""
-        data, users = self._data, np.arange(self._data.train.n_users)
-        nothing = interactions_from([[] for _ in users], data.train.n_items)
-        of_own = self.unfiltered(fitted)
-        of_others = fitted.recommend(users, data.train.select(users[::-1]), nothing, 10).items
         if type(fitted).personalized:
-            assert (of_own != of_own[0]).any(), "all users get the same list: declare personalized = False"
+            assert self.personalizes(fitted), "all users get the same list: declare personalized = False"
             return
-        changed = int((of_own != of_others).any(axis=1).sum())
-        assert not changed, f"{changed} of {len(users)} lists change with the history: leave personalized = True"
+        own = self._data.train
+        others = own.select(np.arange(own.n_users)[::-1])
+        changed = int((self.unfiltered(fitted, own) != self.unfiltered(fitted, others)).any(axis=1).sum())
+        assert not changed, f"{changed} of {own.n_users} lists change with the history: leave personalized = True"
 
     @asks("Recommender.personalized")
     def test_beats_chance_if_it_is_personalized(self, fitted: Any) -> None:

@@ -9,6 +9,7 @@ from bench_neural.sequences.config import BSARecConfig, SASRecConfig
 from bench_neural.sequences.models import BSARec, SASRec
 from bench_neural.sequences.training import Training, check_memory, memory
 from bench_torchkit.rows import Sequences
+from bench_torchkit.testing import successors
 from bench_torchkit.trainer import Place
 
 from bench import ConfigError, DataError, Interactions, PluginError
@@ -35,19 +36,6 @@ class TestHSTU(ModelChecks):
     options = SMALL
 
 
-def successors(n_users=60, n_items=30, length=6, seed=0):
-    """Every item has one item that always follows it; validation is the item after the last one of train."""
-    rng = np.random.default_rng(seed)
-    ring = rng.permutation(n_items)
-    rows = [
-        [int(ring[(start + step) % n_items]) for step in range(length + 1)]
-        for start in rng.integers(0, n_items, n_users)
-    ]
-    return MemorySplit(
-        interactions_from([row[:-1] for row in rows], n_items), interactions_from([row[-1:] for row in rows], n_items)
-    )
-
-
 def hits(model, data, k=1):
     found = model.recommend(np.arange(data.train.n_users), data.train, data.train, k)
     return float((found.items == data.valid.items[:, None]).any(1).mean())
@@ -61,7 +49,7 @@ def fitted(model, data, folder, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize("targets", ["packed", "prefixes"])
 def test_two_processes_train_as_one_does(targets, tmp_path):
-    data, found = successors(), []
+    data, found = successors(60, 30), []
     changes = {"dropout": 0.0, "attention_dropout": 0.0, "loss": "softmax", "targets": targets, "epochs": 3}
     for processes in (1, 2):
         model = SASRec(SASRecConfig(**{**SMALL, **changes}))
@@ -75,7 +63,7 @@ def test_two_processes_train_as_one_does(targets, tmp_path):
     [("softmax", "batch"), ("sampled_softmax", "batch"), ("bce", "batch"), ("bce", "target"), ("gbce", "batch")],
 )
 def test_every_loss_learns_what_follows(loss, shared, tmp_path):
-    data = successors()
+    data = successors(60, 30)
     changes = {"attention_dropout": 0.0, "loss": loss, "negatives": 8, "negatives_of": shared}
     model = SASRec(SASRecConfig(**{**SMALL, **changes}))
     assert hits(fitted(model, data, tmp_path, stopping=Stopping(patience=50)), data) > 0.9
@@ -83,13 +71,13 @@ def test_every_loss_learns_what_follows(loss, shared, tmp_path):
 
 @pytest.mark.parametrize("targets", ["packed", "prefixes"])
 def test_both_kinds_of_targets_learn_what_follows(targets, tmp_path):
-    data = successors()
+    data = successors(60, 30)
     model = SASRec(SASRecConfig(**{**SMALL, "attention_dropout": 0.0, "targets": targets}))
     assert hits(fitted(model, data, tmp_path), data) > 0.9
 
 
 def test_negatives_of_a_target_are_new_to_its_user():
-    data = successors()
+    data = successors(60, 30)
     config = SASRecConfig(negatives=3, negatives_of="target", loss="bce")
     training = Training(config, SASRec(config).network(30), Sequences(data.train, 50, "packed", 100), 1)
     [batch] = training.batches(Place(0, 1))
@@ -100,7 +88,7 @@ def test_negatives_of_a_target_are_new_to_its_user():
 
 
 def test_sampled_softmax_over_all_items_is_the_softmax():
-    data = successors()
+    data = successors(60, 30)
     torch.manual_seed(0)
     found = []
     for loss in ("softmax", "sampled_softmax"):
@@ -115,7 +103,7 @@ def test_sampled_softmax_over_all_items_is_the_softmax():
 
 
 def test_users_without_history_get_what_is_popular(tmp_path):
-    data = successors()
+    data = successors(60, 30)
     model = fitted(SASRec(SASRecConfig(**{**SMALL, "epochs": 1})), data, tmp_path)
     nothing = interactions_from([[]], 30)
     counts = np.bincount(data.train.items, minlength=30)
@@ -123,7 +111,7 @@ def test_users_without_history_get_what_is_popular(tmp_path):
 
 
 def test_data_without_times_are_refused_before_training(tmp_path):
-    data = successors()
+    data = successors(60, 30)
     same = Interactions(data.train.indptr, data.train.items, np.zeros_like(data.train.times), data.train.n_items)
     with pytest.raises(DataError, match="these data have no times"):
         fitted(SASRec(SASRecConfig()), MemorySplit(same, data.valid), tmp_path)
@@ -152,7 +140,7 @@ class PackedBSARec(BSARec):
 
 
 def test_bsarec_on_packed_targets_is_found_before_training(tmp_path):
-    data = successors()
+    data = successors(60, 30)
     with pytest.raises(PluginError, match="reads items behind it"):
         fitted(PackedBSARec(PackedConfig()), data, tmp_path)
 

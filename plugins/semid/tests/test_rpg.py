@@ -6,9 +6,10 @@ import torch
 from bench_semid.config import RPGConfig
 from bench_semid.rpg import RPG, RPGNetwork
 from bench_torchkit.rows import histories, pack
+from bench_torchkit.testing import successors
 
 from bench import DataError, Interactions
-from bench.testing import LocalContext, MemorySplit, ModelChecks, interactions_from
+from bench.testing import LocalContext, ModelChecks, interactions_from
 
 SMALL = {
     "embedding_size": 16,
@@ -28,19 +29,6 @@ SMALL = {
 class TestRPG(ModelChecks):
     name = "rpg@interactions"
     options = SMALL
-
-
-def successors(n_users=80, n_items=24, length=6, seed=0):
-    """Every item has one item that always follows it; validation is the item after the last one of train."""
-    rng = np.random.default_rng(seed)
-    ring = rng.permutation(n_items)
-    rows = [
-        [int(ring[(start + step) % n_items]) for step in range(length + 1)]
-        for start in rng.integers(0, n_items, n_users)
-    ]
-    return MemorySplit(
-        interactions_from([row[:-1] for row in rows], n_items), interactions_from([row[-1:] for row in rows], n_items)
-    )
 
 
 def test_scores_are_mean_log_probabilities_of_codes_by_hand():
@@ -81,7 +69,7 @@ def test_an_item_of_the_history_is_the_mean_of_its_codes():
 
 @pytest.mark.parametrize("init", ["vectors", "random"])
 def test_learns_what_follows(init, tmp_path):
-    data = successors()
+    data = successors(80, 24)
     model = RPG(RPGConfig(**{**SMALL, "vectors": "interactions", "init": init, "epochs": 25}))
     context = LocalContext(model, data, tmp_path)
     model.fit(data.train, data.valid, context)
@@ -91,7 +79,7 @@ def test_learns_what_follows(init, tmp_path):
 
 
 def test_data_without_times_or_texts_are_refused_before_training(tmp_path):
-    data = successors()
+    data = successors(80, 24)
     train = data.train
     same = Interactions(train.indptr, train.items, np.zeros_like(train.times), train.n_items)
     model = RPG(RPGConfig(**SMALL))

@@ -11,10 +11,11 @@ from bench_semid.tiger.search import lists
 from bench_semid.tiger.tokens import PackedTokens, PrefixTokens, as_tokens, one_a_row
 from bench_torchkit.codesearch import beam_search, exact_scores
 from bench_torchkit.rows import histories, pack
+from bench_torchkit.testing import successors
 from bench_torchkit.tree import tree
 from pydantic import ValidationError
 
-from bench.testing import LocalContext, MemorySplit, ModelChecks, interactions_from
+from bench.testing import LocalContext, ModelChecks, interactions_from
 
 SMALL = {
     "embedding_size": 16,
@@ -129,21 +130,8 @@ def test_lists_are_never_short_however_few_beams():
     assert found.items[2].tolist() == [-1] * 5
 
 
-def successors(n_users=80, n_items=24, length=6, seed=0):
-    """Every item has one item that always follows it; validation is the item after the last one of train."""
-    rng = np.random.default_rng(seed)
-    ring = rng.permutation(n_items)
-    rows = [
-        [int(ring[(start + step) % n_items]) for step in range(length + 1)]
-        for start in rng.integers(0, n_items, n_users)
-    ]
-    return MemorySplit(
-        interactions_from([row[:-1] for row in rows], n_items), interactions_from([row[-1:] for row in rows], n_items)
-    )
-
-
 def test_learns_what_follows_and_notes_how_the_search_went(tmp_path):
-    data = successors(n_users=200)
+    data = successors(200, 24)
     changes = {"vectors": "interactions", "num_beams": 8, "batch_size": 32, "epochs": 20}
     model = Tiger(TigerConfig(**{**SMALL, **changes}))
     context = LocalContext(model, data, tmp_path)

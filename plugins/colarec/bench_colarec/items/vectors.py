@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
-from bench_torchkit.text import minilm_folder, sentence_vectors
+from bench_torchkit.text import minilm_folder, sentence_vectors, word_vectors, word_weights
 from numpy.typing import NDArray
 
 from bench import DataError, TextInputs
@@ -65,45 +64,23 @@ def _checked(array: NDArray[np.generic], what: str, n: int) -> NDArray[np.float3
     return found
 
 
-def words(texts: Sequence[str]) -> sp.csr_array:
-    """(n_items, n_words) float64: tf-idf, rows of length 1; an item without words has a zero row.
-
-    Raises
-    ------
-    DataError
-        If no item has a word.
-    """
-    # A second to import, which most runs need not wait for.
-    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-
-    _check_texts(texts)
-    return sp.csr_array(TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts))  # noqa: S106
-
-
 def text_vectors(texts: Sequence[str], size: int, seed: int) -> NDArray[np.float32]:
-    """Latent semantic analysis: :func:`words`, reduced to ``size`` dimensions by a truncated SVD.
-
-    Returns
-    -------
-    (n_items, d ≤ size): fewer dimensions where there are fewer items or words. An item without words has a zero row.
+    """(n_items, ≤ size): see :func:`bench_torchkit.text.word_vectors`.
 
     Raises
     ------
     DataError
         If no item has a word.
     """
-    from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]  # see words()
-
-    weights = words(texts)
-    found = TruncatedSVD(min(size, *weights.shape), random_state=seed).fit_transform(weights)
-    return np.asarray(found, np.float32)
+    _check_texts(texts)
+    return word_vectors(texts, size, seed)
 
 
 def twins(cold: NDArray[np.bool_], texts: Sequence[str]) -> NDArray[np.int64]:
     """(n_items,): of an item without interactions the one most like it by text; of all others, themselves.
 
     Vectors of interactions say nothing of such items, and leave their identifiers to chance. Likeness is the cosine of
-    :func:`words`. An item that shares no word with one that has interactions is its own twin.
+    :func:`bench_torchkit.text.word_weights`. An item that shares no word with one of these is its own twin.
 
     Parameters
     ----------
@@ -111,8 +88,14 @@ def twins(cold: NDArray[np.bool_], texts: Sequence[str]) -> NDArray[np.int64]:
         (n_items,): whether an item has no interactions.
     texts
         (n_items,).
+
+    Raises
+    ------
+    DataError
+        If no item has a word.
     """
-    weights, nearest = words(texts), np.arange(len(cold))
+    _check_texts(texts)
+    weights, nearest = word_weights(texts), np.arange(len(cold))
     warm, columns = np.flatnonzero(~cold), weights[~cold].T.tocsr()
     for item in np.flatnonzero(cold):
         alike = weights[[item]] @ columns

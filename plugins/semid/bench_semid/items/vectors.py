@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bench_torchkit.graph import normalized_adjacency, singular_vectors
-from bench_torchkit.text import minilm_folder, sentence_vectors
+from bench_torchkit.text import minilm_folder, sentence_vectors, word_vectors
 from numpy.typing import NDArray
 
 from bench import Context, DataError, Interactions, TextInputs
@@ -40,13 +40,8 @@ def of_words(given: TextInputs) -> dict[str, Vectors]:
 
     ``inputs`` has ``size`` and ``model``. An item without words has a zero row.
     """
-    from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]  # takes a second to import
-    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-
-    texts: Sequence[str] = texts_of(given.items, given.inputs["model"])
-    weights = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts)  # noqa: S106
-    found = TruncatedSVD(min(given.inputs["size"], *weights.shape), random_state=0).fit_transform(weights)
-    return {"items": np.asarray(found, np.float32)}
+    texts = texts_of(given.items, given.inputs["model"])
+    return {"items": word_vectors(texts, given.inputs["size"], seed=0)}
 
 
 def of_minilm(given: TextInputs) -> dict[str, Vectors]:
