@@ -190,9 +190,9 @@ def _core(wheels: Path) -> list[str]:
     its installed files.
     """
     package = Path(__file__).parents[1]
-    if (package.parent / "pyproject.toml").is_file():
-        return ["-e", f"{package.parent}[testing]"]
-    return [f"{_wheel(package, wheels)}[testing]"]
+    here = ["-e", str(package.parent)] if (package.parent / "pyproject.toml").is_file() else [_wheel(package, wheels)]
+    # In words of its own: pip 23 does not take a path with an extra for what a plugin needs without it.
+    return [*map(str, here), f"{_CORE}[testing]"]
 
 
 def _wheel(package: Path, wheels: Path) -> Path:

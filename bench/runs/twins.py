@@ -17,11 +17,16 @@ _FILES = ("lists.parquet", "per_user.parquet", "worker.log")
 
 
 def finished_ones(cells: Sequence[Cell], store: Store) -> dict[str, str]:
-    """Ids of the finished cells of the models and fingerprints of ``cells``, by what they have in common with twins."""
+    """Ids of the finished cells of the models and fingerprints of ``cells``, by what they have in common with twins.
+
+    Not those of ``cells`` themselves, which are to be run again: what they left cannot be used.
+    """
     if not cells:
         return {}
+    again = {cell.id for cell in cells}
     found = store.results(fingerprints={cell.fingerprint for cell in cells}, models={cell.model for cell in cells})
-    return {result.cell.without_preset: result.cell_id for result in found if result.status == "finished"}
+    finished = [result for result in found if result.status == "finished" and result.cell_id not in again]
+    return {result.cell.without_preset: result.cell_id for result in finished}
 
 
 def taken_over(cell: Cell, twin_id: str, fold: Fold, spec: RunSpec, store: Store) -> Result | None:
