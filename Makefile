@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 TORCH_INDEX ?=
 
 # Two workers; the tests of a module or class stay together, so that what they share is made once.
-PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope --durations 20
 
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 

@@ -190,9 +190,11 @@ def _core(wheels: Path) -> list[str]:
     its installed files.
     """
     package = Path(__file__).parents[1]
-    here = ["-e", str(package.parent)] if (package.parent / "pyproject.toml").is_file() else [_wheel(package, wheels)]
-    # In words of its own: pip 23 does not take a path with an extra for what a plugin needs without it.
-    return [*map(str, here), f"{_CORE}[testing]"]
+    tree = package.parent
+    here = ["-e", str(tree)] if (tree / "pyproject.toml").is_file() else [str(_wheel(package, wheels))]
+    # Not as PATH[testing], of which pip 23 knows nothing where a plugin needs the core without it.
+    extra = [line.partition(";") for line in metadata.requires(_CORE) or ()]
+    return [*here, *(words.strip() for words, _, rule in extra if re.search(r"extra == .testing.", rule))]
 
 
 def _wheel(package: Path, wheels: Path) -> Path:
