@@ -1,4 +1,4 @@
-"""Cross-validation: one row over all folds, compared user by user."""
+"""Cross-validation and repeated splits: one row over all folds, compared user by user."""
 
 import json
 import statistics
@@ -74,3 +74,33 @@ def test_json_tells_the_folds(store):
     rows = json.loads(path.read_text())["rows"]
     assert [row["folds"] for row in rows] == [3, 3]
     assert [len(row["results"]) for row in rows] == [3, 3]
+
+
+def test_repeated_splits_are_the_splits_of_their_seeds(bench, tmp_path):
+    """Three random splits in one table, and each of them in one of its own."""
+
+    def run(*words):
+        done = bench("run", "--models", "pop,ease", "--dataset", "tiny", "--results", tmp_path, "--json", *words)
+        assert done.status == 0, done.err
+        return json.loads(done.out)
+
+    several = run("--protocol", "random:3")
+    single = [run("--protocol", "random", "--split-seed", seed) for seed in ("2024", "2025", "2026")]
+    assert len({table["fingerprint"] for table in (several, *single)}) == 4
+    for place, model in enumerate(row["model"] for row in several["rows"]):
+        row = several["rows"][place]
+        own = [next(one for one in table["rows"] if one["model"] == model)["all/ndcg@10"] for table in single]
+        assert row["folds"] == 3
+        assert len(set(own)) > 1
+        assert row["all/ndcg@10"] == pytest.approx(statistics.mean(own))
+        assert row["all/ndcg@10/sd_runs"] == pytest.approx(statistics.stdev(own))
+    done = bench("compare", "ease", "pop", "--dataset", "tiny", "--protocol", "random:3", "--results", tmp_path)
+    assert done.status == 0, done.err
+
+
+def test_repeated_held_out_users(bench, tmp_path):
+    words = ("--models", "pop", "--dataset", "tiny", "--protocol", "strong:2", "--results", tmp_path, "--json")
+    done = bench("run", *words)
+    assert done.status == 0, done.err
+    [row] = json.loads(done.out)["rows"]
+    assert row["folds"] == 2

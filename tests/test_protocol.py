@@ -61,13 +61,16 @@ def test_wrong_value_is_refused():
         protocol("random", history="tests")
 
 
-@pytest.mark.parametrize(("name", "said"), [("loo:0", "k = 0"), ("kfold:2", "folds = 2"), ("kfold:128", "folds = 128")])
+NUMBERS = [("loo:0", "k = 0"), ("kfold:2", "folds = 2"), ("kfold:128", "folds = 128"), ("random:0", "repeats = 0")]
+
+
+@pytest.mark.parametrize(("name", "said"), NUMBERS)
 def test_number_out_of_range_is_refused(name, said):
     with pytest.raises(BenchError, match=said):
         protocol(name)
 
 
-@pytest.mark.parametrize("name", ["random:3", "loo:x", "kfold:", "kfold:-3", "temporal:1"])
+@pytest.mark.parametrize("name", ["random:x", "loo:x", "kfold:", "kfold:-3", "temporal:1", "published:2"])
 def test_number_where_none_belongs_is_refused(name):
     with pytest.raises(BenchError, match="take a number"):
         protocol(name)
@@ -79,7 +82,7 @@ def test_split_seed_is_refused_where_nothing_is_random(name):
         protocol(name, split_seed=1)
 
 
-@pytest.mark.parametrize("name", ["random", "colarec", "kfold:3", "strong"])
+@pytest.mark.parametrize("name", ["random", "colarec", "kfold:3", "strong", "random:3", "strong:2"])
 def test_split_seed_is_another_protocol_where_something_is(name):
     assert protocol(name, split_seed=1).split.seed == 1
     assert protocol(name, split_seed=1).rules() != protocol(name).rules()
@@ -90,3 +93,14 @@ def test_number_of_folds_or_items_is_set():
     assert protocol("kfold:3").folds == [0, 1, 2]
     assert protocol("loo:2").split.k == 2
     assert protocol("loo:2").folds == [None]
+
+
+def test_a_number_of_random_splits_is_set():
+    several = protocol("random:3")
+    assert several.name == "random:3"
+    assert several.folds == [0, 1, 2]
+    assert several.split.of == PROTOCOLS["random"].split
+    assert several.describe().startswith("3 times per-user random 8:1:1 (split seed 2024) and the seeds after it")
+    assert protocol("random:1") == PROTOCOLS["random"]
+    assert protocol("colarec:2").exclude == "train"
+    assert protocol("strong:2").split.of == PROTOCOLS["strong"].split

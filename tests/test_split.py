@@ -62,7 +62,7 @@ def test_lost_test_is_made_again(data, new_cache):
     assert split(data, PROTOCOLS["random"]).hidden.test.items.tolist() == test
 
 
-@pytest.mark.parametrize("name", ["random", "loo", "temporal", "kfold:3"])
+@pytest.mark.parametrize("name", ["random", "loo", "temporal", "kfold:3", "random:2"])
 def test_fitting_on_validation_too_makes_it_train_and_leaves_test_as_it_is(data, name):
     fold = protocol(name).folds[-1]
     plain, whole = split(data, protocol(name), fold), split(data, protocol(name, fit="train+valid"), fold)
@@ -92,8 +92,10 @@ def test_content_tells_all_that_is_visible(own_card, new_cache):
         content("loo"),
         content(candidates="train"),
         *(content("kfold:3", fold=fold) for fold in range(3)),
+        content("random:3", fold=2),
     ]
-    assert len({content(), *others}) == 9
+    assert content("random:3", fold=0) == content()
+    assert len({content(), *others}) == 10
 
 
 def test_content_tells_nothing_of_the_test(own_card, new_cache):

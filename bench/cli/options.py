@@ -42,7 +42,9 @@ def protocol_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--split-seed", type=click.IntRange(min=0), help="Seed of the split; another is another protocol."
         ),
         click.option(
-            "--protocol", help="random, colarec, loo[:K], temporal, kfold[:K], strong or published.  [the data set's]"
+            "--protocol",
+            help="random, colarec or strong, each [:N] for N splits, loo[:K], temporal, kfold[:K] or published.  "
+            "[the data set's]",
         ),
     ):
         command = option(command)

@@ -13,6 +13,7 @@ from bench.data.split_rules import (
     LeaveOutSplit,
     PredefinedSplit,
     RatioSplit,
+    RepeatedSplit,
     TemporalSplit,
 )
 from bench.errors import ConfigError, UnknownName
@@ -61,7 +62,10 @@ class Protocol(Strict):
     @property
     def folds(self) -> list[int | None]:
         """The folds that make up a whole table: ``[None]`` for a single split."""
-        return list(range(self.split.folds)) if isinstance(self.split, FoldSplit) else [None]
+        match self.split:
+            case FoldSplit(folds=n) | RepeatedSplit(repeats=n):
+                return list(range(n))
+        return [None]
 
 
 PROTOCOLS = {
@@ -80,29 +84,35 @@ PROTOCOLS = {
 McAuley, ICDM 2018), ``temporal`` a global cut, ``strong`` the held-out users of Liang et al. (WWW 2018).
 """
 
+_COUNTED = {"kfold": "folds", "loo": "k", "random": "repeats", "colarec": "repeats", "strong": "repeats"}
+"""What a number after the name of a protocol sets."""
+
 
 def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protocol:
     """The named protocol, with the given fields (None: as they are) changed.
 
-    ``NAME:N`` sets the number of ``kfold`` or the k of ``loo``. A changed protocol bears its name with a star.
+    ``NAME:N`` sets the number of ``kfold``, the k of ``loo``, or how many random splits there are. A changed protocol
+    bears its name with a star.
     """
     base, colon, number = name.partition(":")
     if base not in PROTOCOLS:
         raise UnknownName("protocol", base, PROTOCOLS, "'bench run --help'")
-    found = PROTOCOLS[base]
-    counted = {"kfold": "folds", "loo": "k"}
-    if colon and (base not in counted or not number.isdecimal()):
-        raise ConfigError(f"'{name}' is no protocol: only kfold:N and loo:N take a number")
-    fields = {counted[base]: int(number)} if number else {}
-    if base in counted:  # one name for one protocol, however it was written
-        n = fields.get(counted[base], getattr(found.split, counted[base]))
-        name = base if (base, n) == ("loo", 1) else f"{base}:{n}"
+    found, field = PROTOCOLS[base], _COUNTED.get(base, "")
+    if colon and not (field and number.isdecimal()):
+        raise ConfigError(f"'{name}' is no protocol: only {', '.join(f'{one}:N' for one in _COUNTED)} take a number")
+    split = found.split.model_dump()
     if split_seed is not None:
-        if "seed" not in type(found.split).model_fields or getattr(found.split, "order", "random") != "random":
+        if "seed" not in split or split.get("order", "random") != "random":
             raise ConfigError(f"protocol '{name}' has no random choice that --split-seed could change")
-        fields["seed"] = split_seed
+        split["seed"] = split_seed
+    n = int(number) if number else split.get(field, 1)
+    if field in split:
+        split[field] = n
+    elif n != 1:
+        split = {"kind": "repeated", "of": split, "repeats": n}
+    name = base if n == 1 else f"{base}:{n}"  # one name for one protocol, however it was written
     update = {field: value for field, value in changes.items() if value is not None}
-    wanted = {**found.model_dump(), **update, "split": {**found.split.model_dump(), **fields}, "name": name}
+    wanted = {**found.model_dump(), **update, "split": split, "name": name}
     try:
         changed = Protocol.model_validate(wanted)
     except ValidationError as error:

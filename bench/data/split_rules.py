@@ -154,6 +154,30 @@ class PredefinedSplit(SplitRule):
         return dataset.published_parts
 
 
+class RepeatedSplit(SplitRule):
+    """Several splits by one rule, of seeds that follow each other; each is a fold, and users are averaged over them."""
+
+    kind: Literal["repeated"] = "repeated"
+    of: Annotated[RatioSplit | HeldOutSplit, Field(discriminator="kind")]
+    repeats: int = Field(ge=2, le=100)
+
+    @property
+    def seed(self) -> int:
+        """The first seed: the first split is that of the rule alone."""
+        return self.of.seed
+
+    def describe(self) -> str:
+        return f"{self.repeats} times {self.of.describe()} and the seeds after it"
+
+    def assign(self, dataset: Dataset, fold: int | None) -> splits.Parts:
+        assert fold is not None
+        return self.of.model_copy(update={"seed": self.seed + fold}).assign(dataset, None)
+
+    def identity(self, dataset: Dataset, parts: splits.Parts) -> splits.Parts:
+        """The parts of the first split and the number of splits, which tell the others."""
+        return np.append(self.assign(dataset, 0), np.int8(self.repeats))
+
+
 class CarvedSplit(SplitRule):
     """A split that leaves no validation, of each user a share of its train part put aside for it: to choose by."""
 
@@ -176,7 +200,14 @@ class CarvedSplit(SplitRule):
 
 
 AnySplit = Annotated[
-    RatioSplit | LeaveOutSplit | TemporalSplit | FoldSplit | HeldOutSplit | PredefinedSplit | CarvedSplit,
+    RatioSplit
+    | LeaveOutSplit
+    | TemporalSplit
+    | FoldSplit
+    | HeldOutSplit
+    | PredefinedSplit
+    | RepeatedSplit
+    | CarvedSplit,
     Field(discriminator="kind"),
 ]
 

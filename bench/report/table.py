@@ -305,7 +305,7 @@ def _given(cell: Cell) -> tuple[str, dict[str, str]]:
 def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]]:
     """The results without what was measured by other definitions, and a line for each that had some."""
     newest: dict[tuple[int | None, str], GroupResult] = {}  # the same group has other members in another fold
-    for result in sorted((result for row in rows for result in row), key=lambda result: result.created):
+    for result in sorted((result for row in rows for result in row), key=lambda result: result.counts_from):
         if result.metrics_version == metrics.VERSION:
             newest |= {(result.cell.fold, name): group for name, group in result.groups.items()}
     lines: dict[str, None] = {}
