@@ -67,7 +67,12 @@ def check(done):
         )
 
 
-@pytest.mark.parametrize("name", [name for name in RESULTS if not name.startswith(("per_user", "lists", "model"))])
+def of_files(name):
+    """Whether files beside the result are damaged, from which it is measured again."""
+    return name.startswith(("per_user", "lists", "model"))
+
+
+@pytest.mark.parametrize("name", [name for name in RESULTS if not of_files(name)])
 def test_leaderboard_does_without_a_damaged_result(name, place, bench):
     RESULTS[name](cell_of(place, "pop"))
     done = bench("leaderboard", "--results", place / "results")
@@ -85,7 +90,10 @@ def test_leaderboard_does_without_a_damaged_result(name, place, bench):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RESULTS)
 def test_every_command_does_without_a_damaged_result(name, place, base, bench, tmp_path):
+    """Of a damaged result itself, other cut-offs ask more than a run, and the leaderboard has a test of its own."""
     for command, words in COMMANDS.items():
+        if command in ("leaderboard", "run") and not of_files(name):
+            continue
         shutil.rmtree(place)
         shutil.copytree(base, place, symlinks=True)
         RESULTS[name](cell_of(place, "pop"))
