@@ -4,12 +4,15 @@ import importlib.util
 import inspect
 import os
 import re
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import bench.contract
 from bench import Recommendations, Recommender
+from bench.messages.cell import Phase
 from bench.testing import ModelChecks, WorkerChecks
 from bench.testing.asks import asks, line_of
 
@@ -230,6 +233,19 @@ def test_every_check_says_what_the_contract_asks(name):
     sentence = " ".join((CHECKS[name].__doc__ or "").split("\n\n")[0].split())
     assert re.fullmatch(r"[A-Z].{20,140}\.", sentence), sentence
     assert CHECKS[name].__wrapped__, "it is marked with @asks"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cpu_seconds", "kept"), [(30, 2, True), (3, 8, True), (30, 11, False), (11, None, False)]
+)
+def test_a_model_is_not_blamed_for_a_busy_machine(seconds, cpu_seconds, kept):
+    phases = {
+        "fit": Phase(seconds=seconds, peak_mib=1, cpu_seconds=cpu_seconds),
+        "recommend": Phase(seconds=0, peak_mib=1),
+    }
+    ran = SimpleNamespace(result=SimpleNamespace(cell=SimpleNamespace(model="pop"), phases=phases))
+    with nullcontext() if kept else pytest.raises(AssertionError, match=r"11.0 s, and promised_seconds = 10"):
+        WorkerChecks().test_takes_no_longer_than_promised(ran)
 
 
 def test_the_place_of_a_member_is_found_in_the_contract():

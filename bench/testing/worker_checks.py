@@ -88,9 +88,13 @@ class WorkerChecks:
 
     @asks("Recommender.promised_seconds")
     def test_takes_no_longer_than_promised(self, finished: Ran) -> None:
-        """Fitting and recommending take no longer than promised_seconds on small data."""
+        """Fitting and recommending take no longer than promised_seconds on small data.
+
+        Seconds of the processor, if those are fewer: what waits for others on a busy machine is no fault of the model.
+        """
         promised = load_model(finished.result.cell.model).promised_seconds
-        taken = sum(finished.result.phases[name].seconds for name in ("fit", "recommend"))
+        phases = [finished.result.phases[name] for name in ("fit", "recommend")]
+        taken = sum(min(phase.seconds, phase.cpu_seconds or phase.seconds) for phase in phases)
         assert taken <= promised, f"{taken:.1f} s, and promised_seconds = {promised:g}"
 
     @asks("Recommender.promised_mib")
