@@ -235,17 +235,20 @@ def test_every_check_says_what_the_contract_asks(name):
     assert CHECKS[name].__wrapped__, "it is marked with @asks"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "cpu_seconds", "kept"), [(30, 2, True), (3, 8, True), (30, 11, False), (11, None, False)]
-)
-def test_a_model_is_not_blamed_for_a_busy_machine(seconds, cpu_seconds, kept):
+class Popularity(WorkerChecks):
+    name = "pop"
+
+
+@pytest.mark.parametrize(("took", "kept"), [((30, 2), True), ((3, 8), True), ((30, 11), False), ((11, None), False)])
+def test_a_model_is_not_blamed_for_a_busy_machine(took, kept):
+    seconds, cpu_seconds = took
     phases = {
         "fit": Phase(seconds=seconds, peak_mib=1, cpu_seconds=cpu_seconds),
         "recommend": Phase(seconds=0, peak_mib=1),
     }
     ran = SimpleNamespace(result=SimpleNamespace(cell=SimpleNamespace(model="pop"), phases=phases))
     with nullcontext() if kept else pytest.raises(AssertionError, match=r"11.0 s, and promised_seconds = 10"):
-        WorkerChecks().test_takes_no_longer_than_promised(ran)
+        Popularity().test_takes_no_longer_than_promised(ran)
 
 
 def test_the_place_of_a_member_is_found_in_the_contract():
