@@ -34,6 +34,8 @@ _PATIENCE = datetime.timedelta(days=1)
 """Followers wait for the leader's validation. One that dies closes its sockets, which is seen at once."""
 _LAST_WORDS = 30.0
 """Seconds in which followers end when they are told to."""
+_DYING = 5.0
+"""Seconds in which a follower that was killed is gone."""
 
 
 @dataclass
@@ -163,12 +165,17 @@ def _start(folder: Path, rank: int, size: int, device: str) -> subprocess.Popen[
 
 
 def _reason(folder: Path, followers: Sequence[subprocess.Popen[bytes]]) -> str | None:
-    """Why a follower ended before its time; None if none did."""
+    """Why the first follower ended before its time; None if none did.
+
+    One that fails writes why before its sockets close, so there is no need to wait for its end.
+    """
+    where = "process {} of {} that trained together: {}"
+    if said := sorted(folder.glob("reason-*"), key=lambda path: path.stat().st_mtime_ns):
+        rank = int(said[0].name.partition("-")[2])
+        return where.format(rank + 1, len(followers) + 1, said[0].read_text(encoding="utf-8"))
     for rank, follower in enumerate(followers, 1):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            status = follower.wait(1.0)
-            said = folder / f"reason-{rank}"
+            status = follower.wait(_DYING)
             how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            told = said.read_text(encoding="utf-8") if said.is_file() else f"it ended with {how}"
-            return f"process {rank + 1} of {len(followers) + 1} that trained together: {told}"
+            return where.format(rank + 1, len(followers) + 1, f"it ended with {how}")
     return None
