@@ -196,7 +196,7 @@ def _distributions(name: str) -> list[metadata.Distribution]:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        required = [canonical(line) for line in distribution.requires or () if not _is_extra(line)]
+        required = [canonical(line) for line in distribution.requires or () if not of_extra(line)]
         if not found or _CORE in required:
             found[name] = distribution
             todo += required
@@ -209,8 +209,10 @@ def canonical(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", named[0]).lower() if named else ""
 
 
-def _is_extra(requirement: str) -> bool:
-    return re.search(r"\bextra\b", requirement.partition(";")[2]) is not None
+def of_extra(requirement: str, name: str = "") -> bool:
+    """Whether a requirement belongs to an extra, to that of the name if there is one."""
+    rule = requirement.partition(";")[2]
+    return re.search(r"\bextra\b", rule) is not None and (not name or re.search(rf"['\"]{name}['\"]", rule) is not None)
 
 
 def _owner(distribution: metadata.Distribution) -> Callable[[str, str], bool]:

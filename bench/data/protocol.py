@@ -111,7 +111,7 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
     elif n != 1:
         split = {"kind": "repeated", "of": split, "repeats": n}
     name = base if n == 1 else f"{base}:{n}"  # one name for one protocol, however it was written
-    update = {field: value for field, value in changes.items() if value is not None}
+    update = {key: value for key, value in changes.items() if value is not None}
     wanted = {**found.model_dump(), **update, "split": split, "name": name}
     try:
         changed = Protocol.model_validate(wanted)

@@ -115,6 +115,11 @@ class Phase(Strict):
     cpu_seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Of processors, of the worker and of what it started and waited for; None in results of older versions."""
 
+    @property
+    def processor_seconds(self) -> float:
+        """Those of processors; of the clock where only that was recorded."""
+        return self.seconds if self.cpu_seconds is None else self.cpu_seconds
+
 
 class Size(Strict):
     """How large the data of a cell are."""

@@ -61,8 +61,7 @@ class Recorded:
 
     def seconds(self, phase: str) -> float:
         """Of processors; of a clock where only that was recorded."""
-        found = self.phases[phase]
-        return found.seconds if found.cpu_seconds is None else found.cpu_seconds
+        return self.phases[phase].processor_seconds
 
     def peak(self, *phases: str) -> float:
         """MiB."""

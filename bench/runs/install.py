@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from bench.code import canonical
+from bench.code import canonical, of_extra
 from bench.errors import ConfigError, PluginError, UnknownName
 from bench.files import remove, write_text
 from bench.installation import broken_in
@@ -97,7 +97,7 @@ def add_beside(what: str, beside: Sequence[str] = (), editable: bool = False) ->
         If it cannot be installed, for instance because it needs other versions.
     """
     name = distribution_name(what)
-    needed = {canonical(line) for line in metadata.requires(_CORE) or () if "extra" not in line}
+    needed = {canonical(line) for line in metadata.requires(_CORE) or () if not of_extra(line)}
     pins = [f"{dist.name}=={dist.version}\n" for dist in metadata.distributions() if canonical(dist.name) in needed]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.writelines(sorted(pins))
@@ -193,8 +193,8 @@ def _core(wheels: Path) -> list[str]:
     tree = package.parent
     here = ["-e", str(tree)] if (tree / "pyproject.toml").is_file() else [str(_wheel(package, wheels))]
     # Not as PATH[testing], of which pip 23 knows nothing where a plugin needs the core without it.
-    extra = [line.partition(";") for line in metadata.requires(_CORE) or ()]
-    return [*here, *(words.strip() for words, _, rule in extra if re.search(r"extra == .testing.", rule))]
+    needed = [line for line in metadata.requires(_CORE) or () if of_extra(line, "testing")]
+    return [*here, *(line.partition(";")[0].strip() for line in needed)]
 
 
 def _wheel(package: Path, wheels: Path) -> Path:

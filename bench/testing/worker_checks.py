@@ -94,7 +94,7 @@ class WorkerChecks:
         """
         promised = load_model(finished.result.cell.model).promised_seconds
         phases = [finished.result.phases[name] for name in ("fit", "recommend")]
-        taken = sum(min(phase.seconds, phase.cpu_seconds or phase.seconds) for phase in phases)
+        taken = sum(min(phase.seconds, phase.processor_seconds) for phase in phases)
         assert taken <= promised, f"{taken:.1f} s, and promised_seconds = {promised:g}"
 
     @asks("Recommender.promised_mib")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bench.errors import one_line
-from bench_torchkit.team import STAGE, TASK, Team
+from bench_torchkit.team import REASON, STAGE, TASK, Team
 from bench_torchkit.trainer import Place, Trainer
 
 
@@ -40,5 +40,5 @@ if __name__ == "__main__":
         main(_team)
     except Exception as error:  # noqa: BLE001 (whatever a task raises; the leader says it)
         traceback.print_exc()
-        (_team.folder / f"reason-{_team.rank}").write_text(one_line(error), encoding="utf-8")
+        (_team.folder / REASON.format(_team.rank)).write_text(one_line(error), encoding="utf-8")
         sys.exit(1)

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,14 +29,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-TASK, STAGE = "task.pt", "stage.pt"
-"""Files of a team's folder: the task with its settings, and the state in which a stage begins."""
+TASK, STAGE, REASON = "task.pt", "stage.pt", "reason-{}"
+"""Files of a team's folder: the task with its settings, the state in which a stage begins, and why a rank failed."""
 _PATIENCE = datetime.timedelta(days=1)
 """Followers wait for the leader's validation. One that dies closes its sockets, which is seen at once."""
 _LAST_WORDS = 30.0
 """Seconds in which followers end when they are told to."""
 _DYING = 5.0
-"""Seconds in which a follower that was killed is gone."""
+"""Seconds in which a follower that was killed is gone; also what the leader waits if the fault is its own."""
 
 
 @dataclass
@@ -170,12 +171,13 @@ def _reason(folder: Path, followers: Sequence[subprocess.Popen[bytes]]) -> str |
     One that fails writes why before its sockets close, so there is no need to wait for its end.
     """
     where = "process {} of {} that trained together: {}"
-    if said := sorted(folder.glob("reason-*"), key=lambda path: path.stat().st_mtime_ns):
+    if said := sorted(folder.glob(REASON.format("*")), key=lambda path: path.stat().st_mtime_ns):
         rank = int(said[0].name.partition("-")[2])
         return where.format(rank + 1, len(followers) + 1, said[0].read_text(encoding="utf-8"))
+    end = time.monotonic() + _DYING
     for rank, follower in enumerate(followers, 1):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            status = follower.wait(_DYING)
+            status = follower.wait(max(0.0, end - time.monotonic()))
             how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
             return where.format(rank + 1, len(followers) + 1, f"it ended with {how}")
     return None
