@@ -184,8 +184,22 @@ def test_estimate_tells_what_is_left_and_what_is_unknown(bench, tmp_path):
     bench("run", "--models", "pop", *words)
     said = bench("estimate", "--models", "pop,itemknn", *words)
     assert said.status == 0
-    assert "already there" in said.out
+    assert "nothing to train" in said.out
     assert "unknown: itemknn: no run of these models in the results folders" in said.out
     [_, left] = json.loads(bench("estimate", "--models", "pop,itemknn", *words, "--json").out)
     assert (left["row"], left["runs"], left["gib"]) == ("itemknn", 1, None)
     assert max(map(len, said.out.splitlines())) <= 100
+
+
+def test_a_row_that_takes_the_lists_of_its_twin_costs_nothing(bench, tmp_path):
+    """A tuned row whose best trial was the preset is not trained again, so no training is forecast."""
+    words = ("--dataset", "tiny", "--results", tmp_path)
+    bench("tune", "--models", "itemknn", *words, "--trials", "1")
+
+    def left() -> list[int]:
+        return [row["runs"] for row in json.loads(bench("estimate", "--models", models, *words, "--json").out)]
+
+    models = "itemknn,itemknn@tuned"
+    assert left() == [1, 0]
+    bench("run", "--models", "itemknn", *words)
+    assert left() == [0, 0]

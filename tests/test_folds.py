@@ -36,7 +36,7 @@ def test_a_row_is_the_mean_and_spread_over_folds(store):
         assert len(found) == 3
         assert frame.loc[model, "all/recall@10"] == pytest.approx(statistics.mean(found))
         assert frame.loc[model, "all/recall@10/sd_runs"] == pytest.approx(statistics.stdev(found))
-    assert "1 × 3 folds" in main(table)
+    assert "1 × 3 splits" in main(table)
 
 
 @pytest.mark.parametrize("group", ["long tail", "head"])
@@ -95,6 +95,8 @@ def test_repeated_splits_are_the_splits_of_their_seeds(bench, tmp_path):
         assert row["all/ndcg@10/sd_runs"] == pytest.approx(statistics.stdev(own))
     done = bench("compare", "ease", "pop", "--dataset", "tiny", "--protocol", "random:3", "--results", tmp_path)
     assert done.status == 0, done.err
+    done = bench("run", "--models", "ease@tuned", "--dataset", "tiny", "--protocol", "random:3", "--results", tmp_path)
+    assert "protocol 'random:3' has several splits: tune under one that has a single one" in done.err
 
 
 def test_repeated_held_out_users(bench, tmp_path):

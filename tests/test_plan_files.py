@@ -189,6 +189,6 @@ def test_a_plan_without_tuned_rows_tunes_nothing(bench, tmp_path):
 
 def test_what_cannot_be_tuned_is_not_planned(bench, tmp_path):
     words = ("--dataset", "tiny", "--protocol", "kfold", "--output", tmp_path / "p.yaml", "--results", tmp_path)
-    assert "has folds: tune under one without" in bench("plan", "--models", "pop,itemknn@tuned", *words).err
+    assert "has several splits: tune under one" in bench("plan", "--models", "pop,itemknn@tuned", *words).err
     assert not (tmp_path / "p.yaml").exists()
     assert bench("plan", "--models", "pop,itemknn", *words).status == 0

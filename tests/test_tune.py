@@ -106,7 +106,7 @@ def test_what_was_not_tuned_here_is_one_line(tiny_cards, tmp_path):
 
 
 def test_folds_cannot_be_tuned_at_once(tiny_cards, tmp_path):
-    with pytest.raises(BenchError, match="'kfold:5' has folds: tune under one without"):
+    with pytest.raises(BenchError, match="'kfold:5' has several splits: tune under one"):
         tuned(tmp_path, protocol="kfold:5")
 
 

@@ -93,7 +93,7 @@ def _line(row: RowCost) -> list[str]:
     from bench.errors import plain
 
     if not row.runs or row.gib is None:
-        return [plain(row.row), str(row.runs), *[""] * 4, "" if row.runs else "already there"]
+        return [plain(row.row), str(row.runs), *[""] * 4, "" if row.runs else "nothing to train"]
     numbers = [_number(value or 0.0) for value in (row.gib, row.hours, row.seconds_an_epoch)]
     return [plain(row.row), str(row.runs), *numbers, str(row.epochs), row.basis]
 

@@ -128,7 +128,7 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     lines, below = [], below_floor(table, verdict)
     for row in table.rows:
         model = row.model + (f" {BELOW}" if row.name in below else "")
-        name = [model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} folds"]
+        name = [model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} splits"]
         if row.failed:
             lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
             continue

@@ -7,10 +7,14 @@ from typing import NamedTuple
 from bench.runs.plan import Plan
 from bench.runs.room import Room
 from bench.runs.store import Store
+from bench.runs.twins import finished_ones
 
 
 class RowCost(NamedTuple):
-    """Of the cells of one row that have no result yet; numbers are None where no run of the model is recorded."""
+    """Of the cells of one row that have no result yet and no twin whose lists they take.
+
+    Numbers are None where no run of the model is recorded.
+    """
 
     row: str
     runs: int
@@ -30,11 +34,13 @@ class RowCost(NamedTuple):
 
 def row_costs(plan: Plan, store: Store, room: Room) -> list[RowCost]:
     """In the order of the plan."""
-    names = list(dict.fromkeys(cell.name for cell in plan.cells))
+    missing = [cell for cell in plan.cells if (r := store.result(cell.id)) is None or r.status != "finished"]
+    first = {cell.without_preset: cell for cell in reversed(missing)}
+    twins = finished_ones(missing, store)
     found = []
-    for name in names:
-        own = [cell for cell in plan.cells if cell.name == name]
-        left = [cell for cell in own if (r := store.result(cell.id)) is None or r.status != "finished"]
+    for name in dict.fromkeys(cell.name for cell in plan.cells):
+        own = [cell for cell in missing if cell.name == name]
+        left = [cell for cell in own if cell.without_preset not in twins and first[cell.without_preset] is cell]
         forecasts = [one for cell in left if (one := room.forecast(cell)) is not None]
         if not forecasts:
             found.append(RowCost(name, len(left)))

@@ -24,7 +24,7 @@ from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
 from bench.runs.hashes import code_hash
 from bench.runs.job import Job, Limits, existing_path
-from bench.runs.studies import TUNED, find_study
+from bench.runs.studies import TUNED, check_one_split, find_study
 from bench.runs.task import Fold, find_rules, make_task
 
 LIST_LENGTH = 100
@@ -75,6 +75,8 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
     """
     _, rules = find_rules(spec)
     wanted = _requests(spec)
+    if any(request.preset == TUNED for request in wanted):
+        check_one_split(rules)
     described = _described(wanted, rules)
     task = make_task(spec)
     card, folds = task.card, task.folds

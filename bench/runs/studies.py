@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bench.data.protocol import Protocol
 from bench.errors import ConfigError, ResultsError, plain
 from bench.files import read_regular
 from bench.messages.study import Study
@@ -43,6 +44,18 @@ def find_study(results: Sequence[Path], dataset: str, model: str, fingerprint: s
         f"{model} was not tuned on these data under this protocol: "
         f"'bench tune --models {model} --dataset {dataset} …' with the same options does it"
     )
+
+
+def check_one_split(protocol: Protocol) -> None:
+    """Refuse a protocol of several splits: what is tuned on one of them has seen what others test.
+
+    Raises
+    ------
+    ConfigError
+        If there are several.
+    """
+    if protocol.folds != [None]:
+        raise ConfigError(f"protocol '{protocol.name}' has several splits: tune under one that has a single one")
 
 
 def _read(path: Path) -> Study | None:

@@ -28,7 +28,7 @@ from bench.runs.plan import Plan, make_plan, same_data
 from bench.runs.pruning import floors
 from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
-from bench.runs.studies import FOLDER, study_path
+from bench.runs.studies import FOLDER, check_one_split, study_path
 from bench.runs.task import Fold
 
 
@@ -53,7 +53,7 @@ def tune(
     Raises
     ------
     ConfigError
-        If the protocol has folds, each of which would need a study of its own, or tests users that are not in train.
+        If the protocol has several splits, or tests users that are not in train.
     DataError
         If there is nothing to validate on.
     """
@@ -114,8 +114,7 @@ def at_validation(plan: Plan) -> Plan:
     ConfigError, DataError
         See :func:`tune`.
     """
-    if list(plan.folds) != [None]:
-        raise ConfigError(f"protocol '{plan.protocol.name}' has folds: tune under one without")
+    check_one_split(plan.protocol)
     fold, rules, parts = plan.folds[None], plan.protocol, plan.folds[None].split
     if rules.fit != "train":  # of the last fit alone: the trials are those of the protocol without it
         rules = rules.model_copy(update={"fit": "train"})
