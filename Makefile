@@ -6,8 +6,9 @@ PIP := $(VENV)/bin/pip --disable-pip-version-check
 # https://download.pytorch.org/whl/cpu, builds for other CUDA versions at https://download.pytorch.org/whl/cu126 and so on.
 TORCH_INDEX ?=
 
-# Two workers; the tests of a module or class stay together, so that what they share is made once.
-PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope --durations 20
+# Two workers; the tests of a module or class stay together, so that what they share is made once, in the order of files:
+# by their number, xdist's own order, the few long ones would come last and leave a worker idle.
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 20
 
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
