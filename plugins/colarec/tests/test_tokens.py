@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from bench_colarec.items import tokens
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 TEXTS = ["title Red Phone Case brand Acme", "", "title red case categories cases", "Ünïcode Case ½ 漢字", "   "] * 2
@@ -15,11 +15,12 @@ def encoder():
 
 
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=8), st.integers(1, 5))
+@example(["a</s>b"], 1)
 def test_table_is_the_tokens_of_each_item_alone(encoder, texts, most):
     table = tokens.table(encoder, texts, most)
     assert len(table.lengths) == len(texts)
     for item, text in enumerate(texts):
-        alone = encoder.encode([text])[0][:most]
+        alone = [token for token in encoder.encode([text])[0] if token not in (tokens.PAD, tokens.EOS)][:most]
         assert table.ids[table.indptr[item] : table.indptr[item + 1]].tolist() == alone
     assert table.size == len(encoder)
     assert table.ids.max(initial=0) < table.size
