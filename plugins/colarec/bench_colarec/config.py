@@ -45,9 +45,12 @@ class TeacherConfig(ModelConfig):
     """Dimensions of the LightGCN."""
     vectors_layers: int = Field(3, ge=0)
     """Propagation layers of the LightGCN."""
+    vectors_passes: int = Field(200, ge=1)
+    """Most passes over the interactions in which the LightGCN is trained."""
     cold_texts: bool = False
-    """Whether an item without interactions gets vector, identifier and place in the teacher from the item that is most
-    like it by text."""
+    """Whether an item without interactions may get vector, identifier and place in the teacher from the item that is
+    most like it by text. It does unless validation is better without: where new items are rare, as in a random split,
+    they only take the places of others."""
     ease_weight: Annotated[float, Search(0.0, 2.0)] = Field(0.25, ge=0)
     """Of EASE in the teacher, beside the vectors; the scores of both are standardized. Only if a teacher is used."""
     ease_l2: float = Field(250.0, gt=0)
@@ -180,7 +183,7 @@ class ColaRecConfig(TeacherConfig):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"score": "both"},
+    "quick": {"score": "both", "vectors_passes": 50},
     "distilled": {
         "lengths": "wide",
         "content": False,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+from bench_torchkit.trainer import train_epochs
 from numpy.typing import NDArray
 
 from bench import Arrays, ConfigError, Context, DataError, Interactions
@@ -49,7 +50,7 @@ def collaborative(
     stage: str = "vectors",
     init: Literal["svd", "random"] = "svd",
 ) -> Vectors:
-    """Vectors from a file or of a LightGCN."""
+    """Vectors from a file or of a LightGCN; those of items without interactions perhaps from others, by text."""
     if config.vectors_file is not None:
         return vectors.from_file(config.vectors_file, *train.shape)
 
@@ -60,6 +61,7 @@ def collaborative(
             publish=publish,
             size=config.vectors_size,
             layers=config.vectors_layers,
+            passes=config.vectors_passes,
             init=init,
             stage=stage,
         )
@@ -71,21 +73,39 @@ def collaborative(
         "items": train.items,
         "size": config.vectors_size,
         "layers": config.vectors_layers,
+        "passes": config.vectors_passes,
         "init": init,
         "seed": context.seed,
     }
     kept = context.cached(stage.replace(" ", "-"), inputs, compute)
-    found = Vectors(kept["users"], kept["items"])
+    own = Vectors(kept["users"], kept["items"])
     cold = np.bincount(train.items, minlength=train.n_items) == 0
     if not config.cold_texts or not cold.any():
-        return found
+        return own
     texts = context.item_texts()
     if "text" not in texts or not texts["text"].str.strip().any():
         context.log(f"{cold.sum():,} items have neither interactions nor texts: chance decides their identifiers")
-        return found
-    context.log(f"{cold.sum():,} items without interactions get the vectors of those most like them by text")
+        return own
     like = vectors.twins(cold, [str(text) for text in texts["text"]])
-    return Vectors(found.users, found.items[like], like)
+    return _better([Vectors(own.users, own.items[like], like), own], int(cold.sum()), context, publish, stage)
+
+
+def _better(
+    offered: Sequence[Vectors], cold: int, context: Context, publish: Callable[[Vectors], None], stage: str
+) -> Vectors:
+    """The better of two by validation, or the first: where new items are rare, they only take the places of others."""
+    now = offered[0]
+
+    def offer(number: int) -> None:
+        nonlocal now
+        now = offered[number - 1]
+        publish(now)
+
+    found = train_epochs(context, len(offered), offer, lambda: now, f"{stage} by texts") or offered[0]
+    by_text = found.twins is not None
+    said = "get the vectors of those most like them by text" if by_text else "stay apart: by text, validation is worse"
+    context.log(f"{cold:,} items without interactions {said}")
+    return found
 
 
 def identify(config: ColaRecConfig, given: Vectors | None, context: Context, n_items: int) -> Tree:

@@ -43,6 +43,22 @@ def test_the_teacher_scores_a_cold_item_as_its_twin(tmp_path):
     assert not any(np.allclose(without.score(np.arange(60), data.train)[:, COLD[0]], one) for one in scores.T)
 
 
+@pytest.mark.parametrize("bought", [True, False])
+def test_cold_items_stay_apart_where_validation_is_worse_with_them(tmp_path, bought):
+    """If nobody takes one in validation, by text they only push others down."""
+    data = block_split()
+    valid = data.valid if bought else data.valid.where(~np.isin(data.valid.items, COLD))
+    given = MemorySplit(data.train, valid)
+    given.items["text"] = data.items["text"]
+    model = Teacher(Teacher.Config(cold_texts=True, vectors_size=8))
+    context = LocalContext(model, given, tmp_path)
+    model.fit(data.train, valid, context)
+    said = "get the vectors of those most like them by text" if bought else "stay apart: by text, validation is worse"
+    assert f"4 items without interactions {said}" in context.messages
+    by_text, apart = context.scores[-2:]
+    assert (by_text > apart) is bought
+
+
 @pytest.mark.parametrize("by_text", [True, False])
 def test_texts_put_cold_items_below_the_prefix_of_their_twin(tiny, tmp_path, by_text):
     model, context = tiny.fit(

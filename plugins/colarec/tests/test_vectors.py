@@ -48,12 +48,15 @@ class Script:
         self.asked += 1
         return next(self.answers)
 
+    def progress(self, done, total, unit):
+        self.told = (done, total, unit)
+
 
 def trained(folder, seed=1, **options):
     """A LightGCN of the synthetic data, and its validation scores."""
     data, model = block_interactions(), Scorer()
     context = LocalContext(model, data, folder, seed)
-    options = {"size": 16, "batch_size": 128, "epochs": 30, "publish": model.publish, **options}
+    options = {"size": 16, "batch_size": 128, "passes": 30, "publish": model.publish, **options}
     return lightgcn(data.train, context, **options), context.scores
 
 
@@ -123,7 +126,7 @@ def test_it_learns_the_blocks(tmp_path, init):
 
 @pytest.mark.parametrize("init", ["svd", "random"])
 def test_the_seed_is_the_only_randomness(tmp_path, init):
-    first, second, other = (trained(tmp_path, seed, init=init, epochs=3)[0] for seed in (1, 1, 2))
+    first, second, other = (trained(tmp_path, seed, init=init, passes=3)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.items, second.items)
     np.testing.assert_array_equal(first.users, second.users)
     assert (first.items != other.items).any()
@@ -131,31 +134,41 @@ def test_the_seed_is_the_only_randomness(tmp_path, init):
 
 @pytest.mark.parametrize("size", [1, 47, 200])
 def test_more_dimensions_than_data(tmp_path, size):
-    found, _ = trained(tmp_path, size=size, epochs=2)
+    found, _ = trained(tmp_path, size=size, passes=2)
     assert found.items.shape == (48, size)
     assert np.isfinite(found.items).all()
+
+
+def test_looks_are_a_fifth_further_apart_each_and_end_with_the_last_pass():
+    assert module.looks(1) == [1]
+    assert module.looks(30) == [*range(1, 11), 12, 14, 16, 19, 22, 26, 30]
+    found = np.array(module.looks(10_000))
+    assert found[-1] == 10_000
+    assert (found[21:-1] / found[20:-2]).min() > 1.15
+    assert (found[21:] / found[20:-1]).max() <= 1.2
 
 
 def test_vectors_of_the_best_validation_are_returned_and_published_before_it():
     published = []
     not_due, better, worse = Validation(None, False, False), Validation(0.2, True, False), Validation(0.1, False, False)
     context = Script([not_due, better, not_due, better, worse, worse._replace(stop=True)])
-    found = lightgcn(TINY, context, publish=published.append, size=3, epochs=50)
+    found = lightgcn(TINY, context, publish=published.append, size=3, passes=50)
     assert context.asked == len(published) == 6
+    assert context.told == (6, 50, "pass")
     assert found is published[3]
     assert len({vectors.items.tobytes() for vectors in published}) == 6
 
 
 def test_without_validation_the_last_vectors_are_returned():
     published = []
-    found = lightgcn(TINY, Script([Validation(None, False, False)] * 4), publish=published.append, size=3, epochs=4)
+    found = lightgcn(TINY, Script([Validation(None, False, False)] * 4), publish=published.append, size=3, passes=4)
     assert found is published[-1]
 
 
 def test_data_without_a_ranking_to_learn_is_no_error():
     for rows in ([[0, 1], [1, 0]], [[], []]):
         found = lightgcn(
-            interactions_from(rows, 2), Script([Validation(None, False, False)]), publish=lambda _: None, epochs=1
+            interactions_from(rows, 2), Script([Validation(None, False, False)]), publish=lambda _: None, passes=1
         )
         assert np.isfinite(found.items).all()
 
@@ -274,6 +287,6 @@ def test_the_phone_data_reach_what_long_training_reaches(tmp_path, raw_dir):
     some = MemorySplit(parts.train, parts.valid.where(parts.valid.users % 10 == 0))
     model = Scorer()
     context = LocalContext(model, some, tmp_path)
-    lightgcn(parts.train, context, publish=model.publish, epochs=8)
+    lightgcn(parts.train, context, publish=model.publish, passes=8)
     # On test users, RecBole's LightGCN of the same size has .0533 when it has converged.
     assert max(context.scores) > 0.055

@@ -34,17 +34,21 @@ def lightgcn(
     learning_rate: float = 0.02,
     batch_size: int = 16384,
     l2: float = 1e-3,
-    epochs: int = 200,
+    passes: int = 200,
     negatives: int = 1,
     init: Literal["svd", "random"] = "svd",
     stage: str = "vectors",
 ) -> Vectors:
-    """Train a LightGCN on ``train`` by BPR until the core's stopping rule ends it; the epochs are a stage of their own.
+    """Train a LightGCN on ``train`` by BPR until the core's stopping rule ends it, as a stage of its own.
+
+    Its epochs grow: see :func:`looks`.
 
     Parameters
     ----------
     publish
         Called with the vectors of now before each validation, so that ``recommend`` scores with them.
+    passes
+        Most passes over the interactions.
     size, layers
         d and the number of propagations; 0 layers is matrix factorization.
     learning_rate, batch_size, l2, negatives
@@ -72,8 +76,9 @@ def lightgcn(
 
     now = current()
 
-    def train_epoch(_: int) -> None:
-        nonlocal now
+    ends = looks(passes)
+
+    def train_pass() -> None:
         for rows in pairs.batches(batch_size):
             triples = [torch.from_numpy(nodes).to(context.device) for nodes in rows]
             out = propagate(ego, matrix, layers)
@@ -81,11 +86,29 @@ def lightgcn(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+
+    def train_epoch(epoch: int) -> None:
+        nonlocal now
+        for done in range(ends[epoch - 2] if epoch > 1 else 0, ends[epoch - 1]):
+            train_pass()
+            context.progress(done + 1, ends[-1], "pass")
         now = current()
         publish(now)
 
-    best = train_epochs(context, epochs, train_epoch, lambda: now, stage)
+    best = train_epochs(context, len(ends), train_epoch, lambda: now, stage)
     return now if best is None else best
+
+
+def looks(passes: int) -> list[int]:
+    """After which passes the vectors are validated, each a fifth further on than the one before, and at least a pass.
+
+    On dense data a few passes are enough, on sparse ones vectors get better for a hundred, by less in each than the
+    users of a validation err. So the stopping rule allows for a number of looks without a better score, not of passes.
+    """
+    found = [1]
+    while found[-1] < passes:
+        found.append(min(passes, max(found[-1] + 1, found[-1] * 6 // 5)))
+    return found
 
 
 def _initial_values(
