@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bench.messages.cell import Cell
 from bench.runs.plan import Plan
 from bench.runs.room import Room
 from bench.runs.store import Store
@@ -35,12 +36,14 @@ class RowCost(NamedTuple):
 def row_costs(plan: Plan, store: Store, room: Room) -> list[RowCost]:
     """In the order of the plan."""
     missing = [cell for cell in plan.cells if (r := store.result(cell.id)) is None or r.status != "finished"]
-    first = {cell.without_preset: cell for cell in reversed(missing)}
     twins = finished_ones(missing, store)
+    trained: dict[str, Cell] = {}
+    for cell in missing:
+        if cell.without_preset not in twins:
+            trained.setdefault(cell.without_preset, cell)
     found = []
     for name in dict.fromkeys(cell.name for cell in plan.cells):
-        own = [cell for cell in missing if cell.name == name]
-        left = [cell for cell in own if cell.without_preset not in twins and first[cell.without_preset] is cell]
+        left = [cell for cell in trained.values() if cell.name == name]
         forecasts = [one for cell in left if (one := room.forecast(cell)) is not None]
         if not forecasts:
             found.append(RowCost(name, len(left)))

@@ -76,7 +76,7 @@ def lightgcn(
 
     now = current()
 
-    ends = looks(passes)
+    ends = [0, *looks(passes)]
 
     def train_pass() -> None:
         for rows in pairs.batches(batch_size):
@@ -89,13 +89,13 @@ def lightgcn(
 
     def train_epoch(epoch: int) -> None:
         nonlocal now
-        for done in range(ends[epoch - 2] if epoch > 1 else 0, ends[epoch - 1]):
+        for number in range(ends[epoch - 1] + 1, ends[epoch] + 1):
             train_pass()
-            context.progress(done + 1, ends[-1], "pass")
+            context.progress(number, ends[-1], "pass")
         now = current()
         publish(now)
 
-    best = train_epochs(context, len(ends), train_epoch, lambda: now, stage)
+    best = train_epochs(context, len(ends) - 1, train_epoch, lambda: now, stage)
     return now if best is None else best
 
 
