@@ -133,14 +133,17 @@ class ColaRecConfig(TeacherConfig):
     targets: Annotated[int, Search(1, 8)] = Field(4, ge=1)
     """Targets of a sample that is a user: at most, or, if taught, exactly so many draws."""
     epoch_samples: int = Field(10_000, ge=1)
-    """Samples that an epoch has at least, if taught: few users come several times, each time with other draws."""
+    """Samples of a pass at least, if taught: few users come several times, each time with other draws."""
+    epoch_passes: int = Field(1, ge=1)
+    """Passes of an epoch, if taught. Validation and its stopping rule come after each epoch: where a pass changes the
+    score by less than the users of a validation err, a look at each ends a training by chance."""
     teacher_items: int = Field(200, ge=1)
     """Unseen items of each user that the teacher draws from, its best."""
     teacher_spread: Annotated[float, Search(4.0, 100.0, log=True)] = Field(24.0, ge=1)
     """Over how many items the draws of the median user spread: the perplexity of softmax(sharpness · score), in which
     the sharpness follows from it. At most a quarter of ``teacher_items``, or of the catalogue."""
     epochs: int = Field(5, ge=1)
-    """Passes over the samples."""
+    """Passes over the samples; if taught, times ``epoch_passes``."""
     batch_size: int = Field(256, ge=1)
     """Samples per step."""
     gradient_accumulation_steps: int = Field(1, ge=1)
@@ -194,7 +197,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "contrastive_weight": 0.0,
         "samples": "taught",
         "targets": 8,
-        "epochs": 30,
+        "epochs": 10,
+        "epoch_passes": 3,
         "learning_rate": 2e-3,
         "embedding_rate": 1.0,
         "decoding": "beams",

@@ -100,8 +100,8 @@ def test_what_a_user_has_seen_is_never_a_target(rows, seed):
 def test_few_users_come_several_times_in_an_epoch(tiny):
     train = interactions_from([[0], [], [1, 2], [3]], 12)
     soft = soft_targets(rank(lambda at: np.zeros((len(at), 12), np.float32), train, 12), 1.0)
-    for samples, passes in ((1, 1), (4, 1), (5, 2), (8, 2), (9, 3)):
-        settings = tiny.config(samples="taught", epoch_samples=samples, batch_size=3, targets=2)
+    for samples, times, passes in ((1, 1, 1), (4, 1, 1), (5, 1, 2), (8, 1, 2), (9, 1, 3), (1, 3, 3), (5, 2, 4)):
+        settings = tiny.config(samples="taught", epoch_samples=samples, epoch_passes=times, batch_size=3, targets=2)
         of = tiny.parts(TREE.codes, width=4)
         step = Step(settings, tiny.network(settings, of), of, Sampler(train, TREE, 1), soft)
         batches = list(step.batches(1))

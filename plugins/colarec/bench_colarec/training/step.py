@@ -57,7 +57,8 @@ class Step:
         self.inputs = parts.inputs
         self.sampler = sampler
         self.soft = soft
-        self._passes = 1 if soft is None else -(-config.epoch_samples // max(1, len(soft.users)))
+        users = 1 if soft is None else max(1, len(soft.users))
+        self._passes = config.epoch_passes * -(-config.epoch_samples // users)
         self.lengths = config.input_lengths
         self.nodes = torch.from_numpy(parts.tree.nodes).to(network.device)
 
