@@ -206,7 +206,7 @@ class Context(Protocol):
         """
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
-        """Report how far a long step other than :meth:`epochs` has come."""
+        """Report how far a long step other than :meth:`epochs` has come; ``unit`` is one of what is counted."""
 
     def log(self, message: str) -> None:
         """Write one line to the log of the cell."""

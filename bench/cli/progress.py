@@ -104,7 +104,7 @@ class Progress:
         self._bars.reset(self._task[cell.id], total=None, description=f"{cell.label} · {name}", unit="", score="")
 
     def _progress(self, cell: Cell, event: ProgressEvent) -> None:
-        done, total, unit = event.done, event.total, plain(f"{event.unit}s")
+        done, total, unit = event.done, event.total, plain(plural(event.unit))
         score = self._score.get(cell.id, "")
         key = cell.id, unit
         if key not in self._count or done < self._count[key]:  # or the next stage of a model that trains in several
@@ -141,3 +141,8 @@ class Progress:
 def clock(seconds: float) -> str:
     """A time in words: ``8.5 s``, ``12:30``, ``1:05:00``."""
     return str(datetime.timedelta(seconds=round(seconds))).removeprefix("0:") if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def plural(word: str) -> str:
+    """Several of what a unit names: steps, passes, vectors epochs."""
+    return f"{word}{'es' if word.endswith(('s', 'x', 'z', 'sh', 'tch')) else 's'}"
