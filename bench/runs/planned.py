@@ -19,7 +19,8 @@ from bench.runs.plan import Plan, make_plan
 from bench.runs.room import Room
 from bench.runs.sampler import search_space
 from bench.runs.store import Store
-from bench.runs.studies import FOLDER, TUNED, find_study
+from bench.runs.studies import FOLDER, TUNED, check_one_split, find_study
+from bench.runs.task import find_rules
 from bench.runs.tune import at_validation
 
 _AGAIN = "make a new plan with 'bench plan'"
@@ -34,6 +35,9 @@ def make_file(spec: RunSpec, budget: Budget) -> tuple[PlanFile, Plan]:
         For all that a run, or tuning, would refuse.
     """
     names = list(dict.fromkeys(spec.models))
+    tunes = any(map(_is_tuned, names))
+    if tunes:
+        check_one_split(find_rules(spec)[1])
     requests = [_untuned(name, spec) for name in names]
     rows = {}
     for name, model in zip(names, describe(requests), strict=True):
@@ -43,9 +47,9 @@ def make_file(spec: RunSpec, budget: Budget) -> tuple[PlanFile, Plan]:
             preset=model.preset, config=model.config, space={k: v for k, v in space.items() if k not in fixed}
         )
     untuned = list(dict.fromkeys(name.removesuffix(f"@{TUNED}") for name in names))
-    plan, tunes = make_plan(spec.model_copy(update={"models": untuned})), any(map(_is_tuned, names))
+    plan = make_plan(spec.model_copy(update={"models": untuned}))
     if tunes:
-        at_validation(plan)  # refuses what cannot be tuned
+        at_validation(plan)  # refuses what leaves nothing to validate on
     made = PlanFile(
         run=spec.model_copy(update={"models": names}),
         tuning=budget if tunes else None,

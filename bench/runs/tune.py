@@ -29,7 +29,7 @@ from bench.runs.pruning import floors
 from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER, check_one_split, study_path
-from bench.runs.task import Fold
+from bench.runs.task import Fold, find_rules
 
 
 def tune(
@@ -57,6 +57,7 @@ def tune(
     DataError
         If there is nothing to validate on.
     """
+    check_one_split(find_rules(spec)[1])
     request = ModelRequest.parse(spec.models[0])
     fixed = spec.options.get(request.model, {})
     [described] = describe([request.model_copy(update={"options": fixed})])
@@ -114,7 +115,6 @@ def at_validation(plan: Plan) -> Plan:
     ConfigError, DataError
         See :func:`tune`.
     """
-    check_one_split(plan.protocol)
     fold, rules, parts = plan.folds[None], plan.protocol, plan.folds[None].split
     if rules.fit != "train":  # of the last fit alone: the trials are those of the protocol without it
         rules = rules.model_copy(update={"fit": "train"})
