@@ -67,7 +67,7 @@ def test_loss_and_gradient_equal_those_of_the_formulas_written_out():
 
     ours = ego.clone().requires_grad_()
     out = module.propagate(ours, matrix, 3)
-    loss = module.bpr(*(out[nodes] for nodes in triples)) + 0.3 * module.penalty(*(ours[nodes] for nodes in triples))
+    loss = module.bpr(*(out[nodes] for nodes in triples)) + 0.3 * module.penalty(ours, triples.flatten())
     loss.backward()
 
     theirs = ego.clone().requires_grad_()

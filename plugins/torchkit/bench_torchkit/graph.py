@@ -15,6 +15,7 @@ import scipy.sparse.linalg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from bench import Interactions
 
@@ -61,9 +62,23 @@ class _Propagation(torch.autograd.Function):
 def _mean_of_layers(values: Tensor, matrix: Tensor, layers: int) -> Tensor:
     total = values.clone()
     for _ in range(layers):
-        values = matrix @ values
+        values = _product(matrix, values)
         total += values
-    return total / (layers + 1)
+    return total.div_(layers + 1)
+
+
+def _product(matrix: Tensor, values: Tensor) -> Tensor:
+    """``matrix @ values``; on a CPU as weighted sums of rows, which take a third of the time of the sparse product."""
+    if values.device.type != "cpu":
+        return matrix @ values
+    return embedding_bag(
+        matrix.col_indices(),
+        values,
+        matrix.crow_indices(),
+        per_sample_weights=matrix.values(),
+        mode="sum",
+        include_last_offset=True,
+    )
 
 
 def propagate(ego: Tensor, matrix: Tensor, layers: int) -> Tensor:

@@ -12,6 +12,7 @@ from bench_torchkit.negatives import NegativeSampler
 from bench_torchkit.trainer import train_epochs
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import embedding, softplus
 
 from bench import Context, Interactions
 from bench_colarec.items.vectors import Vectors
@@ -80,9 +81,9 @@ def lightgcn(
 
     def train_pass() -> None:
         for rows in pairs.batches(batch_size):
-            triples = [torch.from_numpy(nodes).to(context.device) for nodes in rows]
-            out = propagate(ego, matrix, layers)
-            loss = bpr(*(out[nodes] for nodes in triples)) + l2 * penalty(*(ego[nodes] for nodes in triples))
+            nodes = torch.from_numpy(np.concatenate(rows)).to(context.device)
+            users, positives, negatives = embedding(nodes, propagate(ego, matrix, layers)).chunk(3)
+            loss = bpr(users, positives, negatives) + l2 * penalty(ego, nodes)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -123,12 +124,13 @@ def _initial_values(
 
 def bpr(users: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
     """Mean of -ln σ(u·i - u·j) over rows of (b, d) (eq. 15)."""
-    return torch.nn.functional.softplus((users * (negatives - positives)).sum(dim=1)).mean()
+    return softplus((users * (negatives - positives)).sum(dim=1)).mean()
 
 
-def penalty(*parts: Tensor) -> Tensor:
-    """Half the squared length of all rows, per row of a part: the authors' L2 term, over the batch only."""
-    return torch.stack([part.square().sum() for part in parts]).sum() / (2 * len(parts[0]))
+def penalty(ego: Tensor, nodes: Tensor) -> Tensor:
+    """Half the squared length of the rows (3 b,) of ``ego`` that b triples name, per triple: the authors' L2 term."""
+    times = torch.bincount(nodes, minlength=len(ego)).to(ego.dtype)
+    return 3 / 2 * (ego.square().sum(dim=1) @ times) / len(nodes)
 
 
 class Pairs:
