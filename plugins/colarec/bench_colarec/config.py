@@ -198,7 +198,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "samples": "taught",
         "targets": 8,
         "epochs": 10,
-        "epoch_passes": 3,
+        "epoch_passes": 2,
         "learning_rate": 2e-3,
         "embedding_rate": 1.0,
         "decoding": "beams",

@@ -38,9 +38,9 @@ def as_tensor(matrix: Any, device: str) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int32)),
-            torch.from_numpy(matrix.indices.astype(np.int32)),
-            torch.from_numpy(matrix.data),
+            torch.tensor(matrix.indptr, dtype=torch.int32),
+            torch.tensor(matrix.indices, dtype=torch.int32),
+            torch.tensor(matrix.data),
             size=matrix.shape,
             check_invariants=True,
         ).to(device)

@@ -23,8 +23,9 @@ class Products(torch.autograd.Function):
         ctx.save_for_backward(states, table, rows)
         with torch.inference_mode(False), torch.enable_grad():
             weights = torch.zeros(rows.shape, dtype=table.dtype, device=table.device, requires_grad=True)
-            # Copies, since what an inference made is of no use to autograd.
-            bags = functional.embedding_bag(rows.clone(), table.detach(), per_sample_weights=weights, mode="sum")
+            # Copies, since what an inference made is of no use to autograd. torch 2.5 wants a table with a gradient.
+            table = table.detach().requires_grad_()
+            bags = functional.embedding_bag(rows.clone(), table, per_sample_weights=weights, mode="sum")
             return torch.autograd.grad(bags, weights, states.detach().clone())[0]
 
     @staticmethod
