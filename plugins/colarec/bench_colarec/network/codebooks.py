@@ -12,7 +12,7 @@ from bench_colarec.items.tree import Tree
 
 
 class Products(torch.autograd.Function):
-    """Products (b, K) of each of the states (b, d) with its own rows (b, K) of a table (r, d), in float32.
+    """Products (b, K) of each of the states (b, d) with its own rows (b, K) of a table (r, d), in their type.
 
     No array of (b, K, d) is made: the gradients are weighted sums of rows, "bags", and the products are what such a sum
     changes by with its weights. On a CPU that takes half the time (``benchmarks/weighted_sums.py``).
