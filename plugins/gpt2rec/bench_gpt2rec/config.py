@@ -105,7 +105,7 @@ class Gpt2RecConfig(ModelConfig):
     encoder_learning_rate: float = Field(5e-4, gt=0)
     """Learning rate of the encoder."""
     schedule: Literal["constant", "linear"] = "linear"
-    """Of the learning rates: constant, or falling to 0 over the epochs of a stage."""
+    """Of the learning rates: constant, or falling to 0 over all epochs, those of both stages together."""
     weight_decay: float = Field(0.0, ge=0)
     """Of AdamW, for all but id embeddings."""
     l2: Annotated[float, Search(1e-3, 0.2, log=True)] = Field(0.02, ge=0)

@@ -220,13 +220,13 @@ def test_rates_of_ids_and_encoder_and_how_they_fall(tiny, attempt, steps, schedu
         }
     )
     n = 3 * -(-len(tiny.DATA.train) // 100)
-    assert len(steps) == 2 * n  # the rate falls anew in each stage
+    assert len(steps) == 2 * n
     network = model._network
     ids = network.users.ids.weight.numel() + network.items.ids.weight.numel()
     encoder = sum(p.numel() for p in network.encoder.parameters())
     rest = sum(p.numel() for p in network.parameters()) - ids - encoder
     for at, (groups, _) in enumerate(steps):
-        left = 1 - at % n / n if schedule == "linear" else 1.0
+        left = 1 - at / (2 * n) if schedule == "linear" else 1.0
         expected = [(0.03 * left, 0.0, ids), (0.03 * left, 0.1, rest)]
         if at >= n:
             expected.append((0.002 * left, 0.1, encoder))

@@ -104,7 +104,7 @@ class Settings:
     max_grad_norm: float
     """Largest norm of the gradient of all parameters together."""
     schedule: str = "constant"
-    """Of the learning rate, over the steps of a stage; see :func:`bench_torchkit.schedules.schedule`."""
+    """Of the learning rate, over the steps of all stages; see :func:`bench_torchkit.schedules.schedule`."""
     warm_up: float = 0.0
     """Share of the steps in which the rate rises."""
     parts: int = 1
@@ -184,9 +184,12 @@ class Trainer(Generic[Batch]):
     def _begin(self, number: int) -> None:
         self._restore()
         self.stage, self.done, self.over = number, 0, False
-        stage, settings = self.task.stages[number], self.settings
+        stages, settings = self.task.stages, self.settings
+        steps = [stage.steps * stage.epochs for stage in stages]
         self.optimizer = self.task.optimizer(number)
-        self.scheduler = schedule(self.optimizer, settings.schedule, stage.steps * stage.epochs, settings.warm_up)
+        # A stage goes on at the rate that the one before ends with: at the full one it would forget what that learned.
+        done = sum(steps[:number])
+        self.scheduler = schedule(self.optimizer, settings.schedule, sum(steps), settings.warm_up, done)
         trained = self._trained() if settings.averaging else {}
         self.average, self.steps = {name: p.detach().clone() for name, p in trained.items()}, 0
 

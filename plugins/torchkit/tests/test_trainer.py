@@ -255,6 +255,23 @@ def test_schedules_without_a_rise():
         assert rates == pytest.approx(expected)
 
 
+def test_a_stage_goes_on_at_the_rate_that_the_one_before_ended_with(tmp_path):
+    """Two epochs of two steps and two of three: ten steps from 1 to 0, the first stage being ended after one epoch."""
+    task = Regression([Stage("first", 2, 2), Stage("second", 2, 3)])
+    made, rates = trainer(tmp_path, task, [-1.0, 0.1, 0.2], Settings(1e9, schedule="linear")), []
+    update = made._update
+
+    def noting(batch, place):
+        rates.append((place.stage, made.scheduler.get_last_lr()[0] / task.optimizer(0).param_groups[0]["lr"]))
+        return update(batch, place)
+
+    made._update = noting
+    made.train()
+    assert rates == [(0, pytest.approx(1 - step / 10)) for step in (0, 1)] + [
+        (1, pytest.approx(1 - step / 10)) for step in range(4, 10)
+    ]
+
+
 def test_bfloat16_is_used_where_it_is_asked_for(tmp_path):
     assert bfloat16("bfloat16", "cpu")
     assert not bfloat16("float32", "cuda")
