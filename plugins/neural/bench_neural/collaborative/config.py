@@ -52,11 +52,15 @@ class MFConfig(CollaborativeConfig):
 
 
 class GCNConfig(MFConfig):
-    """All options of ``gcn``; what is propagated begins longer, since the mean over layers is shorter."""
+    """All options of ``gcn``."""
 
-    initial_length: Annotated[float, Search(1.0, 8.0, log=True)] = Field(4.0, gt=0)
+    negatives: Annotated[int, Search(64, 1024, log=True)] = Field(512, ge=1)
+    """As in ``mf``, and cheap beside a propagation."""
+    learning_rate: Annotated[float, Search(1e-3, 5e-2, log=True)] = Field(8e-3, gt=0)
+    """Of Adam."""
+    initial_length: Annotated[float, Search(1.0, 8.0, log=True)] = Field(1.5, gt=0)
     """Length of the vectors that begin as singular vectors, before propagation."""
-    l2: Annotated[float, Search(1e-4, 0.1, log=True)] = Field(0.01, ge=0)
+    l2: Annotated[float, Search(1e-4, 0.1, log=True)] = Field(0.007, ge=0)
     """Weight in the loss of the squared vectors of the batch's users, items and negatives, before propagation."""
     batch_size: Annotated[int, Search(choices=(2048, 4096, 8192, 16384))] = Field(4096, ge=1)
     """Interactions per step; each step propagates over the whole graph."""
