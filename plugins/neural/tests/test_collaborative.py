@@ -62,6 +62,17 @@ def test_random_vectors_learn_too(tmp_path, name):
     assert max(context.scores) > 0.3
 
 
+@pytest.mark.parametrize("name", ["mf", "gcn"])
+def test_an_epoch_has_no_more_than_so_many_steps(tmp_path, monkeypatch, name):
+    seen, step = [], torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *given: (seen.append(1), step(self, *given))[1])
+    fit(tmp_path / "as-given", name, epochs=1, batch_size=64, max_steps=500)
+    assert len(seen) == -(-len(DATA.train) // 64) > 3
+    seen.clear()
+    fit(tmp_path / "three", name, epochs=1, batch_size=64, max_steps=3)
+    assert len(seen) == 3
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("after", [1, 3])
 def test_an_interrupted_training_goes_on_as_it_would_have_gone(tmp_path, name, after):

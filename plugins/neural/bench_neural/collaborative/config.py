@@ -49,6 +49,9 @@ class MFConfig(CollaborativeConfig):
     bias."""
     l2: Annotated[float, Search(1e-3, 0.3, log=True)] = Field(0.07, ge=0)
     """Weight in the loss of the squared vectors of the batch's users, items and negatives."""
+    max_steps: int = Field(500, ge=1)
+    """Most steps of an epoch: of more than ``max_steps · batch_size`` interactions each step has more than
+    ``batch_size``. A step moves every vector, so that time would grow with the square of the data otherwise."""
 
 
 class GCNConfig(MFConfig):
@@ -62,12 +65,10 @@ class GCNConfig(MFConfig):
     """Length of the vectors that begin as singular vectors, before propagation."""
     l2: Annotated[float, Search(1e-4, 0.1, log=True)] = Field(0.007, ge=0)
     """Weight in the loss of the squared vectors of the batch's users, items and negatives, before propagation."""
-    batch_size: Annotated[int, Search(choices=(2048, 4096, 8192, 16384))] = Field(4096, ge=1)
-    """Interactions per step; each step propagates over the whole graph."""
     epochs: int = Field(8, ge=1)
     """Most epochs."""
     layers: Annotated[int, Search(1, 4)] = Field(2, ge=0)
-    """Propagations over the graph of users and items; the mean over all of them is scored. 0 is ``mf``."""
+    """Propagations over the graph of users and items, in each step; the mean over all of them is scored. 0 is ``mf``."""
 
 
 class JPQConfig(CollaborativeConfig):

@@ -54,7 +54,8 @@ class MF(ByVectors):
         context.note("parameters", sum(parameter.numel() for parameter in network.parameters()))
         known = torch.from_numpy(train.lengths > 0).to(context.device)
         proposal = Proposal(train, config.negatives, config.popularity)
-        sampler = Sampler(train, proposal, config.batch_size, context.seed, context.device)
+        batch_size = max(config.batch_size, -(-len(train) // config.max_steps))
+        sampler = Sampler(train, proposal, batch_size, context.seed, context.device)
 
         @torch.no_grad()
         def publish() -> None:
