@@ -68,7 +68,7 @@ class GCNConfig(MFConfig):
     epochs: int = Field(8, ge=1)
     """Most epochs."""
     layers: Annotated[int, Search(1, 4)] = Field(2, ge=0)
-    """Propagations over the graph of users and items, in each step; the mean over all of them is scored. 0 is ``mf``."""
+    """Propagations of each step over the graph of users and items; their mean is scored. 0 is ``mf``."""
 
 
 class JPQConfig(CollaborativeConfig):
