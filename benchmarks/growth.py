@@ -5,7 +5,7 @@
 Users have 10 interactions each on average (geometric), items are drawn from a Zipf law over a tenth as many items as
 users, and times rise. Each size and model runs in a process of its own, one thread: everything that ``fit`` does before
 training, then an epoch. Where an epoch has more than ``--steps`` steps, so many are timed and scaled up, and the record
-says so. Writes benchmarks/records/growth.json.
+says so. Each is added to benchmarks/records/growth.json when it is over, in place of an older one.
 """
 
 from __future__ import annotations
@@ -43,16 +43,23 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one[0], float(options.one[1]), options.steps)))
         return
-    found = []
     for model in options.models:
         for millions in options.millions:
             command = [sys.executable, __file__, "--one", model, str(millions), "--steps", str(options.steps)]
             done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(done.stderr)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-            print(found[-1], flush=True)
-    write_json(RECORD, found)
+            found = json.loads(done.stdout.splitlines()[-1])
+            print(found, flush=True)
+            keep(found)
+
+
+def keep(found: dict[str, Any]) -> None:
+    """Put a row into the record."""
+    rows = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else []
+    key = ("model", "interactions")
+    others = [row for row in rows if any(row[part] != found[part] for part in key)]
+    write_json(RECORD, sorted([*others, found], key=lambda row: [row[part] for part in key]))
 
 
 def made_up(millions: float) -> Interactions:
