@@ -45,9 +45,9 @@ class ColaRec(Recommender):
 
     @classmethod
     def longest_list(cls, config: ColaRecConfig) -> int | None:
-        """Half of the beams are taken to survive the exclusion of what was seen."""
+        """As many as beams, none of which an excluded item takes."""
         searches = config.score != "match" and config.decoding == "beams"
-        return max(1, config.num_beams // 2) if searches else None
+        return config.num_beams if searches else None
 
     def __init__(self, config: ColaRecConfig) -> None:
         super().__init__(config)

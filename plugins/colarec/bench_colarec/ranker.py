@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
+from bench_torchkit.codesearch import beam_search, exact_scores
 from bench_torchkit.ragged import pointers
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,7 +15,7 @@ from bench import UNFILLED, Interactions, Recommendations, rank
 from bench_colarec.config import ColaRecConfig
 from bench_colarec.network.network import Encoded, Network
 from bench_colarec.network.parts import Parts
-from bench_colarec.network.search import beam_search, exact
+from bench_colarec.network.search import IdentifierDecoder
 
 _IDS_AT_ONCE, _IDS_IN_CACHE = 2**15, 2**13
 """Input ids that are encoded together, and how many on a CPU, whose caches hold the states of so many."""
@@ -52,7 +52,7 @@ class Ranker:
         for rows, users in self.encode_users(history, self.tree.size(self.tree.length - 1)):
             part = torch.zeros(())
             if self.config.score != "match":
-                part = exact(self.network, users, self.tree)
+                part = exact_scores(IdentifierDecoder(self.network, users), self.tree)
             if self.config.score != "generate":
                 part = part + self._match_weight * (users.pooled.float() @ self.item_vectors().T)
             found[rows] = part.cpu().numpy()
@@ -92,23 +92,13 @@ class Ranker:
     def _search(self, history: Interactions, exclude: Interactions, k: int) -> Recommendations:
         items = np.full((history.n_users, k), UNFILLED, np.int32)
         scores = np.full((history.n_users, k), -np.inf, np.float32)
-        for rows, users in self.encode_users(history, self.config.num_beams):
-            found, reached = beam_search(self.network, users, self.tree, self.config.num_beams)
+        beams = self.config.num_beams
+        for rows, users in self.encode_users(history, beams):
+            decoder = IdentifierDecoder(self.network, users)
+            found, reached = beam_search(decoder, self.tree, beams, exclude.select(rows))
             if self.config.score == "both":
                 products = (self.item_vectors()[found.clamp(min=0)] @ users.pooled.float().unsqueeze(-1)).squeeze(-1)
                 reached, order = (reached + self._match_weight * products).sort(dim=1, descending=True, stable=True)
                 found = found.gather(1, order)
-            items[rows], scores[rows] = _without(found.cpu().numpy(), reached.cpu().numpy(), exclude.select(rows), k)
+            items[rows, :beams], scores[rows, :beams] = found[:, :k].cpu(), reached[:, :k].cpu()
         return Recommendations(items, scores)
-
-
-def _without(items: NDArray[Any], scores: NDArray[Any], exclude: Interactions, k: int) -> tuple[Any, Any]:
-    """The first ``k`` of each row of ``items`` that are neither excluded nor unfilled."""
-    n = len(items)
-    good = (items >= 0) & ~exclude.contains(np.broadcast_to(np.arange(n)[:, None], items.shape), items)
-    place = np.cumsum(good, axis=1) - 1
-    rows, columns = np.nonzero(good & (place < k))
-    found = np.full((n, k), UNFILLED, np.int32), np.full((n, k), -np.inf, np.float32)
-    found[0][rows, place[rows, columns]] = items[rows, columns]
-    found[1][rows, place[rows, columns]] = scores[rows, columns]
-    return found

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from bench_colarec.network.search import beam_search, exact
+from bench_colarec.network.search import IdentifierDecoder
+from bench_torchkit.codesearch import beam_search, exact_scores
 
 
 @pytest.mark.parametrize("codebook", ["position", "prefix"])
@@ -19,8 +20,15 @@ def test_padding_changes_nothing(tiny, codebook, positions):
     def run(rows):
         chosen = history.select(np.array(rows))
         encoded = net.encode(of.inputs.users(chosen.indptr, chosen.items, 96))
-        found, scores = beam_search(net, encoded, of.tree, 5)
-        return encoded, net.log_likelihood(encoded, nodes[rows]), exact(net, encoded, of.tree), found, scores
+        decoder = IdentifierDecoder(net, encoded)
+        found, scores = beam_search(decoder, of.tree, 5)
+        return (
+            encoded,
+            net.log_likelihood(encoded, nodes[rows]),
+            exact_scores(decoder, of.tree),
+            found,
+            scores,
+        )
 
     with torch.no_grad():
         together = run(list(range(7)))

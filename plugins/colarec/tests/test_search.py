@@ -8,7 +8,8 @@ import pytest
 import torch
 from bench_colarec.network.network import Network
 from bench_colarec.network.parts import Parts
-from bench_colarec.network.search import beam_search, exact
+from bench_colarec.network.search import IdentifierDecoder
+from bench_torchkit.codesearch import beam_search, exact_scores
 from transformers import T5Config, T5ForConditionalGeneration
 
 KINDS = [("position", True), ("position", False), ("prefix", True), ("prefix", False)]
@@ -31,7 +32,8 @@ def test_exact_is_the_enumeration_of_all_identifiers(tiny, kind, length):
     net = tiny.network(kind, of)
     with torch.no_grad():
         encoded, ids = encoded_users(tiny, net, of)
-        found = exact(net, encoded, of.tree)
+        decoder = IdentifierDecoder(net, encoded)
+        found = exact_scores(decoder, of.tree)
         for row, words in enumerate(ids):
             states = tiny.states_of(net, *words)
             for item, gid in enumerate(of.tree.codes.tolist()):
@@ -46,9 +48,10 @@ def test_enough_beams_find_what_exact_finds(tiny, kind, length):
     n_items = len(of.tree.codes)
     with torch.no_grad():
         encoded, _ = encoded_users(tiny, net, of)
-        expected, order = exact(net, encoded, of.tree).sort(dim=1, descending=True)
+        decoder = IdentifierDecoder(net, encoded)
+        expected, order = exact_scores(decoder, of.tree).sort(dim=1, descending=True)
         for beams in (n_items, n_items + 9):
-            items, scores = beam_search(net, encoded, of.tree, beams)
+            items, scores = beam_search(decoder, of.tree, beams)
             assert torch.equal(items[:, :n_items], order)
             torch.testing.assert_close(scores[:, :n_items], expected, atol=1e-4, rtol=1e-5)
             assert (items[:, n_items:] == -1).all()
@@ -63,7 +66,8 @@ def test_probabilities_of_prefix_codebooks_sum_to_one(tiny, length):
         net = tiny.network(tiny.config(codebook="prefix", tied=tied), of)
         with torch.no_grad():
             encoded, _ = encoded_users(tiny, net, of)
-            sums = exact(net, encoded, of.tree).exp().sum(1)
+            decoder = IdentifierDecoder(net, encoded)
+            sums = exact_scores(decoder, of.tree).exp().sum(1)
         torch.testing.assert_close(sums, torch.ones(3), atol=1e-5, rtol=0)
 
 
@@ -74,7 +78,8 @@ def test_probabilities_of_position_codebooks_sum_to_one_over_all_codes(tiny):
     net = tiny.network(tiny.config(codebook="position"), of)
     with torch.no_grad():
         encoded, _ = encoded_users(tiny, net, of)
-        sums = exact(net, encoded, of.tree).exp().sum(1)
+        decoder = IdentifierDecoder(net, encoded)
+        sums = exact_scores(decoder, of.tree).exp().sum(1)
     torch.testing.assert_close(sums, torch.ones(3), atol=1e-5, rtol=0)
 
 
@@ -85,10 +90,11 @@ def test_write_is_exact_token_by_token(tiny, kind, length):
     n_items = len(of.tree.codes)
     with torch.no_grad():
         encoded, ids = encoded_users(tiny, net, of)
+        decoder = IdentifierDecoder(net, encoded)
         nodes = torch.from_numpy(of.tree.nodes).expand(3, -1, -1)
         found = net.log_likelihood(encoded, nodes)
         assert found.shape == (3, n_items, length)
-        torch.testing.assert_close(found.sum(-1), exact(net, encoded, of.tree), atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(found.sum(-1), exact_scores(decoder, of.tree), atol=1e-4, rtol=1e-5)
         states = tiny.states_of(net, *ids[2])
         for item in (0, n_items - 1):
             expected = tiny.plain_log_probs(net, of, kind, states, of.tree.codes[item].tolist())
@@ -102,7 +108,8 @@ def test_few_beams_are_the_textbook_search(tiny, kind, beams):
     gids = [tuple(gid) for gid in of.tree.codes.tolist()]
     with torch.no_grad():
         encoded, ids = encoded_users(tiny, net, of)
-        items, scores = beam_search(net, encoded, of.tree, beams)
+        decoder = IdentifierDecoder(net, encoded)
+        items, scores = beam_search(decoder, of.tree, beams)
         for row, words in enumerate(ids):
             states = tiny.states_of(net, *words)
             kept = [((), 0.0)]
@@ -129,7 +136,8 @@ def test_few_beams_miss_what_exact_finds(tiny):
         net = tiny.network(tiny.config(codebook="position"), of, seed=seed)
         with torch.no_grad():
             encoded, _ = encoded_users(tiny, net, of)
-            missed += (beam_search(net, encoded, of.tree, 1)[0][:, 0] != exact(net, encoded, of.tree).argmax(1)).sum()
+            decoder = IdentifierDecoder(net, encoded)
+            missed += (beam_search(decoder, of.tree, 1)[0][:, 0] != exact_scores(decoder, of.tree).argmax(1)).sum()
     assert missed > 0
 
 
@@ -175,7 +183,7 @@ def test_beams_are_those_of_generate(tiny, tied, n_items):
             book.weight.copy_(model.lm_head.weight)
         history = tiny.histories(3, n_items, 5)
         inputs = of.inputs.users(history.indptr, history.items, 96)
-        items, scores = beam_search(net, net.encode(inputs), of.tree, beams)
+        items, scores = beam_search(IdentifierDecoder(net, net.encode(inputs)), of.tree, beams)
         below: dict[tuple[int, ...], list[int]] = {}
         for gid in codes.tolist():
             for level in range(length):

@@ -116,8 +116,7 @@ class TigerConfig(SemanticConfig):
 
     # Search
     num_beams: int = Field(40, ge=2)
-    """Beginnings that are followed. Lists hold half as many items; where more of the other half are excluded than that,
-    a user is searched again with twice as many."""
+    """Beginnings that are followed, and the longest list: excluded items take none."""
 
     @model_validator(mode="after")
     def _fits(self) -> TigerConfig:

@@ -7,7 +7,7 @@ from bench_semid.config import TigerConfig
 from bench_semid.tiger.decoder_only import DecoderOnly
 from bench_semid.tiger.encoder_decoder import EncoderDecoder
 from bench_semid.tiger.model import Tiger
-from bench_semid.tiger.search import lists
+from bench_semid.tiger.search import search
 from bench_semid.tiger.tokens import PackedTokens, PrefixTokens, as_tokens, one_a_row
 from bench_torchkit.codesearch import beam_search, exact_scores
 from bench_torchkit.rows import histories, pack
@@ -118,16 +118,15 @@ def test_likelihoods_in_training_are_those_of_the_search():
             assert sorted(targets.tolist()) == wanted
 
 
-def test_lists_are_never_short_however_few_beams():
+def test_excluded_items_take_no_beam():
     network, catalogue, known = networks()[0], tree(CODES, WIDTH), interactions_from(HISTORY, len(CODES))
     exclude = interactions_from([[0, 1, 2, 3], [], [0, 1, 2, 3, 4, 5, 6]], len(CODES))
     with torch.no_grad():
-        found = lists(network, catalogue, 5, known, exclude, 5, 2, "cpu")
+        found, _ = search(network, catalogue, 5, known, exclude, 3, "cpu")
         expected = exact_scores(network.decoder(one_a_row(known, catalogue, 5)), catalogue).argsort(1, descending=True)
-    assert found.items[0].tolist() == [item for item in expected[0].tolist() if item > 3] + [-1, -1]
-    assert sorted(found.items[1].tolist()) != [-1] * 5
-    assert (found.items[1] >= 0).all()
-    assert found.items[2].tolist() == [-1] * 5
+    assert found[0].tolist() == [item for item in expected[0].tolist() if item > 3]
+    assert (found[1] >= 0).all()
+    assert found[2].tolist() == [-1] * 3
 
 
 def test_learns_what_follows_and_notes_how_the_search_went(tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from bench import Interactions
 from bench_torchkit.tree import Tree
 
 Cache = TypeVar("Cache")
@@ -21,21 +23,47 @@ class CodeDecoder(ABC, Generic[Cache]):
         """Log-probabilities (n, 1, K) of the first code, and what the next step needs."""
 
     @abstractmethod
-    def next(self, level: int, codes: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
-        """Log-probabilities (n, m, K) of the code of ``level`` ≥ 1, behind ``codes`` (n, m) of the level before."""
+    def next(self, level: int, codes: Tensor, nodes: Tensor | None, cache: Cache) -> tuple[Tensor, Cache]:
+        """Log-probabilities (n, m, K) of the code of ``level`` ≥ 1, behind ``codes`` (n, m) of the level before.
+
+        These led to ``nodes`` (n, m) of the tree, 0 where they led to none; or, if None, to all of the level, in order.
+        """
 
     @abstractmethod
     def reorder(self, cache: Cache, parents: Tensor) -> Cache:
         """The cache of other beginnings: ``parents`` (n, m) says which one each of them comes from."""
 
 
+def closed(tree: Tree, exclude: Interactions, device: torch.device | str) -> list[Tensor]:
+    """For each level ≥ 1, at t - 1, (n, nodes of t) bool: below which nodes there are only items of ``exclude``."""
+    users, nodes = exclude.users, tree.nodes[exclude.items, tree.length]
+    found = []
+    for level in range(tree.length, 0, -1):
+        size = tree.size(level)
+        below, counts = np.unique(users * size + nodes, return_counts=True)
+        if level < tree.length:
+            below = below[counts == np.bincount(tree.parents[level], minlength=size)[below % size]]
+        mask = torch.zeros(exclude.n_users * size, dtype=torch.bool, device=device)
+        mask[torch.from_numpy(below).to(device)] = True
+        found.append(mask.view(-1, size))
+        users, nodes = below // size, tree.parents[level - 1][below % size]
+    return found[::-1]
+
+
 def beam_search(
-    decoder: CodeDecoder[Cache], tree: Tree, num_beams: int, constrained: bool = True
+    decoder: CodeDecoder[Cache],
+    tree: Tree,
+    num_beams: int,
+    exclude: Interactions | None = None,
+    constrained: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The best ``num_beams`` items of each of n users, searched level by level.
 
     Parameters
     ----------
+    exclude
+        n rows of items that are not searched for. They are left out inside the tree: a beginning with nothing else
+        below it takes no beam, so that there are ``num_beams`` other items wherever the tree has as many.
     constrained
         Whether only beginnings that some item has are followed. Without, the K codes of each level are all followed.
 
@@ -46,22 +74,24 @@ def beam_search(
     """
     log_probs, cache = decoder.first()
     device = log_probs.device
+    shut = [] if exclude is None else closed(tree, exclude, device)
     nodes = torch.zeros(log_probs.shape[:2], dtype=torch.long, device=device)
     scores = torch.zeros_like(log_probs[..., 0])
-    codes = nodes
+    at = nodes
     for level in range(tree.length):
         if level:
-            log_probs, cache = decoder.next(level, codes, cache)
+            cache = decoder.reorder(cache, at // tree.width)
+            log_probs, cache = decoder.next(level, at % tree.width, nodes.clamp(min=0), cache)
         children = torch.from_numpy(tree.children[level]).to(device)[nodes.clamp(min=0)]
-        children = children.masked_fill(nodes[..., None] < 0, -1)
-        reached = scores[..., None] + log_probs
+        children = children.masked_fill(nodes[..., None] < 0, -1).flatten(1)
+        reached = (scores[..., None] + log_probs).flatten(1)
         if constrained:
             reached = reached.masked_fill(children < 0, -torch.inf)
-        most = tree.size(level + 1) if constrained else reached[0].numel()
-        scores, at = reached.flatten(1).topk(min(num_beams, most, reached[0].numel()))
-        nodes = children.flatten(1).gather(1, at).masked_fill(scores == -torch.inf, -1)
-        codes = at % tree.width
-        cache = decoder.reorder(cache, at // tree.width)
+        if shut:
+            reached = reached.masked_fill(shut[level].gather(1, children.clamp(min=0)) & (children >= 0), -torch.inf)
+        most = tree.size(level + 1) if constrained else reached.shape[1]
+        scores, at = reached.topk(min(num_beams, most, reached.shape[1]))
+        nodes = children.gather(1, at).masked_fill(scores == -torch.inf, -1)
     items = torch.from_numpy(tree.items).to(device)[nodes.clamp(min=0)].masked_fill(nodes < 0, -1)
     short = num_beams - items.shape[1]
     return (
@@ -75,13 +105,12 @@ def exact_scores(decoder: CodeDecoder[Cache], tree: Tree) -> Tensor:
     log_probs, cache = decoder.first()
     device = log_probs.device
     scores = torch.zeros_like(log_probs[..., 0])
-    codes = torch.zeros(scores.shape, dtype=torch.long, device=device)
+    parents = labels = torch.zeros(1, dtype=torch.long, device=device)
     for level in range(tree.length):
+        if level:
+            cache = decoder.reorder(cache, parents.expand(len(scores), -1))
+            log_probs, cache = decoder.next(level, labels.expand(len(scores), -1), None, cache)
         parents = torch.from_numpy(tree.parents[level]).to(device)
         labels = torch.from_numpy(tree.labels[level]).to(device)
-        if level:
-            log_probs, cache = decoder.next(level, codes, cache)
         scores = scores[:, parents] + log_probs[:, parents, labels]
-        codes = labels.expand(len(scores), -1)
-        cache = decoder.reorder(cache, parents.expand(len(scores), -1))
     return scores[:, torch.from_numpy(tree.nodes[:, -1]).to(device)]

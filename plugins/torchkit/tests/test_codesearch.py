@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from bench_torchkit.codesearch import CodeDecoder, beam_search, exact_scores
+from bench_torchkit.codesearch import CodeDecoder, beam_search, closed, exact_scores
 from bench_torchkit.tree import tree
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.testing import interactions_from
 
 WIDTH, LENGTH, USERS = 5, 3, 4
 
@@ -22,7 +26,7 @@ class Table(CodeDecoder):
     def first(self):
         return torch.stack([self.log_probs(user, ())[None] for user in range(USERS)]), None
 
-    def next(self, level, codes, cache):
+    def next(self, level, codes, nodes, cache):
         before = codes[..., None] if cache is None else torch.cat([cache, codes[..., None]], -1)
         assert before.shape[-1] == level
         rows = [
@@ -79,6 +83,38 @@ def test_few_beams_find_items_with_their_own_scores(catalogue):
     assert all(len(set(row)) == 6 for row in items.tolist())
     torch.testing.assert_close(scores, by_hand(decoder, catalogue.codes).gather(1, items))
     assert (scores[:, :-1] >= scores[:, 1:]).all()
+
+
+@pytest.mark.parametrize("beams", [1, 6, 40])
+def test_excluded_items_take_no_beam(catalogue, beams):
+    decoder, rng = Table(), np.random.default_rng(2)
+    best = by_hand(decoder, catalogue.codes).argsort(1, descending=True).tolist()
+    # What a user would be given, everything below a first code, all but two items, nothing.
+    below = np.flatnonzero(catalogue.codes[:, 0] == catalogue.codes[best[1][0], 0]).tolist()
+    rows = [best[0][:10], below, rng.permutation(40)[:38].tolist(), []]
+    items, scores = beam_search(decoder, catalogue, beams, interactions_from([sorted(row) for row in rows], 40))
+    own = by_hand(decoder, catalogue.codes)
+    for row, found, reached, order, likely in zip(rows, items, scores, best, own, strict=True):
+        allowed = [item for item in order if item not in row]
+        filled = [item for item in found.tolist() if item >= 0]
+        assert len(filled) == min(beams, len(allowed))
+        assert set(filled) <= set(allowed)
+        torch.testing.assert_close(reached[: len(filled)], likely[filled])
+        if beams == 40:
+            assert filled == allowed
+
+
+@given(st.data())
+def test_a_node_is_closed_if_all_items_below_are_excluded(data):
+    length, width = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 4))
+    places = data.draw(st.lists(st.integers(0, width**length - 1), min_size=1, max_size=20, unique=True))
+    some = tree((np.array(places)[:, None] // width ** np.arange(length) % width).astype(np.int32), width)
+    rows = data.draw(st.lists(st.lists(st.integers(0, len(places) - 1)), min_size=1, max_size=4))  # repeated items too
+    found = closed(some, interactions_from(rows, len(places)), "cpu")
+    for level in range(1, length + 1):
+        for row, mask in zip(rows, found[level - 1].tolist(), strict=True):
+            below = [set(np.flatnonzero(some.nodes[:, level] == node)) for node in range(some.size(level))]
+            assert mask == [items <= set(row) for items in below]
 
 
 def test_without_the_tree_beams_are_the_most_likely_codes_of_all(catalogue):

@@ -99,7 +99,7 @@ class Continuation(CodeDecoder[Beginnings]):
         """From the state of the last token."""
         return self.network.heads[0](self.history.last[:, None]).float().log_softmax(-1), Beginnings(None, [])
 
-    def next(self, level: int, codes: Tensor, cache: Beginnings) -> tuple[Tensor, Beginnings]:
+    def next(self, level: int, codes: Tensor, nodes: Tensor | None, cache: Beginnings) -> tuple[Tensor, Beginnings]:
         """One more token for each beginning."""
         network = self.network
         total: Tensor = network.tokens(codes + (level - 1) * network.width)

@@ -62,7 +62,7 @@ class EncoderDecoder(nn.Module):
         log_probs, past = generation.first()
         found = [log_probs]
         for level in range(1, self.levels):
-            log_probs, past = generation.next(level, batch.targets[:, level - 1 : level], past)
+            log_probs, past = generation.next(level, batch.targets[:, level - 1 : level], None, past)
             found.append(log_probs)
         return torch.cat(found, 1).gather(2, batch.targets[..., None]).squeeze(2)
 
@@ -81,7 +81,9 @@ class Generation(CodeDecoder[PastKeyValues]):
         """From the token that begins."""
         return self._step(0, self.network.tokens.weight[-1].expand(self.n, 1, -1), None)
 
-    def next(self, level: int, codes: Tensor, cache: PastKeyValues) -> tuple[Tensor, PastKeyValues]:
+    def next(
+        self, level: int, codes: Tensor, nodes: Tensor | None, cache: PastKeyValues
+    ) -> tuple[Tensor, PastKeyValues]:
         """One more token for each beginning."""
         return self._step(level, self.network.tokens(codes + (level - 1) * self.network.width), cache)
 

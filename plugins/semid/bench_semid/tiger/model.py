@@ -16,14 +16,14 @@ from bench_torchkit.tree import Tree, tree
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench import Context, Interactions, Recommendations, Recommender, rank
+from bench import UNFILLED, Context, Interactions, Recommendations, Recommender, rank
 from bench_semid.config import TigerConfig
 from bench_semid.items.facts import numbered
 from bench_semid.items.quantize import Codes
 from bench_semid.items.tokenizer import tokenize
 from bench_semid.tiger.decoder_only import DecoderOnly
 from bench_semid.tiger.encoder_decoder import EncoderDecoder
-from bench_semid.tiger.search import facts, lists
+from bench_semid.tiger.search import facts, search
 from bench_semid.tiger.tokens import PackedTokens, PrefixTokens
 from bench_semid.training import SemanticTask, settings
 
@@ -91,8 +91,8 @@ class Tiger(Recommender):
 
     @classmethod
     def longest_list(cls, config: TigerConfig) -> int | None:
-        """Half of the beams: a rule of the search makes sure that so many are left."""
-        return config.num_beams // 2
+        """As many as beams, none of which an excluded item takes."""
+        return config.num_beams
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Codes and their tree, then the network.
@@ -136,7 +136,7 @@ class Tiger(Recommender):
         context.note("search", found)
         context.log(
             f"search: {found['invalid']:.2%} of beams are no item ({found['invalid_unconstrained']:.2%} without the "
-            f"tree); {found['short']} of {found['users']} users have fewer than {config.num_beams // 2} new items"
+            f"tree); {found['short']} of {found['users']} users have fewer new items than the {config.num_beams} beams"
         )
 
     def recommend(
@@ -148,17 +148,17 @@ class Tiger(Recommender):
         known = np.flatnonzero(history.lengths)
         config, device = self.config, str(network.tokens.weight.device)
         with torch.inference_mode():
-            some = lists(
+            items, scores = search(
                 network,
                 self._tree,
                 config.max_length,
                 history.select(known),
                 exclude.select(known),
-                k,
                 config.num_beams,
                 device,
             )
-        found.items[known], found.scores[known] = some.items, some.scores
+        found.items[known], found.scores[known] = UNFILLED, -np.inf
+        found.items[known, : config.num_beams], found.scores[known, : config.num_beams] = items[:, :k], scores[:, :k]
         return found
 
     def save(self, folder: Path) -> None:
