@@ -183,7 +183,7 @@ class Context(Protocol):
         """The arrays that ``compute`` makes, kept by the core so that another cell does not compute them again.
 
         The seconds that the arrays took when they were made count as seconds of ``fit`` in every cell that uses them,
-        and of its time budget. What a time budget cut short is not kept.
+        and of its time budget. What a time budget or the pruning of a study cut short is not kept.
 
         Parameters
         ----------

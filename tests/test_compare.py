@@ -129,6 +129,12 @@ def test_the_largest_common_cut_off_stands_in_for_ten(kept, make_result, tiny_ca
     assert set(compare(store, "a", "b", "tiny").frame["metric"]) == {"ndcg@5", "recall@5", "mrr@5", "hit@5"}
 
 
+def test_a_row_is_not_compared_with_itself(kept, make_result, tiny_cards):
+    store = kept(make_result("a", 0.5), make_result("b", 0.25))
+    with pytest.raises(ResultsError, match="a and a are one row: name two"):
+        compare(store, "a", "a", "tiny")
+
+
 def test_nothing_in_common_says_how_to_measure(kept, make_result, tiny_cards):
     store = kept(make_result("a", 0.5), make_result("b", 0.25))
     forget(store.root, "b", metrics=at(10))

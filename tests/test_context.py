@@ -15,6 +15,7 @@ from bench.messages.spec import Stopping
 from bench.testing import Interrupted, LocalContext, MemorySplit, block_interactions, interactions_from
 from bench.worker import context as contexts
 from bench.worker.context import WorkerContext
+from bench.worker.kept import KeptArrays
 
 DATA = block_interactions(n_users=40)
 
@@ -58,14 +59,14 @@ def on_disk(folder, data, candidates):
 def make(tmp_path):
     def make(
         model, data=DATA, budget=None, seed=1, candidates="all", exclude="train+valid", record=None, floors=(),
-        **stopping,
+        kept=None, **stopping,
     ):  # fmt: skip
         events = []
         split = on_disk(tempfile.mkdtemp(dir=tmp_path), data, candidates)
         context = WorkerContext(
             model, split, lambda event: events.append(event.model_dump()), seed=seed, folder=tmp_path,
             protocol=PROTOCOLS["loo"].model_copy(update={"exclude": exclude}),
-            stopping=Stopping(**stopping), time_budget=budget, epoch_log=record, floors=floors,
+            stopping=Stopping(**stopping), time_budget=budget, epoch_log=record, floors=floors, split_arrays=kept,
         )  # fmt: skip
         return context, events
 
@@ -145,6 +146,16 @@ def test_training_ends_below_the_floor_of_its_stage(make):
     assert [said.stop for said in train(context, most=2, stage="lists")] == [False, False]
     context, _ = make(Scripted([0.3, 0.2, 0.9]), floors=[floor])
     assert [said.stop for said in train(context, most=3, stage="lists")] == [False, True]
+
+
+def test_what_the_floor_of_a_stage_cut_short_is_not_kept(make, tmp_path):
+    """A config that is trained again without floors would take it for the whole."""
+    floor, made = Floor(stage="lists", epoch=1, score=0.9), []
+    for floors in ([floor], [], []):
+        context, _ = make(Scripted([0.1, 0.2]), floors=floors, kept=KeptArrays(tmp_path, tmp_path))
+        found = context.cached("lists", {}, lambda: {"epochs": np.array([len(train(context, 2, "lists"))])})  # noqa: B023
+        made.append(int(found["epochs"][0]))
+    assert made == [1, 2, 2]
 
 
 SCORES = ([0.2, 0.9, 0.5, 0.5], [0.1, 0.3, 0.2, 0.1])

@@ -141,6 +141,9 @@ def test_a_fused_row_stands_in_the_table_with_its_cost(bench, tmp_path):
     before = len(list(tmp_path.glob("results/cells/*")))
     assert fuse(bench, "ease", "pop", "--name", "both").status == 0
     assert len(list(tmp_path.glob("results/cells/*"))) == before
+    done = fuse(bench, "ease", "pop", "--name", "other", "--rule", "borda", "--constant", "5")
+    assert done.err == "error: --constant is of --rule rrf: borda has none\n"
+    assert len(list(tmp_path.glob("results/cells/*"))) == before
     done = fuse(bench, "ease", "random", "--name", "mixed", "--rule", "borda", "--weights", "3,1", "--json")
     rows = {row["model"]: row for row in json.loads(done.out)["rows"]}
     assert rows["mixed"]["seeds"] == 2
@@ -149,6 +152,22 @@ def test_a_fused_row_stands_in_the_table_with_its_cost(bench, tmp_path):
     done = fuse(bench, "ease", "pop", "--name", "both", "--weights", "5,1")
     assert "fused by rrf from ease, pop, with weights 5, 1" in done.out
     assert "weights=[5.0, 1.0]" in done.out
+
+
+def test_a_fused_row_says_when_its_lists_are_no_more_those_of_the_table(bench, tmp_path):
+    api.run("pop,ease", "tiny")
+    assert bench("export", "lists", "ease", "--dataset", "tiny", "--format", "csv", "--output", "out").status == 0
+    [file] = (tmp_path / "out").iterdir()
+    words = ("import", "lists", file, "--name", "mine", "--dataset", "tiny", "--deterministic")
+    assert bench(*words).status == 0
+    assert fuse(bench, "pop", "mine", "--name", "both").status == 0
+    old = "both@fused is fused from lists that are not in this table any more: fuse it again"
+    assert old not in bench("leaderboard").out
+    file.write_text("\n".join(file.read_text().splitlines()[:-1]))
+    assert bench(*words).status == 0
+    assert old in bench("leaderboard").out
+    assert fuse(bench, "pop", "mine", "--name", "both").status == 0
+    assert old not in bench("leaderboard").out
 
 
 @pytest.mark.parametrize(

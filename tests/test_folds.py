@@ -8,6 +8,7 @@ import pytest
 
 from bench.report.compare import compare
 from bench.report.leaderboard import main
+from bench.report.per_user import _mean
 from bench.report.table import tables
 from bench.runs.store import Store
 
@@ -100,8 +101,39 @@ def test_repeated_splits_are_the_splits_of_their_seeds(bench, tmp_path):
 
 
 def test_repeated_held_out_users(bench, tmp_path):
-    words = ("--models", "pop", "--dataset", "tiny", "--protocol", "strong:2", "--results", tmp_path, "--json")
-    done = bench("run", *words)
+    words = ("--dataset", "tiny", "--protocol", "strong:2", "--results", tmp_path, "--json")
+    done = bench("run", "--models", "pop,ease", *words)
     assert done.status == 0, done.err
-    [row] = json.loads(done.out)["rows"]
-    assert row["folds"] == 2
+    rows = {row["model"]: row for row in json.loads(done.out)["rows"]}
+    assert [row["folds"] for row in rows.values()] == [2, 2]
+    done = bench("compare", "ease", "pop", *words)
+    [found] = [one for one in json.loads(done.out) if (one["group"], one["metric"]) == ("all", "ndcg@10")]
+    assert found["a"] == pytest.approx(rows["ease"]["all/ndcg@10"], abs=1e-6)
+    assert found["b"] == pytest.approx(rows["pop"]["all/ndcg@10"], abs=1e-6)
+
+
+def frames(*splits):
+    return [pd.DataFrame({"user": list(split), "all/ndcg@10": list(split.values())}) for split in splits]
+
+
+def test_splits_of_other_users_count_alike():
+    """The mean over users is that of the splits' means, the value of a user in all splits the average."""
+    columns = ["all/ndcg@10"]
+    unequal = _mean(frames({0: 1.0, 1: 0.0, 2: 0.5}, {2: 1.0}, {}), columns)
+    assert unequal.index.tolist() == [0, 1, 2]
+    assert float(unequal.mean().iloc[0]) == pytest.approx((0.5 + 1.0) / 2)
+    alike = _mean(frames({0: 1.0, 1: 0.0}, {0: 0.5, 1: 0.2}), columns)
+    assert alike["all/ndcg@10"].tolist() == pytest.approx([0.75, 0.1])
+
+
+def test_a_group_that_is_empty_in_one_split_stays(make_result):
+    """Its number is the largest."""
+    results = []
+    for fold, n in enumerate((40, 35, 0)):
+        result = make_result(fold=fold)
+        group = result.groups["all"].model_copy(update={"n": n, **({} if n else {"metrics": {}, "errors": {}})})
+        results.append(result.model_copy(update={"groups": {"all": group}}))
+    [table] = tables(results)
+    assert table.groups == {"all": ("all users", 40)}
+    assert table.rows[0].has("all", "ndcg@10")
+    assert table.rows[0].mean("all", "ndcg@10") == 0.5

@@ -119,6 +119,13 @@ def test_names_of_built_in_groups_are_reserved(tmp_path):
             find_groups(train_of([1]), AT_MOST_4, ["a"], [str(path)])
 
 
+def test_a_file_without_the_columns_says_what_it_has(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("uid,group\na,x\n")
+    with pytest.raises(BenchError, match=r"mine\.csv has no column 'user', but uid, group: is it another file\?"):
+        groups_of_file(path, ["a"])
+
+
 def test_two_files_cannot_share_a_name_and_one_file_given_twice_counts_once(tmp_path):
     for file in ("one.csv", "two.csv"):
         (tmp_path / file).write_text("user,group\na,mine\n")

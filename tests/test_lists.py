@@ -10,6 +10,7 @@ import pytest
 
 import bench as api
 from bench.messages.spec import RunSpec
+from bench.runs.lists import _by_score
 from bench.runs.task import make_task
 
 
@@ -106,7 +107,8 @@ def test_metrics_and_counts_of_a_list_by_hand(bench, known, tmp_path):
     found = result["violations"]
     assert (found["duplicate"], found["unknown"], found["excluded"]) == (1, 1, 1)
     counts = result["facts"]["manifest"]
-    assert counts["test users without a list"] == counts["duplicate slots"] == 1
+    assert counts["test users without a list"] == counts["duplicate slots"] == counts["slots of excluded items"] == 1
+    assert counts["slots that short lists leave empty"] == found["short"] > 0
     assert (counts["users that are not in the data set"], counts["rows of them"]) == (1, 3)
     assert "3 rows of 1 users that are not in the data set were left out" in done.out
     assert "nan" not in done.out
@@ -126,6 +128,26 @@ def test_ties_keep_the_order_of_the_file(bench, known, tmp_path):
         frame = pd.read_parquet(f"results/cells/{result['cell_id']}/per_user.parquet").set_index("user")
         assert frame.loc[known.users.index(user), "all/mrr@5"] == pytest.approx(1 / (place + 1))
         assert result["facts"]["manifest"]["slots tied with the one above"] == 4
+
+
+def test_one_long_list_does_not_make_all_lists_long():
+    places, items = np.array([0, 1, 1, 1, 1]), np.array([7, 3, 4, 5, 6])
+    scores = np.array([1.0, 4.0, 3.0, 3.0, 2.0])
+    lists, tied = _by_score(places, items, scores, (3, 2), 9)
+    assert lists.items.tolist() == [[7, -1], [3, 4], [-1, -1]]
+    assert tied == 1  # of all rows of the file
+    assert _by_score(places, items, scores, (3, 9), 9)[0].items.shape == (3, 4)
+
+
+def test_the_same_lists_are_no_two_seeds(bench, known, tmp_path):
+    file, copy = (write(tmp_path / name, rows_of(perfect(known))) for name in ("a.csv", "b.csv"))
+    for again in (file, copy):
+        done = take(bench, file, again, "--name", "twice")
+        assert done.err == (
+            f"error: {file} and {again} are the same lists, which are no two seeds: give one of them, with "
+            "--deterministic if they depend on no seed\n"
+        )
+    assert not stored(tmp_path / "results")
 
 
 def test_a_file_is_read_again_when_it_changes(bench, known, tmp_path):

@@ -55,7 +55,10 @@ def test_a_plan_is_carried_out_and_the_table_names_it(bench, plan, tmp_path):
     results = tmp_path / "results"
     made = read_file(plan)
     early = bench("run", "--plan", plan, "--results", results)
-    assert f"itemknn was not tuned to the end by plan {made.hash}: 'bench tune --plan' does it" in early.err
+    assert (
+        f"itemknn was not tuned to the end by plan {made.hash}: 'bench tune --plan FILE' with its file does it"
+        in early.err
+    )
     tuned = bench("tune", "--plan", plan, "--results", results)
     assert tuned.status == 0, tuned.err
     assert f"bench run --plan {plan}" in tuned.out

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import bench as package
+from bench.messages.spec import RunSpec
 from bench.report.compare import compare
 from bench.report.publish import publish
 from bench.report.table import tables
@@ -89,10 +90,16 @@ def test_what_cannot_be_published_is_one_line(own, tmp_path, bench):
 
 
 def test_commands_keep_what_was_run_and_lose_where(make_result, tmp_path):
-    command = "bench run --models pop --results '/my files/x' --seeds 1-3 --raw-dir=/data --dataset tiny"
+    command = (
+        "bench run --models pop --results '/my files/x' --seeds 1-3 --raw-dir=/data --dataset tiny "
+        "--groups memory,/me/own.csv --config=/me/c.yaml --set pop.x=1/2"
+    )
     store, published = Store(tmp_path / "own"), Store(tmp_path / "published")
-    store.write(make_result(status="failed", command=command))
+    spec = RunSpec(models=["pop"], dataset="/me/card.yaml", groups=["memory", "/me/own.csv"])
+    store.write(make_result(status="failed", command=command, spec=spec))
     publish(tables(store.results()), store, published)
     [result] = published.results()
-    assert result.command == "bench run --models pop --seeds 1-3 --dataset tiny"
+    kept = "--groups memory,own.csv --config=c.yaml --set pop.x=1/2"
+    assert result.command == f"bench run --models pop --seeds 1-3 --dataset tiny {kept}"
+    assert (result.spec.dataset, result.spec.groups) == ("card.yaml", ["memory", "own.csv"])
     assert result.reason == "it broke"

@@ -281,7 +281,7 @@ def test_folder_that_holds_no_results_is_an_error(keep, make_result, tmp_path):
 def test_tuned_row_is_joined_to_its_default_and_the_curve_rises(keep, make_result):
     before, after = (
         make_result("a", 0.4, config={"x": 1, "y": 2}),
-        make_result("a", 0.5, preset="tuned", config={"x": 3, "y": 2}),
+        make_result("a", 0.5, preset="tuned", config={"x": 4, "y": 2}),
     )
     root = keep(before, after)
     cell = after.cell
@@ -295,7 +295,7 @@ def test_tuned_row_is_joined_to_its_default_and_the_curve_rises(keep, make_resul
     [table] = build([root]).tables
     [tuned] = [row for row in table.rows if row.preset == "tuned"]
     assert tuned.untuned == "a"
-    assert [(one.field, one.before, one.now) for one in tuned.source.changes] == [("x", 1, 3)]
+    assert [(one.field, one.before, one.now) for one in tuned.source.changes] == [("x", 1, 4)]
     [part] = table.tuning
     assert part.best == [0.1, 0.1, 0.3, 0.3, 0.4]
     assert (part.seconds, part.options, part.test) == (7.5, {"x": "4"}, (0.4, 0.5))

@@ -16,6 +16,8 @@ from bench.data.infer_card import make_card
 from bench.errors import BenchError
 from bench.messages.spec import RunSpec
 from bench.messages.study import Study
+from bench.report.table import tables
+from bench.report.verdict import verdict
 from bench.runs.plan import make_plan
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER
@@ -89,6 +91,35 @@ def test_the_tuned_model_stands_beside_the_default_one(tiny_cards, tmp_path):
     assert {name: result.cell.config[name] for name in study.best.options} == study.best.options
     package.run("itemknn@tuned", "tiny", results=tmp_path, options={"itemknn": {"neighbours": 3}})
     assert any(r.cell.config["neighbours"] == 3 and r.cell.preset == "tuned" for r in Store(tmp_path).results())
+
+
+def test_a_study_that_took_the_place_of_another_is_not_told_of_the_older_row(tiny_cards, tmp_path):
+    study = tuned(tmp_path)
+    package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path)
+    [table] = tables(Store(tmp_path).results())
+    assert any("best of 4 trials" in note for note in verdict(table, Store(tmp_path)).notes)
+    other = study.trials[0].model_copy(update={"options": {"neighbours": 1}, "score": 1.0})
+    [path] = (tmp_path / FOLDER).glob("*.json")
+    path.write_text(study.model_copy(update={"trials": [*study.trials, other]}).model_dump_json())
+    assert not any("trials" in note for note in verdict(table, Store(tmp_path)).notes)
+
+
+def test_a_study_that_is_gone_through_again_is_whole_all_the_time(tiny_cards, tmp_path):
+    whole, seen = told(tuned(tmp_path)), []
+    [path] = (tmp_path / FOLDER).glob("*.json")
+
+    def tell(study, trial):
+        seen.append(told(Study.model_validate_json(path.read_text())))
+
+    spec = RunSpec(models=["itemknn"], dataset="tiny")
+    longer = tune(spec, 5, 1, tmp_path, lambda cell, event: None, tell)
+    assert seen == [whole] * 4 + [told(longer)]
+    assert tuned(tmp_path, trials=2) == longer
+    assert Study.model_validate_json(path.read_text()) == longer
+    planned = tuned(tmp_path, trials=2, plan="abc")
+    assert told(planned) == whole[:2]
+    assert Study.model_validate_json(path.read_text()) == planned
+    assert tuned(tmp_path, trials=2) == planned
 
 
 def test_what_was_not_tuned_here_is_one_line(tiny_cards, tmp_path):
@@ -244,6 +275,8 @@ def test_command_prints_trials_and_the_way_on(bench, tmp_path):
     assert [trial["number"] for trial in study["trials"]] == [0, 1]
     done = bench("tune", "--models", "ease", "--set", "pop.x=1", "--dataset", "tiny", "--results", tmp_path)
     assert "options are given for pop, which --models does not name" in done.err
+    done = bench("tune", "--models", "slim,ease@default,ease", "--dataset", "tiny", "--results", tmp_path)
+    assert done.err == "error: --models names ease twice: ease@tuned is one config, tune one preset of it\n"
 
 
 @pytest.mark.parametrize("together", [True, False])

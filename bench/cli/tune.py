@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,12 +98,15 @@ def command(
     models = [name.partition("@")[0] for name in spec.models]
     if strangers := set(spec.options) - set(models):
         raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
-    studies = []
+    if twice := next((model for model in models if models.count(model) > 1), None):
+        raise ConfigError(f"--models names {twice} twice: {twice}@tuned is one config, tune one preset of it")
+    studies, began = [], time.monotonic()
 
     def say(study: Study, trial: Trial) -> None:
-        _say(study, trial, trials)
+        _say(study, trial, trials, (time.monotonic() - began) / (trial.number + 1))
 
     for name, model in zip(spec.models, models, strict=True):
+        began = time.monotonic()
         own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
         studies.append(tune(own, trials, sampler_seed, results, lambda cell, event: None, say, prune, track))
         if place:
@@ -129,15 +133,16 @@ def _same(context: click.Context, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _say(study: Study, trial: Trial, trials: int) -> None:
-    """A line for a trial, on standard error."""
+def _say(study: Study, trial: Trial, trials: int, seconds: float) -> None:
+    """A line for a trial, on standard error; ``seconds`` is what each has taken here, with all but its training."""
     from bench.cli.progress import clock
 
     score = f"{study.metric} {trial.score:.4f}" if trial.score is not None else f"failed: {trial.reason}"
     score += f", given up after epoch {trial.pruned}" if trial.pruned else ""
     best = f", best {study.best.score:.4f}" if study.best else ""
     wanted = trials if study.space else 1
-    left = (wanted - trial.number - 1) * study.seconds / len(study.trials) / study.at_once
+    each = max(seconds, study.seconds / len(study.trials) / study.at_once)  # trials of before take no time now
+    left = (wanted - trial.number - 1) * each
     time_left = f", about {clock(left)} left" if left >= 1 else ""
     took = f"({clock(trial.seconds)}{time_left})"
     click.echo(f"{study.model} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}", err=True)

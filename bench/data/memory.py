@@ -7,6 +7,8 @@ of the user; and new if neither: then no table of pairs could recommend it, and 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from bench.interactions import Interactions
 NAMES = ("seen transition", "seen together", "new pair")
 
 _PAIRS_AT_ONCE = 2**22
+"""Items known of users beside test items, or items that stand beside others in rows of train."""
 
 
 def memory(train: Interactions, history: Interactions, test: Interactions) -> dict[str, NDArray[np.bool_]]:
@@ -45,23 +48,22 @@ def _after_last(train: Interactions, history: Interactions, test: Interactions) 
 
 
 def _together(train: Interactions, history: Interactions, test: Interactions) -> NDArray[np.bool_]:
-    ones = np.ones(len(train), bool)
-    matrix = sp.csr_array((ones, train.items, train.indptr), shape=train.shape)
-    pairs = sp.csr_array(matrix.T @ matrix)  # which items have a user in common
-    n = train.n_items
-    seen = np.repeat(np.arange(n), np.diff(pairs.indptr)) * n + pairs.indices
-    seen.sort()
     found = np.zeros(len(test), bool)
-    lengths = history.lengths[test.users]
-    ends = np.cumsum(lengths)
-    begin = 0
-    while begin < len(test):
-        before = ends[begin] - lengths[begin]
-        end = max(begin + 1, int(np.searchsorted(ends, before + _PAIRS_AT_ONCE, side="right")))
-        known = history.select(test.users[begin:end])
-        keys = known.items.astype(np.int64) * n + np.repeat(test.items[begin:end], known.lengths)
-        at = np.minimum(np.searchsorted(seen, keys), max(0, len(seen) - 1))
-        hits = seen[at] == keys if len(seen) else np.zeros(len(keys), bool)
-        found[begin:end] = np.bincount(known.users[hits], minlength=end - begin) > 0
-        begin = end
+    matrix = sp.csr_array((np.ones(len(train), bool), train.items, train.indptr), shape=train.shape)
+    users_of = sp.csr_array(matrix.T)
+    # At most so many items stand beside each one, and so many pairs are looked up for it.
+    beside = users_of @ train.lengths + np.bincount(
+        test.items, weights=history.lengths[test.users], minlength=train.n_items
+    )
+    order = np.argsort(test.items, kind="stable")
+    items, starts = np.unique(test.items[order], return_index=True)
+    part = np.cumsum(beside[items]) // _PAIRS_AT_ONCE
+    for begin, end in itertools.pairwise([*np.unique(part, return_index=True)[1], len(items)]):
+        cases = order[starts[begin] : starts[end] if end < len(items) else None]
+        pairs = users_of[items[begin:end]] @ matrix
+        seen = np.repeat(np.arange(end - begin), np.diff(pairs.indptr)) * train.n_items + pairs.indices
+        known = history.select(test.users[cases])
+        at = np.searchsorted(items[begin:end], test.items[cases])
+        hits = np.isin(np.repeat(at, known.lengths) * train.n_items + known.items, seen)
+        found[cases] = np.bincount(known.users[hits], minlength=len(cases)) > 0
     return found

@@ -61,6 +61,11 @@ class Study(Strict):
         done = [trial for trial in self.trials if trial.score is not None and trial.pruned is None]
         return max(done, key=lambda trial: trial.score or 0.0, default=None)
 
+    def begins(self, longer: Study) -> bool:
+        """Whether the trials of the other study begin with those of this one."""
+        own, theirs = ([(trial.cell, trial.score) for trial in study.trials] for study in (self, longer))
+        return own == theirs[: len(own)]
+
     @property
     def seconds(self) -> float:
         """Of all trials."""

@@ -82,6 +82,8 @@ def compare(
     found = find_tables(store, dataset, protocol, split_seed, fingerprint)
     table, others = found[0], found[1:]
     rows = (find_row(table, a, others), find_row(table, b, others))
+    if rows[0] is rows[1]:
+        raise ResultsError(f"{plain(a)} and {plain(b)} are one row: name two")
     notes = [f"other data of the same name: --fingerprint {other.cell.fingerprint[:8]}" for other in others]
     cut = _cut_off(table, rows, k)
     wanted = [name for name in table.metrics if name.endswith(f"@{cut}")]

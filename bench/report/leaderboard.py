@@ -21,6 +21,7 @@ from bench.messages.cell import Result
 from bench.report import names, replication
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict, below_floor
+from bench.runs.fuse import FUSED
 
 WIDTH = 100
 """Columns of a terminal that a table may take."""
@@ -247,7 +248,10 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
         lines.append(f"{BELOW} below {table.floor.name}, which does not know the users: {', '.join(below)}")
     if few := [f"{name} (n={n:,})" for name, (_, n) in table.groups.items() if n < LEAST_USERS]:
         lines.append(f"in brackets, without intervals and ranks, for fewer than {LEAST_USERS} users: {', '.join(few)}")
+    there = {result.cell_id for row in table.rows for result in row.results}
     for row in table.rows:
+        if row.first.cell.preset == FUSED and not {i for r in row.results for i in r.facts.get("cells", [])} <= there:
+            lines.append(f"{row.name} is fused from lists that are not in this table any more: fuse it again")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")

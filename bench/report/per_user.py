@@ -24,7 +24,10 @@ _ROUNDING = 1e-5
 
 
 def per_user(store: Store, row: Row, columns: Sequence[str]) -> dict[int, pd.DataFrame]:
-    """By seed, a row per user of a group, index the user: averages over the folds in which the user has test items.
+    """By seed, a row per user of a group, index the user.
+
+    Where there are several folds, the mean over users is that of the folds' means: a user whose test items are in each
+    of them has the average, and what one has in some counts for as much as one of so many users does there.
 
     ``columns`` are metrics of one group, such as ``all/ndcg@10``.
 
@@ -42,7 +45,9 @@ def per_user(store: Store, row: Row, columns: Sequence[str]) -> dict[int, pd.Dat
 def _mean(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     if len(frames) == 1:
         return frames[0].set_index("user")[columns].sort_index()
-    return pd.concat(frames).groupby("user")[columns].mean()
+    some = [frame.set_index("user")[columns] / len(frame) for frame in frames if len(frame)]
+    sums = pd.concat(some).groupby("user").sum()
+    return sums * (len(sums) / len(some))
 
 
 def common_users(*rows: dict[int, pd.DataFrame]) -> NDArray[np.int64]:
@@ -76,7 +81,8 @@ def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
         for column in columns:
             group, _, metric = column.rpartition("/")
             told = result.groups[group]
-            if len(frame) != told.n or not abs(float(frame[column].mean()) - told.metrics[metric]) < _ROUNDING:
+            same = not told.n or abs(float(frame[column].mean()) - told.metrics[metric]) < _ROUNDING
+            if len(frame) != told.n or not same:
                 raise ValueError(f"its means of {column} are not those of the result")
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise ResultsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +17,14 @@ from bench.report.files import write_files
 from bench.report.table import Row, Table
 from bench.report.table import tables as tables_of
 from bench.runs.store import Store
-from bench.runs.studies import TUNED, find_study, study_path
+from bench.runs.studies import TUNED, study_of, study_path
 
 _METRICS = 2
 """Main metrics whose values per user are kept."""
 _PLACES = ("--results", "--raw-dir")
 """Options of a command that say where something lies, not what was run."""
+_FOLDERS = re.compile(r"(?:^|(?<=[=,]))/(?:[^/,]*/)*")
+"""Of absolute paths, in a word or behind a comma: what stands before the last part."""
 
 
 def publish(tables: Sequence[Table], store: Store, target: Store) -> list[Path]:
@@ -72,12 +75,18 @@ def _values_per_user(table: Table, result: Result, store: Store, target: Store) 
 
 
 def _anywhere(result: Result) -> Result:
-    """The result without the places of files on this machine."""
+    """The result without the places of files on this machine: names of files are left, and what the cell's id is of."""
     words = shlex.split(result.command)
     left = [word for i, word in enumerate(words) if word not in _PLACES and (i == 0 or words[i - 1] not in _PLACES)]
     left = [word for word in left if not word.startswith(tuple(f"{option}=" for option in _PLACES))]
-    spec = result.spec and result.spec.model_copy(update={"raw_dir": None})
-    return result.model_copy(update={"command": shlex.join(left), "spec": spec})
+    command = shlex.join(_FOLDERS.sub("", word) for word in left)
+    if (spec := result.spec) is not None:
+        names = {
+            "dataset": _FOLDERS.sub("", spec.dataset),
+            "groups": [_FOLDERS.sub("", group) for group in spec.groups],
+        }
+        spec = spec.model_copy(update={"raw_dir": None, **names})
+    return result.model_copy(update={"command": command, "spec": spec})
 
 
 def _study(row: Row, store: Store, target: Store) -> None:
@@ -85,7 +94,9 @@ def _study(row: Row, store: Store, target: Store) -> None:
     if cell.preset != TUNED:
         return
     try:
-        study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
+        study = study_of(store.roots, cell)
     except BenchError:  # the row stays true without it, and its table does not tell of tuning
         return
-    write_text(study_path(target.root, study.dataset, study.model, study.fingerprint), study.model_dump_json(indent=2))
+    if study is not None:
+        path = study_path(target.root, study.dataset, study.model, study.fingerprint)
+        write_text(path, study.model_dump_json(indent=2))

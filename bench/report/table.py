@@ -107,8 +107,10 @@ class Row:
         return [value for value in found if value is not None]
 
     def has(self, group: str, metric: str) -> bool:
-        """Whether every run was measured so."""
-        return bool(self.results) and len(self.values(group, metric)) == len(self.results)
+        """Whether every run that has users in the group was measured so, and one has."""
+        known = [result for result in self.results if group in result.groups]
+        filled = sum(result.groups[group].n > 0 for result in known)
+        return filled > 0 and len(known) == len(self.results) and len(self.values(group, metric)) == filled
 
     def mean(self, group: str, metric: str) -> float:
         """Mean over runs."""
@@ -186,13 +188,10 @@ class Table:
 
     @cached_property
     def groups(self) -> dict[str, tuple[str, int]]:
-        """Rule and number of users of each group; groups without users are left out."""
-        found = {
-            name: (group.rule, group.n)
-            for row in self.rows
-            for result in row.results
-            for name, group in result.groups.items()
-        }
+        """Rule and number of users of each group, the largest of all runs; groups without users are left out."""
+        found: dict[str, tuple[str, int]] = {}
+        for name, group in (both for row in self.rows for result in row.results for both in result.groups.items()):
+            found[name] = (group.rule, max(group.n, found[name][1] if name in found else 0))
         return {name: rule for name, rule in found.items() if rule[1]}
 
     @cached_property

@@ -16,7 +16,7 @@ from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
 from bench.report.table import Row, Table
 from bench.runs.store import Store
-from bench.runs.studies import TUNED, find_study
+from bench.runs.studies import TUNED, study_of
 
 
 class Standing(NamedTuple):
@@ -144,8 +144,10 @@ def _of_tuning(table: Table, row: Row, store: Store) -> str:
     """What the trials of a tuned row were, and whether test followed validation; empty if the study is gone."""
     cell, metric = row.first.cell, table.main_metrics[0]
     try:
-        study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
+        study = study_of(store.roots, cell)
     except BenchError:
+        return ""
+    if study is None:
         return ""
     before, best = study.trials[0].score, study.best
     if row.failed or best is None or before is None or best.score is None:

@@ -69,19 +69,26 @@ def import_lists(
     if deterministic and len(paths) > len(folds):
         raise ConfigError(f"--deterministic takes a file for each fold, {len(folds)} here, and {len(paths)} were given")
     files = [read_lists_file(path, columns) for path in paths]
+    for at, (file, path) in enumerate(zip(files, paths, strict=True)):
+        for before in range(at % len(folds), at, len(folds)):  # of other seeds
+            if files[before].sha256 == file.sha256:
+                raise ConfigError(
+                    f"{paths[before]} and {path} are the same lists, which are no two seeds: give one of them, with "
+                    "--deterministic if they depend on no seed"
+                )
     found = [
-        find(file, path, task, task.folds[folds[at % len(folds)]])
+        find(file, path, task, task.folds[folds[at % len(folds)]], max(LIST_LENGTH, *ks))
         for at, (file, path) in enumerate(zip(files, paths, strict=True))
     ]
     longest = min(one.lists.items.shape[1] for one in found)
     if longest < min(ks):
         raise ConfigError(f"lists of at most {longest} items cannot be measured at {min(ks)}: give --k {longest}")
-    length = min(longest, max(LIST_LENGTH, *ks))
-    lists = [Recommendations(one.lists.items[:, :length], one.lists.scores[:, :length]) for one in found]
-    misfits = [
-        _misfits(path, one, task, task.folds[folds[at % len(folds)]])
-        for at, (path, one) in enumerate(zip(paths, lists, strict=True))
-    ]
+    lists = [Recommendations(one.lists.items[:, :longest], one.lists.scores[:, :longest]) for one in found]
+    misfits = []
+    for at, (path, own) in enumerate(zip(paths, lists, strict=True)):
+        counted, lines = _misfits(path, own, task, task.folds[folds[at % len(folds)]])
+        found[at].counts.update(counted)
+        misfits.append(lines)
     code = content_hash([_VERSION, deterministic, [[file.sha256, file.form] for file in files]])
     results = []
     for at, (path, file, one) in enumerate(zip(paths, files, found, strict=True)):
@@ -99,7 +106,7 @@ def import_lists(
             fold=fold,
             seed=0 if deterministic else 1 + at // len(folds),
             device="cpu",
-            list_length=length,
+            list_length=longest,
         )
         made = Made(
             cell=cell,
@@ -128,10 +135,11 @@ def manifest(found: Found) -> dict[str, Any]:
 
 _USERS_LOST, _ROWS_LOST = "users that are not in the data set", "rows of them"
 _UNTESTED, _MISSING = "users without a test item", "test users without a list"
+_EXCLUDED, _SHORT = "slots of excluded items", "slots that short lists leave empty"
 
 
-def find(file: ListsFile, path: Path, task: Task, fold: Fold) -> Found:
-    """The lists of a file, each by falling score, ties in the order of the file.
+def find(file: ListsFile, path: Path, task: Task, fold: Fold, most: int) -> Found:
+    """The lists of a file, each by falling score, ties in the order of the file, and ended after ``most`` items.
 
     Raises
     ------
@@ -152,7 +160,8 @@ def find(file: ListsFile, path: Path, task: Task, fold: Fold) -> Found:
             f"of the data set such as '{ours}'"
         )
     items = item_ids.get_indexer(listed["item"])
-    lists, tied = _by_score(listed["place"].to_numpy(), items, listed["score"].to_numpy(), len(tested), len(item_ids))
+    places = listed["place"].to_numpy()
+    lists, tied = _by_score(places, items, listed["score"].to_numpy(), (len(tested), most), len(item_ids))
     counts = {
         "rows": len(rows),
         "test users": len(tested),
@@ -168,18 +177,27 @@ def find(file: ListsFile, path: Path, task: Task, fold: Fold) -> Found:
 
 
 def _by_score(
-    places: NDArray[np.int64], items: NDArray[np.intp], scores: NDArray[np.float64], n_users: int, n_items: int
+    places: NDArray[np.int64],
+    items: NDArray[np.intp],
+    scores: NDArray[np.float64],
+    shape: tuple[int, int],
+    n_items: int,
 ) -> tuple[Recommendations, int]:
-    """Lists of rows (n,), each in the list of its place, and how many of them have the score of the one above."""
+    """Lists of rows (n,), each in the list of its place, and how many of the rows have the score of the one above.
+
+    ``shape`` is that of the lists at most: they are as long as the longest.
+    """
     order = np.lexsort((-scores, places))  # which leaves ties in order
     places, items, scores = places[order], items[order], scores[order]
-    lengths = np.bincount(places, minlength=n_users)
+    tied = (np.diff(places) == 0) & (np.diff(scores) == 0)
+    lengths = np.bincount(places, minlength=shape[0])
     slots = np.arange(len(order)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    shape = (n_users, int(lengths.max()))
+    shape = (shape[0], min(shape[1], int(lengths.max())))
+    kept = slots < shape[1]
+    places, slots, items, scores = places[kept], slots[kept], items[kept], scores[kept]
     found = Recommendations(np.full(shape, UNFILLED, np.int32), np.full(shape, -np.inf, np.float32))
     found.items[places, slots] = np.where(items < 0, n_items, items)
     found.scores[places, slots] = np.clip(scores, -_LARGEST, _LARGEST)
-    tied = (np.diff(places) == 0) & (np.diff(scores) == 0)
     return found, int(tied.sum())
 
 
@@ -192,8 +210,8 @@ _MISFITS = {
 }
 
 
-def _misfits(path: Path, lists: Recommendations, task: Task, fold: Fold) -> list[str]:
-    """Why lists seem to be made on other data than those of the task, if they do.
+def _misfits(path: Path, lists: Recommendations, task: Task, fold: Fold) -> tuple[dict[str, int], list[str]]:
+    """What lists have that counts as a miss, and why they seem to be made on other data than the task, if they do.
 
     Raises
     ------
@@ -210,7 +228,7 @@ def _misfits(path: Path, lists: Recommendations, task: Task, fold: Fold) -> list
         if share > _MOST:
             raise DataError(f"{path}: {line}; nothing was stored: 'bench export split' writes the split to train on")
         lines += [line] if share > _MANY else []
-    return lines
+    return {_EXCLUDED: counted["excluded"], _SHORT: counted["short"]}, lines
 
 
 def _said(found: Found) -> list[str]:

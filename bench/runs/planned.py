@@ -160,7 +160,9 @@ def check_studies(made: PlanFile, results: Path) -> None:
         If not.
     """
     for model in untuned(made, results):
-        raise ConfigError(f"{model} was not tuned to the end by plan {made.hash}: 'bench tune --plan' does it")
+        raise ConfigError(
+            f"{model} was not tuned to the end by plan {made.hash}: 'bench tune --plan FILE' with its file does it"
+        )
 
 
 class Cost(NamedTuple):

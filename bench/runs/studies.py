@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from bench.data.protocol import Protocol
 from bench.errors import ConfigError, ResultsError, plain
 from bench.files import read_regular
+from bench.messages.cell import Cell
 from bench.messages.study import Study
 
 TUNED = "tuned"
@@ -37,13 +38,30 @@ def find_study(results: Sequence[Path], dataset: str, model: str, fingerprint: s
         If its file is damaged.
     """
     for root in results:
-        study = _read(study_path(root, dataset, model, fingerprint))
+        study = read_study(study_path(root, dataset, model, fingerprint))
         if study is not None and study.best is not None and study.fingerprint == fingerprint:
             return study
     raise ConfigError(
         f"{model} was not tuned on these data under this protocol: "
         f"'bench tune --models {model} --dataset {dataset} …' with the same options does it"
     )
+
+
+def study_of(results: Sequence[Path], cell: Cell) -> Study | None:
+    """The study that a tuned cell has its config from; None if it is gone, or another one has taken its place.
+
+    Raises
+    ------
+    ResultsError
+        If its file is damaged.
+    """
+    try:
+        study = find_study(results, cell.dataset, cell.model, cell.fingerprint)
+    except ConfigError:
+        return None
+    best = study.best.options if study.best else {}
+    same = all(cell.config.get(name) == value for name, value in best.items() if name != "epochs")
+    return study if same else None
 
 
 def check_one_split(protocol: Protocol) -> None:
@@ -58,7 +76,14 @@ def check_one_split(protocol: Protocol) -> None:
         raise ConfigError(f"protocol '{protocol.name}' has several splits: tune under one that has a single one")
 
 
-def _read(path: Path) -> Study | None:
+def read_study(path: Path) -> Study | None:
+    """The study of a file; None if there is none.
+
+    Raises
+    ------
+    ResultsError
+        If it is damaged.
+    """
     try:
         return Study.model_validate_json(read_regular(path, _LARGEST))
     except FileNotFoundError:

@@ -28,7 +28,7 @@ from bench.runs.plan import Plan, make_plan, same_data
 from bench.runs.pruning import floors
 from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
-from bench.runs.studies import FOLDER, check_one_split, study_path
+from bench.runs.studies import FOLDER, check_one_split, read_study, study_path
 from bench.runs.task import Fold, find_rules
 
 
@@ -43,6 +43,8 @@ def tune(
     track: Sequence[str] = (),
 ) -> Study:
     """Tune the one model of ``spec``; after each trial the study is written, and told.
+
+    A study that has more trials, and begins with these, stays, and is returned; unless a plan asks for the shorter one.
 
     The first trial is the preset with the options of the spec, which are not tuned. A model without a space, or one
     that does not depend on what is left of it, has that trial alone. ``spec.jobs`` trials are asked for together and
@@ -79,6 +81,8 @@ def tune(
         code=plan.cells[0].code,
         plan=spec.plan,
     )
+    path = study_path(results, study.dataset, study.model, study.fingerprint)
+    kept = read_study(path)
     sampler, before = Sampler(described, space, seed, together=spec.jobs > 1), list[list[ValidationRecord]]()
     wanted = trials if space else 1
     for first in range(0, wanted, spec.jobs):
@@ -98,10 +102,12 @@ def tune(
             sampler.tell(number, trial.score)
             before += [] if trial.pruned else [result.validations]
             study = study.model_copy(update={"trials": [*study.trials, trial]})
-            write_text(
-                study_path(results, study.dataset, study.model, study.fingerprint), study.model_dump_json(indent=2)
-            )
+            if kept is None or not study.begins(kept):  # a study that is gone through again loses nothing on the way
+                write_text(path, study.model_dump_json(indent=2))
             tell(study, trial)
+    if kept is not None and study.begins(kept) and study.plan in ("", kept.plan):
+        return kept
+    write_text(path, study.model_dump_json(indent=2))
     return study
 
 

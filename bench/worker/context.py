@@ -218,7 +218,8 @@ class WorkerContext:
                 return found.arrays
         before = self._elapsed()
         arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}
-        if kept is not None and not self.stopped_by_budget:
+        whole = not self.stopped_by_budget and pruned_at(self._floors, self.validations) is None
+        if kept is not None and whole:
             kept.add(entry, arrays, self._elapsed() - before)
         return arrays
 

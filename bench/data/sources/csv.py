@@ -22,7 +22,7 @@ import pyarrow.csv as pc
 
 from bench.data.sources.files import open_text
 from bench.data.sources.rows import add_problem
-from bench.errors import DataError
+from bench.errors import DataError, plain
 
 _DELIMITERS = (",", "\t", ";", "|")
 _BLOCK = 2**24
@@ -148,7 +148,9 @@ def _parse(
         with open_text(path, encoding) as file:
             table = pc.read_csv(file, read, parse, convert)
     except KeyError as error:
-        raise DataError(f"{path}: {str(error).strip(chr(34))}: is it another file?") from error
+        missing = ", ".join(f"'{name}'" for name in names if name not in layout.names)
+        there = plain(", ".join(layout.names), 200)
+        raise DataError(f"{path} has no column {missing}, but {there}: is it another file?") from error
     if any(pa.types.is_binary(column.type) for column in table.columns):
         raise pa.ArrowInvalid("some cells are no UTF-8")
     columns = [_unquoted(column) if layout.quotes == "letters" else column for column in table.columns]

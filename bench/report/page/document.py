@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from bench.data.protocol import Protocol
-from bench.evaluation.intervals import LEAST_USERS
+from bench.evaluation.intervals import ASSUMED_SPREAD, LEAST_USERS
 from bench.strict import Strict
 
 Numbers = list[float]
@@ -216,6 +216,8 @@ class Page(Strict):
     """When its newest result was finished."""
     least_users: int = LEAST_USERS
     """Groups of fewer have neither intervals nor ranks."""
+    assumed_spread: float = ASSUMED_SPREAD
+    """Over seeds, as a share of the mean, of a row of one of many seeds."""
     tables: list[TablePart]
     environments: list[Environment]
     left_out: list[str] = Field(default_factory=list)

@@ -74,6 +74,9 @@ function switches(table) {
       { class: "help" },
       !group || group.name === "all" ? "" : `${named("group", group.name)}: ${rule(group.rule)}. `,
       words(state.metric === table.first ? "table.help" : "table.unranked", { metric: table.first }),
+      table.rows.some((row) => row.one_of_many_seeds && !row.failures.length)
+        ? ` ${words("table.alone", { spread: `${100 * DATA.assumed_spread} %` })}`
+        : "",
     ),
   );
 }

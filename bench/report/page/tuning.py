@@ -12,7 +12,7 @@ from bench.messages.study import Study
 from bench.report.page.document import TuningPart
 from bench.report.table import Row, Table
 from bench.runs.store import Store
-from bench.runs.studies import TUNED, find_study
+from bench.runs.studies import TUNED, find_study, study_of
 
 
 def untuned(table: Table, row: Row, store: Store) -> Row | None:
@@ -21,10 +21,10 @@ def untuned(table: Table, row: Row, store: Store) -> Row | None:
     if cell.preset != TUNED or row.failed:
         return None
     try:
-        study = find_study(store.roots, cell.dataset, cell.model, cell.fingerprint)
+        study = study_of(store.roots, cell)
     except BenchError:  # the page says elsewhere that it cannot be read
         return None
-    return _only(table, cell.model, study.preset)
+    return _only(table, cell.model, study.preset) if study else None
 
 
 def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from bench_torchkit.trainer import train_epochs
 from numpy.typing import NDArray
 
 from bench import Arrays, ConfigError, Context, DataError, Interactions
@@ -90,21 +89,31 @@ def collaborative(
     return _better([Vectors(own.users, own.items[like], like), own], int(cold.sum()), context, publish, stage)
 
 
+_TRIES = 10
+"""How often a candidate is offered to validation, at most."""
+
+
 def _better(
     offered: Sequence[Vectors], cold: int, context: Context, publish: Callable[[Vectors], None], stage: str
 ) -> Vectors:
-    """The better of two by validation, or the first: where new items are rare, they only take the places of others."""
-    now = offered[0]
+    """The better of two by validation, or the first: where new items are rare, they only take the places of others.
 
-    def offer(number: int) -> None:
-        nonlocal now
-        now = offered[number - 1]
-        publish(now)
-
-    found = train_epochs(context, len(offered), offer, lambda: now, f"{stage} by texts") or offered[0]
+    Each is offered until it has a score, since validation may be due at some epochs alone.
+    """
+    scores: list[float] = []
+    publish(offered[0])
+    for _ in context.epochs(_TRIES * len(offered), "try", f"{stage} by texts"):
+        if (score := context.validate().score) is None:
+            continue
+        scores.append(score)
+        if len(scores) == len(offered):
+            break
+        publish(offered[len(scores)])
+    compared = len(scores) == len(offered)
+    found = offered[int(np.argmax(scores)) if compared else 0]
     by_text = found.twins is not None
     said = "get the vectors of those most like them by text" if by_text else "stay apart: by text, validation is worse"
-    context.log(f"{cold:,} items without interactions {said}")
+    context.log(f"{cold:,} items without interactions {said}{'' if compared else ', which validation did not decide'}")
     return found
 
 

@@ -43,20 +43,32 @@ def test_the_teacher_scores_a_cold_item_as_its_twin(tmp_path):
     assert not any(np.allclose(without.score(np.arange(60), data.train)[:, COLD[0]], one) for one in scores.T)
 
 
+@pytest.mark.parametrize("every", [1, 2, 3])
 @pytest.mark.parametrize("bought", [True, False])
-def test_cold_items_stay_apart_where_validation_is_worse_with_them(tmp_path, bought):
+def test_cold_items_stay_apart_where_validation_is_worse_with_them(tmp_path, bought, every):
     """If nobody takes one in validation, by text they only push others down."""
     data = block_split()
     valid = data.valid if bought else data.valid.where(~np.isin(data.valid.items, COLD))
     given = MemorySplit(data.train, valid)
     given.items["text"] = data.items["text"]
     model = Teacher(Teacher.Config(cold_texts=True, vectors_size=8))
-    context = LocalContext(model, given, tmp_path)
+    context = LocalContext(model, given, tmp_path, stopping=Stopping(every=every))
     model.fit(data.train, valid, context)
     said = "get the vectors of those most like them by text" if bought else "stay apart: by text, validation is worse"
     assert f"4 items without interactions {said}" in context.messages
     by_text, apart = context.scores[-2:]
     assert (by_text > apart) is bought
+
+
+def test_without_validation_cold_items_get_vectors_by_text_and_it_is_told(tmp_path):
+    data = block_split()
+    given = MemorySplit(data.train, interactions_from([[]] * data.train.n_users, data.train.n_items))
+    given.items["text"] = data.items["text"]
+    model = Teacher(Teacher.Config(cold_texts=True, vectors_size=8))
+    context = LocalContext(model, given, tmp_path)
+    model.fit(data.train, given.valid, context)
+    assert not context.scores
+    assert any(line.endswith("like them by text, which validation did not decide") for line in context.messages)
 
 
 @pytest.mark.parametrize("by_text", [True, False])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from bench_torchkit.ragged import padded, pointers
-from bench_torchkit.text import masked_mean
+from bench_torchkit.text import fingerprint, masked_mean
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -196,11 +195,8 @@ class TextEncoder(nn.Module):
         return self.documents.lengths[documents] if self.by_token else np.ones(len(documents), np.int64)
 
     def fingerprint(self) -> str:
-        """SHA-256 of all weights, also of those that nothing here changes: half a second for those of GPT-2."""
-        digest = hashlib.sha256()
-        for parameter in self.model.parameters():
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        """Of all weights, also of those that nothing here changes."""
+        return fingerprint(self.model)
 
     def _chunks(self, documents: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], States]]:
         """Places in ``documents`` and states of these, texts of similar lengths together."""

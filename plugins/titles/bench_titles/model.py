@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from bench_torchkit.schedules import bfloat16
+from bench_torchkit.text import fingerprint
 from bench_torchkit.trainer import Settings, Trainer
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -70,7 +71,7 @@ class Titles(Recommender):
         catalogue = make_catalogue(titles, tokenizer, config.title_tokens, popular_first(train))
         _tell(context, writer, catalogue)
         self._grounder = Grounder(config, writer, tokenizer, catalogue)
-        inputs = self._inputs(context, tokenizer)
+        inputs = self._inputs(context, tokenizer, writer)
         weights = context.cached("language-model", inputs, lambda: self._train(train, context))
         found = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
         writer.load_state_dict(found, strict=False)
@@ -87,9 +88,11 @@ class Titles(Recommender):
             tokenizer = tokens.train(titles, config.vocab_size)
         return backbone.from_scratch(config, tokenizer.get_vocab_size()), tokenizer, "scratch"
 
-    def _inputs(self, context: Context, tokenizer: Tokenizer) -> dict[str, Any]:
+    def _inputs(self, context: Context, tokenizer: Tokenizer, writer: Writer) -> dict[str, Any]:
+        """What training depends on: a folder of weights may hold others another day."""
         fields = self.config.model_dump(mode="json", exclude=OF_GROUNDING)
-        return {"config": fields, "seed": context.seed, "tokenizer": tokenizer.to_str()}
+        weights = fingerprint(writer)
+        return {"config": fields, "seed": context.seed, "tokenizer": tokenizer.to_str(), "weights": weights}
 
     def _train(self, train: Interactions, context: Context) -> dict[str, NDArray[Any]]:
         config, grounder = self.config, self._grounder

@@ -1,5 +1,6 @@
 """The models of the plugin: the published checks, pretrained backbones, what is noted, explained and refused."""
 
+import shutil
 from typing import ClassVar
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from bench_titles import tokens
 from bench_titles.model import Titles
 from pydantic import ValidationError
+from transformers import GPT2LMHeadModel
 
 from bench import ConfigError, DataError
 from bench.testing import LocalContext, ModelChecks, assert_same_lists, block_interactions, interactions_from
@@ -122,6 +124,19 @@ def test_a_local_gpt2_is_adapted_and_comes_back_from_disk(tmp_path, gpt2_folder)
     loaded = Titles(model.config)
     loaded.load(tmp_path / "saved", "cpu")
     assert_same_lists(lists(loaded), lists(model))
+
+
+def test_other_weights_in_the_folder_of_a_backbone_are_trained_anew(tmp_path, gpt2_folder):
+    folder, kept = tmp_path / "gpt2", tmp_path / "kept"
+    shutil.copytree(gpt2_folder, folder)
+    options = {"backbone": str(folder), "finetuning": "lora", "epochs": 1, "order": "random"}
+    assert fitted(tmp_path / "a", kept=kept, **options)[1].scores
+    assert not fitted(tmp_path / "b", kept=kept, **options)[1].scores
+    model = GPT2LMHeadModel.from_pretrained(folder)
+    with torch.no_grad():
+        model.transformer.wte.weight.mul_(0.5)
+    model.save_pretrained(folder)
+    assert fitted(tmp_path / "c", kept=kept, **options)[1].scores
 
 
 def test_a_pretrained_backbone_is_trained_in_full_too(tmp_path, gpt2_folder):
