@@ -96,8 +96,8 @@ class LiteralLists:
         self.everything = list(range(width))  # where there are fewer prefixes than beams, some stand on others
 
     @torch.inference_mode()
-    def recommend(self, history: Interactions, at_once: int) -> Recommendations:
-        """Lists (n, K) of items that are not in the history."""
+    def recommend(self, history: Interactions, exclude: Interactions, at_once: int) -> Recommendations:
+        """Lists (n, K): what is excluded is left out behind the search."""
         items = np.full((history.n_users, K), UNFILLED, np.int32)
         scores = np.full(items.shape, -np.inf, np.float32)
         beams, lengths = self.config.num_beams, self.config.input_lengths
@@ -115,7 +115,7 @@ class LiteralLists:
             codes = found.sequences[:, 1:].reshape(rows.n_users, beams, 3).tolist()
             reached = found.sequences_scores.reshape(rows.n_users, beams).tolist()
             for row in range(rows.n_users):
-                seen = set(rows.items[rows.indptr[row] : rows.indptr[row + 1]].tolist())
+                seen = set(exclude.items[exclude.indptr[begin + row] : exclude.indptr[begin + row + 1]].tolist())
                 pairs = [(self.item.get(tuple(c), -1), s) for c, s in zip(codes[row], reached[row], strict=True)]
                 kept = [(item, score) for item, score in pairs if item >= 0 and item not in seen][:K]
                 for place, (item, score) in enumerate(kept):
@@ -129,10 +129,12 @@ def compare_lists(config: ColaRecConfig, data: MemorySplit, parts: Parts, option
     ranker = Ranker(config, literal.network, parts)
     chosen = np.argsort(-data.train.lengths, kind="stable")[: options.users]
     history = data.train.select(chosen)
-    expected, found = literal.recommend(history, 2), ranker.recommend(history, history, K)
+    # The plugin leaves out inside the tree, where it makes room for more: beams are compared without.
+    nothing = history.where(np.zeros(len(history), bool))
+    expected, found = literal.recommend(history, nothing, 2), ranker.recommend(history, nothing, K)
     sides: dict[str, Callable[[], Any]] = {"plugin": lambda: ranker.recommend(history, history, K)}
     for size in AT_ONCE:
-        sides[f"generate, {size} at once"] = lambda size=size: literal.recommend(history, size)
+        sides[f"generate, {size} at once"] = lambda size=size: literal.recommend(history, history, size)
     seconds = turns(sides, options)
     best = min(value for name, value in seconds.items() if name != "plugin")
     return {

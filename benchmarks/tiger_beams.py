@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from bench_semid.tiger.model import Tiger
-from bench_semid.tiger.search import lists
+from bench_semid.tiger.search import search
 from bench_semid.tiger.tokens import one_a_row
 from bench_torchkit.codesearch import exact_scores
 
@@ -74,7 +74,7 @@ def figures(model: Tiger, visible: Visible, users: Any, beams: int | None) -> di
         if beams is None:
             items = rank(lambda rows: scores(model, known.select(rows)), known, 10).items
         else:
-            items = lists(network, tree, most, known, known, 10, beams, "cpu").items
+            items = search(network, tree, most, known, known, beams, "cpu")[0][:, :10]
     seconds = time.process_time() - began
     values = per_user(items, visible.valid.select(users), [10], ["recall", "ndcg"])
     told = {metric: round(float(value.mean()), 5) for metric, value in values.items()}
