@@ -109,6 +109,11 @@ def _draft(target: Path) -> Path:
     return target.with_name(f".{target.name}.{HOST}.{os.getpid()}.{os.urandom(4).hex()}.draft")
 
 
+def without_draft(name: str) -> str:
+    """The path of the target, if ``name`` is that of a draft."""
+    return re.sub(r"(^|/)\.([^/]+)\.[^/.]+\.\d+\.[0-9a-f]{8}\.draft", r"\1\2", name)
+
+
 def sweep_drafts(folder: Path, name: str = "*") -> None:
     """Remove what killed processes of this machine left of :func:`new_file` and :func:`new_folder` in ``folder``."""
     for draft in folder.glob(f".{name}.{HOST}.*.draft"):

@@ -22,6 +22,14 @@ def test_new_folder_appears_only_when_it_is_whole(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["target"]
 
 
+@pytest.mark.parametrize("name", ["table.md", "two words.tar.gz", ".hidden"])
+def test_a_draft_is_told_by_the_name_of_its_target(tmp_path, name):
+    with files.new_file(tmp_path / name) as draft:
+        draft.touch()
+        assert files.without_draft(str(draft)) == str(tmp_path / name)
+    assert files.without_draft(str(tmp_path / name)) == str(tmp_path / name)
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
 def test_new_folder_vanishes_with_an_error(tmp_path, error):
     target = tmp_path / "target"

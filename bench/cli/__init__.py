@@ -81,7 +81,9 @@ def _one_line(error: Exception) -> str:
         where = f" at {error.filename}" if error.filename else ""
         return f"the disk is full{where}: free some space and run the same command again; finished cells are kept"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}: check the path and its permissions"
+        from bench.files import without_draft
+
+        return f"{without_draft(str(error.filename))}: {error.strerror}: check the path and its permissions"
     from bench.installation import broken
 
     if found := broken():
