@@ -73,13 +73,15 @@ def report(make_result, tmp_path_factory):
         for seed in (1, 2) if name == "b" else (1,):
             result = make_result(name, seed=seed, deterministic=name != "b", phases=phases(10.0**i), config={"x": 1})
             stored(other if name == "pop" else own, result, np.full(USERS, mean + seed / 1000) - 1 / 1000 + noise)
-    tuned = make_result("c", preset="tuned", deterministic=True, phases=phases(3.0), config={"x": 1})
+    tuned = make_result("c", preset="tuned", deterministic=True, phases=phases(3.0), config={"x": 2})
     stored(own, tuned, np.full(USERS, 0.35) + rng.normal(size=USERS) / 50)
     for result in (make_result("gone", status="failed", reason=HOSTILE), make_result("a", 0.2, dataset="zoo")):
         own.path(result.cell_id).mkdir()
         own.commit(result)
     cell = tuned.cell
-    trials = [Trial(number=i, options={"x": i}, score=s, seconds=1, cell="c") for i, s in enumerate((0.2, 0.3, 0.25))]
+    trials = [
+        Trial(number=i, options={"x": i + 1}, score=s, seconds=1, cell="c") for i, s in enumerate((0.2, 0.3, 0.25))
+    ]
     known = {"dataset": cell.dataset, "fingerprint": cell.fingerprint, "metric": "ndcg@10", "seed": 1, "code": "c"}
     path = study_path(own.root, cell.dataset, "c", cell.fingerprint)
     path.parent.mkdir()

@@ -299,6 +299,9 @@ def test_tuned_row_is_joined_to_its_default_and_the_curve_rises(keep, make_resul
     [part] = table.tuning
     assert part.best == [0.1, 0.1, 0.3, 0.3, 0.4]
     assert (part.seconds, part.options, part.test) == (7.5, {"x": "4"}, (0.4, 0.5))
+    path.write_text(study.model_copy(update={"trials": trials[:3]}).model_dump_json())
+    [table] = build([root]).tables
+    assert table.tuning[0].test is None  # the row has not its config
     path.write_text("{")
     [table] = build([root]).tables
     assert table.tuning == []

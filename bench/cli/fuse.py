@@ -46,18 +46,15 @@ def command(
     ROW is what a leaderboard calls it. Of rows that depend on seeds, the seeds that all have are fused one by one.
     Weights are yours to choose before you look at test: nothing here does it.
     """
-    from bench.evaluation.fusion import CONSTANT
     from bench.runs.fuse import fuse_rows
     from bench.runs.store import Store
 
-    if rule != "rrf" and constant is not None:
-        raise ConfigError(f"--constant is of --rule rrf: {rule} has none")
     if len(set(rows)) < len(rows):
         raise ConfigError("a row is named twice: give each once, and --weights for how much it counts")
     spec, task = find_task(context)
     store = Store(results)
     members = {(row := find_row(store, task, one)).name: row.results for one in rows}
-    fuse_rows(members, name, task, spec.ks, store, rule, _numbers(weights), CONSTANT if constant is None else constant)
+    fuse_rows(members, name, task, spec.ks, store, rule, _numbers(weights), constant)
     show_table(store, task, results, as_json)
 
 

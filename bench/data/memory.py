@@ -57,9 +57,10 @@ def _together(train: Interactions, history: Interactions, test: Interactions) ->
     )
     order = np.argsort(test.items, kind="stable")
     items, starts = np.unique(test.items[order], return_index=True)
+    starts = np.append(starts, len(order))
     part = np.cumsum(beside[items]) // _PAIRS_AT_ONCE
     for begin, end in itertools.pairwise([*np.unique(part, return_index=True)[1], len(items)]):
-        cases = order[starts[begin] : starts[end] if end < len(items) else None]
+        cases = order[starts[begin] : starts[end]]
         pairs = users_of[items[begin:end]] @ matrix
         seen = np.repeat(np.arange(end - begin), np.diff(pairs.indptr)) * train.n_items + pairs.indices
         known = history.select(test.users[cases])

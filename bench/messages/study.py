@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -60,6 +61,11 @@ class Study(Strict):
         """The first of those with the best score, of the ones that were not given up; None if all failed."""
         done = [trial for trial in self.trials if trial.score is not None and trial.pruned is None]
         return max(done, key=lambda trial: trial.score or 0.0, default=None)
+
+    def gave(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config is that of the best trial, which may have ended before the epochs that were asked for."""
+        best = self.best.options if self.best else {}
+        return all(config.get(name) == value for name, value in best.items() if name != "epochs")
 
     def begins(self, longer: Study) -> bool:
         """Whether the trials of the other study begin with those of this one."""

@@ -33,7 +33,7 @@ def fuse_rows(
     store: Store,
     rule: str = "rrf",
     weights: Sequence[float] | None = None,
-    constant: float = fusion.CONSTANT,
+    constant: float | None = None,
 ) -> list[Result]:
     """Make the row ``name`` of rows: for each fold and seed that all have, their lists as one.
 
@@ -43,6 +43,8 @@ def fuse_rows(
         The finished results of each row, by its name. Those of a row that does not depend on seeds go with every seed.
     weights
         One for each row, in their order; equal ones by default. Nothing here chooses them.
+    constant
+        Of the rule ``rrf`` alone; by default :data:`bench.evaluation.fusion.CONSTANT`.
 
     Raises
     ------
@@ -55,6 +57,9 @@ def fuse_rows(
     weights = [1.0] * len(members) if weights is None else list(weights)
     if len(weights) != len(members) or not all(0 < weight < math.inf for weight in weights):
         raise ConfigError(f"--weights takes a positive number for each of the {len(members)} rows")
+    if rule != "rrf" and constant is not None:
+        raise ConfigError(f"--constant is of --rule rrf: {rule} has none")
+    constant = fusion.CONSTANT if constant is None else constant
     if not 0 <= constant < math.inf:
         raise ConfigError(f"--constant takes a number from 0 on, not {constant:g}")
     runs = {(fold, seed): _run(members, fold, seed) for seed in _seeds(members) for fold in task.folds}

@@ -59,9 +59,7 @@ def study_of(results: Sequence[Path], cell: Cell) -> Study | None:
         study = find_study(results, cell.dataset, cell.model, cell.fingerprint)
     except ConfigError:
         return None
-    best = study.best.options if study.best else {}
-    same = all(cell.config.get(name) == value for name, value in best.items() if name != "epochs")
-    return study if same else None
+    return study if study.gave(cell.config) else None
 
 
 def check_one_split(protocol: Protocol) -> None:

@@ -105,9 +105,10 @@ def tune(
             if kept is None or not study.begins(kept):  # a study that is gone through again loses nothing on the way
                 write_text(path, study.model_dump_json(indent=2))
             tell(study, trial)
-    if kept is not None and study.begins(kept) and study.plan in ("", kept.plan):
-        return kept
-    write_text(path, study.model_dump_json(indent=2))
+    if kept is not None and study.begins(kept):
+        if study.plan in ("", kept.plan):
+            return kept
+        write_text(path, study.model_dump_json(indent=2))
     return study
 
 

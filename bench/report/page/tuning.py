@@ -45,7 +45,7 @@ def _part(table: Table, study: Study) -> TuningPart:
     scores = [math.nan if trial.score is None else trial.score for trial in study.trials]
     before, after = _only(table, study.model, study.preset), _only(table, study.model, TUNED)
     tested = None
-    if before and after and study.metric in table.metrics:
+    if before and after and study.gave(after.first.cell.config) and study.metric in table.metrics:
         tested = (before.mean("all", study.metric), after.mean("all", study.metric))
     options = study.best.options if study.best else {}
     return TuningPart(

@@ -93,6 +93,8 @@ def test_excluded_items_take_no_beam(tiny, tmp_path):
     assert not any((user, item) in known for user, row in enumerate(found.items) for item in row)
     nothing = interactions_from([[]] * 60, 48)
     all_beams = model.recommend(np.arange(60), DATA.train, nothing, 10).items
+    assert (all_beams[:, :7] >= 0).all()
+    assert (all_beams[:, 7:] == -1).all()
     assert any((user, item) in known for user, row in enumerate(all_beams) for item in row)
 
 

@@ -31,7 +31,7 @@ class CodeDecoder(ABC, Generic[Cache]):
 
     @abstractmethod
     def reorder(self, cache: Cache, parents: Tensor) -> Cache:
-        """The cache of other beginnings: ``parents`` (n, m) says which one each of them comes from."""
+        """The cache of other beginnings: ``parents`` says which each comes from, (n, m), or (m,) for all users."""
 
 
 def closed(tree: Tree, exclude: Interactions, device: torch.device | str) -> list[Tensor]:
@@ -108,7 +108,7 @@ def exact_scores(decoder: CodeDecoder[Cache], tree: Tree) -> Tensor:
     parents = labels = torch.zeros(1, dtype=torch.long, device=device)
     for level in range(tree.length):
         if level:
-            cache = decoder.reorder(cache, parents.expand(len(scores), -1))
+            cache = decoder.reorder(cache, parents)
             log_probs, cache = decoder.next(level, labels.expand(len(scores), -1), None, cache)
         parents = torch.from_numpy(tree.parents[level]).to(device)
         labels = torch.from_numpy(tree.labels[level]).to(device)

@@ -134,7 +134,7 @@ class Continuation(CodeDecoder[Beginnings]):
         """By rows of the beginnings."""
         if cache.total is None:
             return cache
-        rows = torch.arange(len(parents), device=parents.device)[:, None]
+        rows = torch.arange(len(cache.total), device=parents.device)[:, None]
         blocks = [(keys[rows, parents], values[rows, parents]) for keys, values in cache.blocks]
         return Beginnings(cache.total[rows, parents], blocks)
 
