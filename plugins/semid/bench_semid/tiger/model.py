@@ -143,23 +143,24 @@ class Tiger(Recommender):
         self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
     ) -> Recommendations:
         """By histories; who has none gets what is popular in train."""
-        network = self._network.eval()
-        found = rank(lambda rows: np.tile(self._popularity, (len(rows), 1)), exclude, k)
-        known = np.flatnonzero(history.lengths)
-        config, device = self.config, str(network.tokens.weight.device)
+        network, config = self._network.eval(), self.config
+        items = np.full((history.n_users, k), UNFILLED, np.int32)
+        scores = np.full((history.n_users, k), -np.inf, np.float32)
+        known, new = np.flatnonzero(history.lengths), np.flatnonzero(history.lengths == 0)
         with torch.inference_mode():
-            items, scores = search(
+            found, reached = search(
                 network,
                 self._tree,
                 config.max_length,
                 history.select(known),
                 exclude.select(known),
                 config.num_beams,
-                device,
+                str(network.tokens.weight.device),
             )
-        found.items[known], found.scores[known] = UNFILLED, -np.inf
-        found.items[known, : config.num_beams], found.scores[known, : config.num_beams] = items[:, :k], scores[:, :k]
-        return found
+        items[known, : config.num_beams], scores[known, : config.num_beams] = found[:, :k], reached[:, :k]
+        popular = rank(lambda rows: np.tile(self._popularity, (len(rows), 1)), exclude.select(new), k)
+        items[new], scores[new] = popular.items, popular.scores
+        return Recommendations(items, scores)
 
     def save(self, folder: Path) -> None:
         """Weights, codes, and what is popular."""
