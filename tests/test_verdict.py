@@ -111,6 +111,12 @@ def test_rows_of_one_seed_are_compared_with_an_assumed_spread(kept):
     assert "rank assumes a spread over seeds of 5%" in leaderboard.markdown(table, found)
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_two_seeds_are_said_to_be_few(kept, seeds):
+    table, found, _ = kept(a=np.stack([scores(0.5, seed=seed) for seed in range(seeds)]), b=scores(0.2))
+    assert ("Two seeds say little" in leaderboard.markdown(table, found)) == (seeds == 2)
+
+
 def test_values_that_cannot_be_read_take_a_row_out_with_a_line(kept):
     table, _, store = kept(a=scores(0.5), b=scores(0.2, seed=1))
     [broken] = [result.cell_id for result in store.results() if result.cell.model == "a"]

@@ -96,6 +96,8 @@ def reading(table: Table, verdict: Verdict) -> str:
         text += (
             f" Of a row of one seed, ± holds users alone, and rank assumes a spread over seeds of {ASSUMED_SPREAD:.0%}."
         )
+    if any(row.seeds == 2 and not row.failed for row in table.rows) and verdict.compares:
+        text += " Two seeds say little of their spread: the interval of such a row is wide, and a third helps most."
     median, least = map(number, verdict.detectable)
     if least == median != number(math.nan):
         text += f" By itself, a difference below {median} would mostly not show (80 % power)."

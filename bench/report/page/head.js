@@ -77,6 +77,7 @@ function switches(table) {
       table.rows.some((row) => row.one_of_many_seeds && !row.failures.length)
         ? ` ${words("table.alone", { spread: `${100 * DATA.assumed_spread} %` })}`
         : "",
+      table.rows.some((row) => row.seeds === 2 && !row.failures.length) ? ` ${words("table.two")}` : "",
     ),
   );
 }

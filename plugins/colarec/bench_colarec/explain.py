@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_torchkit.tree import Tree
 from numpy.typing import NDArray
 
 from bench import Interactions, Recommendations
-from bench_colarec.items.tree import Tree
 from bench_colarec.ranker import Ranker
 
 _NEAREST = 3

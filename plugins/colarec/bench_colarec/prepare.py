@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+from bench_torchkit.tree import Tree, tree
 from numpy.typing import NDArray
 
 from bench import Arrays, ConfigError, Context, DataError, Interactions
 from bench_colarec.config import ColaRecConfig, TeacherConfig
 from bench_colarec.items import identifiers, tokens, vectors
 from bench_colarec.items.lightgcn import lightgcn
-from bench_colarec.items.tree import Tree, tree
 from bench_colarec.items.vectors import Vectors
 from bench_colarec.network.parts import Parts
 from bench_colarec.training.sampling import Sampler

@@ -8,12 +8,12 @@ import pytest
 import torch
 from bench_colarec.config import ColaRecConfig
 from bench_colarec.items.tokens import EOS, TokenTable
-from bench_colarec.items.tree import tree
 from bench_colarec.model import ColaRec
 from bench_colarec.network.backbone import make
 from bench_colarec.network.network import Network
 from bench_colarec.network.parts import Parts
 from bench_torchkit.testing import offline, rows_of, shake  # noqa: F401 (a fixture for all tests)
+from bench_torchkit.tree import tree
 
 from bench.testing import LocalContext, block_interactions, interactions_from
 

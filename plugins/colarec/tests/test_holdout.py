@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from bench_colarec.config import ColaRecConfig
-from bench_colarec.items.tree import tree
 from bench_colarec.items.vectors import Vectors
 from bench_colarec.model import ColaRec
 from bench_colarec.network import initialization
 from bench_colarec.prepare import collaborative
 from bench_colarec.training.holdout import EmbeddingSwap, aligned, embeddings, hold_out
 from bench_colarec.training.sampling import Sampler
+from bench_torchkit.tree import tree
 
 from bench.testing import LocalContext, block_interactions, interactions_from
 

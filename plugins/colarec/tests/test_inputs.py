@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from bench_colarec.items.tokens import EOS, PAD, TokenTable
-from bench_colarec.items.tree import tree
 from bench_colarec.network.inputs import input_table
 from bench_colarec.network.parts import Parts
+from bench_torchkit.tree import tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

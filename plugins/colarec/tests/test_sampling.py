@@ -5,8 +5,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bench_colarec.items.tree import tree
 from bench_colarec.training.sampling import Sampler
+from bench_torchkit.tree import tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare

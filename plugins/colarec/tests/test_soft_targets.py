@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from bench_colarec.items.tree import tree
 from bench_colarec.training.sampling import Sampler
 from bench_colarec.training.soft_targets import sharpness_of, soft_targets
 from bench_colarec.training.step import Step
+from bench_torchkit.tree import tree
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ from bench_neural.collaborative.config import GCNConfig, JPQConfig, MFConfig
 from bench_neural.collaborative.factors import Factors, log_popularity
 from bench_neural.collaborative.histories import histories, recency, summed, without_target
 from bench_neural.collaborative.jpq import CodeNetwork, concatenated
-from bench_neural.collaborative.losses import Scored, batch_scores, penalty, ranking_loss
+from bench_neural.collaborative.losses import Scored, penalty, ranking_loss
 from bench_neural.collaborative.sampling import InBatch, Proposal, Sampler
 from bench_torchkit.testing import dense_adjacency, rows_of
 
@@ -77,7 +77,7 @@ def test_with_all_items_as_negatives_it_is_the_softmax(layers):
     network = Factors(GCNConfig(embedding_size=4, layers=layers), TINY, 1, "cpu", layers)
     batch = one_batch(TINY, Proposal(TINY, 6, 0.5))
     vectors, own = network.scored(batch)
-    loss = ranking_loss("sampled_softmax", 0.0, *batch_scores(vectors, network.bias, batch), batch)
+    loss = ranking_loss("sampled_softmax", 0.0, vectors, network.bias, batch)
     loss = loss + 0.3 * penalty(own)
     loss.backward()
 
@@ -132,7 +132,7 @@ def test_the_mean_gradient_of_many_draws_is_that_of_the_softmax(popularity):
         table = items.clone().requires_grad_()
         batch = one_batch(train, negatives, 500, seed)
         vectors = Scored(users[batch.users], table[batch.positives], table[batch.negatives])
-        ranking_loss("sampled_softmax", 0.0, *batch_scores(vectors, None, batch), batch).backward()
+        ranking_loss("sampled_softmax", 0.0, vectors, None, batch).backward()
         return table.grad
 
     exact = gradient(Proposal(train, 400, popularity), 0)
@@ -144,7 +144,7 @@ def test_bpr_is_a_mean_over_the_negatives_that_a_user_has_not():
     network = Factors(MFConfig(embedding_size=4), TINY, 1, "cpu")
     batch = one_batch(TINY, Proposal(TINY, 6, 0.5))
     vectors, _ = network.scored(batch)
-    found = ranking_loss("bpr", 0.0, *batch_scores(vectors, network.bias, batch), batch).item()
+    found = ranking_loss("bpr", 0.0, vectors, network.bias, batch).item()
     users, items = np.split(network.nodes.detach().numpy(), [5])
     scores = users @ items.T + network.bias.detach().numpy()
     losses = [
@@ -168,8 +168,13 @@ def test_each_interaction_is_a_positive_once_and_own_items_are_no_negatives():
         pairs = [pair for batch in batches for pair in zip(batch.users.tolist(), batch.positives.tolist(), strict=True)]
         assert sorted(pairs) == sorted((user, item) for user, row in enumerate(ROWS) for item in row)
         for batch in batches:
-            for user, allowed in zip(batch.users.tolist(), batch.allowed.tolist(), strict=True):
-                assert allowed == [item not in ROWS[user] for item in batch.negatives.tolist()]
+            known = sorted(zip(batch.rows.tolist(), batch.columns.tolist(), strict=True))
+            assert known == [
+                (row, column)
+                for row, user in enumerate(batch.users.tolist())
+                for column, item in enumerate(batch.negatives.tolist())
+                if item in ROWS[user]
+            ]
 
 
 def test_items_of_a_batch_are_its_negatives():

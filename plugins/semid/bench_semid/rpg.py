@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import safetensors.torch
 import torch
-from bench_torchkit.causality import check_unseen
-from bench_torchkit.rows import Batch, Rows, Sequences, histories, pack
-from bench_torchkit.trainer import Place, Trainer
+from bench_torchkit import next_item
+from bench_torchkit.rows import Batch, Rows, Sequences
+from bench_torchkit.trainer import Place
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, embedding_bag, normalize, silu
 
-from bench import Context, Interactions, Recommender
+from bench import Context, Interactions
 from bench_semid.config import RPGConfig
 from bench_semid.items.tokenizer import tokenize
 from bench_semid.network import Trunk, initialize
-from bench_semid.training import SemanticTask, settings
-
-_USERS_AT_ONCE = 512
+from bench_semid.training import settings
 
 
-class RPGNetwork(nn.Module):
+class RPGNetwork(next_item.Network):
     """An item of the history is the mean of the vectors of its codes; a state says how likely each code comes next.
 
     Hou et al., Generating Long Semantic IDs in Parallel for Recommendation, KDD 2025, arXiv:2506.05781.
     """
 
     codes: Tensor
-    popularity: Tensor
 
     def __init__(self, config: RPGConfig, codes: NDArray[np.int32], values: int) -> None:
-        super().__init__()
         n_items, m = codes.shape
-        self.n_items, self.m, self.values = n_items, m, values
+        super().__init__(n_items, config.max_length)
+        self.m, self.values = m, values
         size = config.embedding_size
         self.temperature = config.temperature
         rows = codes.astype(np.int64) + np.arange(m) * values
         # A row more for the places of a batch that hold nothing.
         self.register_buffer("codes", torch.from_numpy(np.vstack([rows, np.full((1, m), m * values)])))
-        self.register_buffer("popularity", torch.zeros(n_items))
         self.table = nn.Embedding(m * values + 1, size)
         self.trunk = Trunk(config, config.max_length)
         initialize(self, config.initializer_range)
@@ -78,17 +70,12 @@ class RPGNetwork(nn.Module):
         return embedding_bag(self.codes[:-1], by_code, mode="mean").T
 
 
-class RPGTask(SemanticTask[Batch]):
+class RPGTask(next_item.NextItemTask):
     """Cross-entropy of codes, at all next items."""
 
     config: RPGConfig
     module: RPGNetwork
-
-    def check_unseen(self) -> None:
-        """See :func:`bench_torchkit.causality.check_unseen`; of the first batch."""
-        network, device = self.module.eval(), self.module.codes.device
-        for batch in itertools.islice(self.batches(Place(0, 1)), 1):
-            check_unseen(network.states, batch.rows.to(device), batch.at.to(device), network.n_items)
+    stream = 1
 
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """Mean over targets and codes, all or some of them."""
@@ -99,7 +86,7 @@ class RPGTask(SemanticTask[Batch]):
         return {"total": cross_entropy(logits.flatten(0, 1), targets.T.flatten())}
 
 
-class RPG(Recommender):
+class RPG(next_item.NextItemModel):
     """Semantic IDs in parallel (RPG, KDD 2025): all codes of the next item at once, and an exact ranking by them."""
 
     Config = RPGConfig
@@ -111,7 +98,6 @@ class RPG(Recommender):
         "minilm-interactions": {"vectors": "minilm+interactions"},
     }
     config: RPGConfig
-    _network: RPGNetwork
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Codes, then the network.
@@ -128,38 +114,10 @@ class RPG(Recommender):
         network = RPGNetwork(config, tokens.codes, config.codebook_size)
         if config.init == "vectors":
             network.begin_at(tokens.tables)
-        network.to(context.device)
-        network.popularity.copy_(torch.from_numpy(np.bincount(train.items, minlength=train.n_items)))
-        context.note("parameters", sum(parameter.numel() for parameter in network.parameters()))
-        self._network = network
         sequences = Sequences(train, config.max_length, "packed", config.batch_size)
-        task = RPGTask(config, network, sequences, context.seed)
-        task.check_unseen()
-        Trainer(task, context, settings(config)).train()
+        task = RPGTask(config, network.to(context.device), sequences, context.seed)
+        self.learn(task, settings(config), train, context)
 
-    def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
-        """Mean log-probabilities; who has no history gets what is popular in train."""
-        network = self._network.eval()
-        scores = np.tile(network.popularity.cpu().numpy(), (len(users), 1))
-        known = np.flatnonzero(history.lengths)
-        with torch.inference_mode():
-            for begin in range(0, len(known), _USERS_AT_ONCE):
-                chosen = known[begin : begin + _USERS_AT_ONCE]
-                some = history.select(chosen)
-                rows = pack(some, histories(some, self.config.max_length), self.config.max_length)
-                rows = rows.to(network.codes.device)
-                scores[chosen] = network.scores(network.states(rows, rows.last)).cpu().numpy()
-        return scores
-
-    def save(self, folder: Path) -> None:
-        """Weights, codes among them, and the size of the catalogue."""
-        safetensors.torch.save_model(self._network, str(folder / "network.safetensors"))
-        (folder / "shape.json").write_text(json.dumps({"items": self._network.n_items}), encoding="utf-8")
-
-    def load(self, folder: Path, device: str) -> None:
-        """The inverse of :meth:`save`."""
-        n_items = json.loads((folder / "shape.json").read_text(encoding="utf-8"))["items"]
-        codes = np.zeros((n_items, self.config.codes), np.int32)
-        network = RPGNetwork(self.config, codes, self.config.codebook_size)
-        safetensors.torch.load_model(network, folder / "network.safetensors")
-        self._network = network.to(device).eval()
+    def network(self, n_items: int) -> RPGNetwork:
+        """With codes of nothing, which are among the weights."""
+        return RPGNetwork(self.config, np.zeros((n_items, self.config.codes), np.int32), self.config.codebook_size)

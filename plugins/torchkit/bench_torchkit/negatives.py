@@ -75,12 +75,17 @@ def shared(rng: np.random.Generator, n_items: int, n: int) -> NDArray[np.int64]:
     return np.sort(rng.choice(n_items, min(n, n_items), replace=False, shuffle=False))
 
 
-def new_to(train: Interactions, users: Ints, items: Ints) -> NDArray[np.bool_]:
-    """(n, m): whether each of ``users`` (n,) did not interact with each of ``items`` (m,), which are distinct."""
+def known_to(train: Interactions, users: Ints, items: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(k,) and (k,): the pairs of ``users`` (n,) and ``items`` (m,), which are distinct, that interacted, by place."""
     column = np.full(train.n_items, -1)
     column[items] = np.arange(len(items))
     rows = train.select(users)
-    taken = column[rows.items]
+    columns = column[rows.items]
+    return rows.users[columns >= 0], columns[columns >= 0]
+
+
+def new_to(train: Interactions, users: Ints, items: Ints) -> NDArray[np.bool_]:
+    """(n, m): whether each of ``users`` (n,) did not interact with each of ``items`` (m,), which are distinct."""
     found = np.ones((len(users), len(items)), bool)
-    found[rows.users[taken >= 0], taken[taken >= 0]] = False
+    found[known_to(train, users, items)] = False
     return found

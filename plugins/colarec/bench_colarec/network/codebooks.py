@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from bench_torchkit.tree import Tree
 from torch import Tensor, nn
 from torch.nn import functional
-
-from bench_colarec.items.tree import Tree
 
 
 class Products(torch.autograd.Function):

@@ -22,10 +22,10 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from bench_torchkit.ragged import gather
+from bench_torchkit.tree import Tree
 from numpy.typing import NDArray
 
 from bench_colarec.items.tokens import EOS
-from bench_colarec.items.tree import Tree
 from bench_colarec.items.vectors import Vectors
 from bench_colarec.network.inputs import USER_TASK, InputTable
 from bench_colarec.network.network import Network

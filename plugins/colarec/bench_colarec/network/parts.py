@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from bench_torchkit.tree import Tree, tree
 
 from bench import Interactions
 from bench_colarec.items.tokens import TokenTable
-from bench_colarec.items.tree import Tree, tree
 from bench_colarec.network.inputs import InputTable, input_table
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from bench_torchkit.negatives import NegativeSampler
 from bench_torchkit.ragged import gather, pointers, sample, within
+from bench_torchkit.tree import Tree
 from numpy.typing import NDArray
 
 from bench import Interactions
-from bench_colarec.items.tree import Tree
 from bench_colarec.training.soft_targets import SoftTargets
 
 Ints = NDArray[np.integer[Any]]

@@ -15,7 +15,7 @@ from bench_neural.collaborative.codes import bin_means, item_components, quantil
 from bench_neural.collaborative.config import JPQConfig
 from bench_neural.collaborative.factors import log_popularity
 from bench_neural.collaborative.histories import histories, recency, summed, without_target
-from bench_neural.collaborative.losses import Scored, batch_scores, penalty, ranking_loss
+from bench_neural.collaborative.losses import Scored, penalty, ranking_loss
 from bench_neural.collaborative.ranker import ByVectors, VectorTask
 from bench_neural.collaborative.sampling import Batch, Proposal, Sampler
 
@@ -86,7 +86,7 @@ class CodeTask(VectorTask):
         sizes = [len(batch.positives), len(batch.negatives)]
         positives, negatives = torch.split(concatenated(module.codes[items], module.scored), sizes)
         vectors = Scored(module.dropout(users), positives, negatives)
-        loss = ranking_loss(config.loss, config.hardness, *batch_scores(vectors, module.bias, batch), batch)
+        loss = ranking_loss(config.loss, config.hardness, vectors, module.bias, batch)
         return {"total": loss + config.l2 * penalty(vectors), config.loss: loss}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from bench_torchkit.losses import bpr, sampled_softmax
+from bench_torchkit.losses import bpr, never, sampled_softmax
 from torch import Tensor
 
 from bench_neural.collaborative.sampling import Batch
@@ -22,24 +22,24 @@ class Scored(NamedTuple):
     """(m, d)."""
 
 
-def batch_scores(vectors: Scored, bias: Tensor | None, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(n,) and (n, m): scores of positives and negatives, the product of both vectors and the item's ``bias``."""
-    positive = (vectors.users * vectors.positives).sum(dim=1)
-    negative = vectors.users @ vectors.negatives.T
-    if bias is None:
-        return positive, negative
-    return positive + bias[batch.positives], negative + bias[batch.negatives]
+def ranking_loss(name: str, hardness: float, vectors: Scored, bias: Tensor | None, batch: Batch) -> Tensor:
+    """The loss of that name; a score is the product of both vectors, and the item's ``bias`` (n_items,).
 
-
-def ranking_loss(name: str, hardness: float, positive: Tensor, negative: Tensor, batch: Batch) -> Tensor:
-    """The loss of that name; scores as :func:`batch_scores` gives them.
-
-    Only the negatives are corrected: the positive is there with certainty. So the sum over negatives estimates the sum
-    over all items that are no positives of the user, whatever the negatives are drawn by.
+    In a softmax only the negatives are corrected: the positive is there with certainty. So the sum over negatives
+    estimates the sum over all items that are no positives of the user, whatever the negatives are drawn by.
     """
+    positive = (vectors.users * vectors.positives).sum(dim=1)
+    shift = torch.zeros_like(batch.log_q) if name == "bpr" else -batch.log_q
+    if bias is not None:
+        positive, shift = positive + bias[batch.positives], shift + bias[batch.negatives]
+    negative = torch.addmm(shift.to(vectors.users), vectors.users, vectors.negatives.T)
     if name == "bpr":
-        return bpr(positive, negative, batch.allowed, hardness)
-    return sampled_softmax(positive, negative, batch.allowed, (torch.zeros_like(positive), batch.log_q))
+        allowed = torch.ones_like(negative, dtype=torch.bool)
+        allowed[batch.rows, batch.columns] = False
+        return bpr(positive, negative, allowed, hardness)
+    # They are few: a mask of all pairs takes a fifth of the step.
+    negative[batch.rows, batch.columns] = never(negative)
+    return sampled_softmax(positive, negative)
 
 
 def penalty(vectors: Scored) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from bench import Context, Interactions
 from bench_neural.collaborative.config import GCNConfig, MFConfig
 from bench_neural.collaborative.factors import Factors
-from bench_neural.collaborative.losses import batch_scores, penalty, ranking_loss
+from bench_neural.collaborative.losses import penalty, ranking_loss
 from bench_neural.collaborative.ranker import ByVectors, VectorTask
 from bench_neural.collaborative.sampling import Batch, Proposal, Sampler
 
@@ -34,8 +34,7 @@ class FactorTask(VectorTask):
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """The ranking loss and, in ``total``, the penalty of the vectors before propagation."""
         vectors, own = self.module.scored(batch)
-        scores = batch_scores(vectors, self.module.bias, batch)
-        loss = ranking_loss(self.config.loss, self.config.hardness, *scores, batch)
+        loss = ranking_loss(self.config.loss, self.config.hardness, vectors, self.module.bias, batch)
         return {"total": loss + self.config.l2 * penalty(own), self.config.loss: loss}
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from bench_torchkit.negatives import new_to
+from bench_torchkit.negatives import known_to
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -87,8 +87,10 @@ class Batch(NamedTuple):
     """(m,) int64: distinct items of the whole batch."""
     log_q: Tensor
     """(m,) float32: see :attr:`Negatives.log_q`."""
-    allowed: Tensor
-    """(n, m) bool: whether a negative is one for this user: none of the train items."""
+    rows: Tensor
+    """(k,) int64: with ``columns``, where in (n, m) a negative is none for this user, but a train item."""
+    columns: Tensor
+    """(k,) int64."""
 
 
 class Sampler:
@@ -122,5 +124,5 @@ class Sampler:
     def _batch(self, rng: np.random.Generator, at: NDArray[np.int64]) -> Batch:
         users, positives = self._users[at], self._train.items[at].astype(np.int64)
         negatives = self._negatives.draw(rng, positives)
-        parts = (users, positives, *negatives, new_to(self._train, users, negatives.items))
+        parts = (users, positives, *negatives, *known_to(self._train, users, negatives.items))
         return Batch(at, *(torch.from_numpy(part).to(self._device) for part in parts))

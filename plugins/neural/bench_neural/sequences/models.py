@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import safetensors.torch
 import torch
 from bench_torchkit.attention import SASRecBlock
-from bench_torchkit.rows import Sequences, histories, pack
-from bench_torchkit.trainer import Settings, Trainer
-from numpy.typing import NDArray
+from bench_torchkit.next_item import NextItemModel
+from bench_torchkit.rows import Sequences
+from bench_torchkit.trainer import Settings
 from torch import nn
 
-from bench import Context, Interactions, Recommender
+from bench import Context, Interactions
 from bench_neural.sequences.config import BSARecConfig, HSTUConfig, SASRecConfig, SequenceConfig
 from bench_neural.sequences.layers import BSARecBlock, HSTUBlock
 from bench_neural.sequences.network import Network
 from bench_neural.sequences.training import Training, check_memory
 
-_USERS_AT_ONCE = 512
 
-
-class SequenceModel(Recommender):
+class SequenceModel(NextItemModel):
     """What they share: a subclass has a config and makes a block."""
 
     distributed = True
     config: SequenceConfig
-    _network: Network
 
     @abstractmethod
     def make_block(self) -> nn.Module:
@@ -79,39 +72,8 @@ class SequenceModel(Recommender):
         check_memory(config, sequences, context.device)
         torch.manual_seed(context.seed)
         network = self.network(train.n_items).to(context.device)
-        network.popularity.copy_(torch.from_numpy(np.bincount(train.items, minlength=train.n_items)))
-        context.note("parameters", sum(p.numel() for p in network.parameters()))
-        self._network = network
         training = Training(config, network, sequences, context.seed)
-        training.check_unseen()
-        settings = Settings(config.max_grad_norm, averaging=config.averaging)
-        Trainer(training, context, settings).train()
-
-    def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
-        """Of the next item; who has no history gets what is popular in train."""
-        network = self._network.eval()
-        scores = np.tile(network.popularity.cpu().numpy(), (len(users), 1))
-        known = np.flatnonzero(history.lengths)
-        with torch.inference_mode():
-            vectors = network.item_vectors().T
-            for begin in range(0, len(known), _USERS_AT_ONCE):
-                chosen = known[begin : begin + _USERS_AT_ONCE]
-                some = history.select(chosen)
-                rows = pack(some, histories(some, self.config.max_length), self.config.max_length)
-                rows = rows.to(vectors.device)
-                scores[chosen] = (network.states(rows, rows.last) @ vectors).float().cpu().numpy()
-        return scores
-
-    def save(self, folder: Path) -> None:
-        """Weights, and the size of the catalogue."""
-        safetensors.torch.save_model(self._network, str(folder / "network.safetensors"))
-        (folder / "shape.json").write_text(json.dumps({"items": self._network.n_items}), encoding="utf-8")
-
-    def load(self, folder: Path, device: str) -> None:
-        """The inverse of :meth:`save`."""
-        network = self.network(json.loads((folder / "shape.json").read_text(encoding="utf-8"))["items"])
-        safetensors.torch.load_model(network, folder / "network.safetensors")
-        self._network = network.to(device).eval()
+        self.learn(training, Settings(config.max_grad_norm, averaging=config.averaging), train, context)
 
 
 class SASRec(SequenceModel):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+from bench_torchkit import next_item
 from bench_torchkit.dropout import Dropout
 from bench_torchkit.rows import Rows
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn.functional import normalize
 Positions = Literal["start", "end", "none"]
 
 
-class Network(nn.Module):
+class Network(next_item.Network):
     """Vectors of items, blocks over them, and the score of an item: the product of its vector and a state.
 
     Parameters
@@ -32,8 +33,6 @@ class Network(nn.Module):
         behind the last one; then items are multiplied by √size, so that they are as large as places.
     """
 
-    popularity: Tensor
-
     def __init__(
         self,
         n_items: int,
@@ -48,15 +47,13 @@ class Network(nn.Module):
         temperature: float | None = None,
         norm: Literal["before", "behind"] = "before",
     ) -> None:
-        super().__init__()
-        self.n_items, self.length = n_items, length
+        super().__init__(n_items, length)
         self.positions, self.temperature = positions, temperature
         self.items = nn.Embedding(n_items + 1, size)
         self.places = nn.Embedding(length, size)
         self.before, self.behind = (nn.LayerNorm(size) if norm == where else None for where in ("before", "behind"))
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList([make_block() for _ in range(layers)])
-        self.register_buffer("popularity", torch.zeros(n_items))
         self.apply(lambda module: _initialize(module, initial_range))
         if self.before is None:
             nn.init.normal_(self.places.weight, 0.0, size**-0.5)
@@ -76,6 +73,10 @@ class Network(nn.Module):
         if self.temperature is not None:
             return normalize(out, dim=1) / self.temperature
         return out if self.behind is None else self.behind(out)
+
+    def scores(self, states: Tensor) -> Tensor:
+        """(t, n_items): products with the vectors of items."""
+        return states @ self.item_vectors().T
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """(n, d): of ``items`` (n,), or of all."""

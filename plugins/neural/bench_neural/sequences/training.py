@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import resource
-from collections.abc import Iterable
 
 import numpy as np
 import torch
 from bench_torchkit import losses
-from bench_torchkit.causality import check_unseen
 from bench_torchkit.negatives import NegativeSampler, shared
+from bench_torchkit.next_item import NextItemTask
 from bench_torchkit.rows import Batch, Sequences
-from bench_torchkit.trainer import Place, Stage, Task
+from bench_torchkit.trainer import Place
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -25,49 +23,21 @@ _ATTEMPTS = 100
 """To find an item that is new to a user."""
 
 
-class Training(Task[Batch]):
-    """Of the next item, one stage."""
+class Training(NextItemTask):
+    """Of the next item."""
+
+    config: SequenceConfig
+    module: Network
+    betas = (0.9, 0.98)
+    stream = 3
 
     def __init__(self, config: SequenceConfig, network: Network, sequences: Sequences, seed: int) -> None:
-        self.config = config
-        self.module: Network = network
-        self.sequences = sequences
-        self.stages = [Stage("", config.epochs, len(sequences))]
-        self._seed = seed
+        super().__init__(config, network, sequences, seed)
         self._sampler = NegativeSampler(sequences.train)
-
-    def optimizer(self, stage: int) -> torch.optim.AdamW:
-        """AdamW, which is Adam without decay."""
-        config = self.config
-        return torch.optim.AdamW(
-            self.module.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
-
-    def _rng(self, place: Place) -> np.random.Generator:
-        return np.random.default_rng([self._seed, 3, place.epoch])
-
-    def seed(self, place: Place) -> int:
-        """The first draw of the epoch's generator."""
-        return int(self._rng(place).integers(2**31))
-
-    def batches(self, place: Place) -> Iterable[Batch]:
-        """All sequences, in a random order of the epoch."""
-        return self.sequences.batches(self._rng(place))
 
     def split(self, batch: Batch, parts: int) -> list[tuple[Batch, float]]:
         """Parts weigh as much as they have targets."""
         return [(piece, len(piece.targets) / len(batch.targets)) for piece in batch.split(parts)]
-
-    def check_unseen(self) -> None:
-        """See :func:`bench_torchkit.causality.check_unseen`; of the first batch."""
-        network = self.module.eval()
-        device = network.items.weight.device
-        for batch in itertools.islice(self.batches(Place(0, 1)), 1):
-            check_unseen(network.states, batch.rows.to(device), batch.at.to(device), network.n_items)
 
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """The loss of the config over all targets of the batch."""
@@ -76,7 +46,7 @@ class Training(Task[Batch]):
         states = network.states(batch.rows.to(device), batch.at.to(device))
         targets = batch.targets.to(device)
         if config.loss == "softmax":
-            return {"total": cross_entropy(states @ network.item_vectors().T, targets)}
+            return {"total": cross_entropy(network.scores(states), targets)}
         positive = (states * network.item_vectors(targets)).sum(1)
         negatives = self._negatives(batch, place).to(device)
         vectors = network.item_vectors(negatives)

@@ -16,7 +16,7 @@ from bench import Context, Interactions
 from bench_neural.collaborative.codes import item_components
 from bench_neural.collaborative.factors import log_popularity
 from bench_neural.collaborative.histories import histories, recency
-from bench_neural.collaborative.losses import batch_scores, ranking_loss
+from bench_neural.collaborative.losses import ranking_loss
 from bench_neural.collaborative.ranker import ByVectors, VectorTask
 from bench_neural.collaborative.sampling import Batch, InBatch, Sampler
 from bench_neural.towers.config import TwoTowerConfig
@@ -60,8 +60,7 @@ class TowerTask(VectorTask):
         if not self.config.log_q:
             batch = batch._replace(log_q=torch.zeros_like(batch.log_q))
         vectors = self.module(batch, self.train, self.recencies)
-        scores = batch_scores(vectors.scored, self.module.bias, batch)
-        loss = ranking_loss("sampled_softmax", 0.0, *scores, batch)
+        loss = ranking_loss("sampled_softmax", 0.0, vectors.scored, self.module.bias, batch)
         total = loss if vectors.own is None else loss + self.config.l2 * vectors.own.square().sum(dim=1).mean()
         return {"total": total, "sampled_softmax": loss}
 

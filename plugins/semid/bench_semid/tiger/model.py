@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from bench_torchkit.causality import check_unseen
+from bench_torchkit.next_item import SequenceTask
 from bench_torchkit.trainer import Place, Trainer
 from bench_torchkit.tree import Tree, tree
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from bench_semid.tiger.decoder_only import DecoderOnly
 from bench_semid.tiger.encoder_decoder import EncoderDecoder
 from bench_semid.tiger.search import facts, search
 from bench_semid.tiger.tokens import PackedTokens, PrefixTokens
-from bench_semid.training import SemanticTask, settings
+from bench_semid.training import settings
 
 _FACTS_OF = 256
 """Users of whom the facts of the search are taken."""
@@ -52,10 +53,11 @@ PAPER: Mapping[str, Any] = {
 }
 
 
-class TigerTask(SemanticTask[Any]):
+class TigerTask(SequenceTask[Any]):
     """Cross-entropy of each code behind those before it."""
 
     module: DecoderOnly | EncoderDecoder
+    stream = 1
 
     def losses(self, batch: Any, place: Place) -> dict[str, Tensor]:
         """Mean over targets, sum over codes."""
