@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
@@ -65,7 +67,26 @@ def sampled_softmax(
         positive, negative = positive - log_q[0], negative - log_q[1]
     if allowed is not None:
         negative = negative.masked_fill(~allowed, never(negative))
-    return (torch.logaddexp(positive, negative.logsumexp(1)) - positive).mean()
+    precise = torch.promote_types(negative.dtype, torch.float32)
+    return _Softmax.apply(positive.to(precise), negative.to(precise))  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Softmax(torch.autograd.Function):
+    """Mean of -ln(exp(p) / (exp(p) + Σ exp(n))): its exponentials become its gradient in place, so there is one."""
+
+    @staticmethod
+    def forward(ctx: Any, positive: Tensor, negative: Tensor) -> Tensor:
+        top = torch.maximum(negative.amax(1), positive)
+        own, others = (positive - top).exp(), (negative - top[:, None]).exp_()
+        total = own + others.sum(1)
+        ctx.save_for_backward(own, others, total)
+        return (total.log() + top - positive).mean()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        own, others, total = ctx.saved_tensors
+        scale = gradient / len(own) / total
+        return own * scale - gradient / len(own), others.mul_(scale[:, None])
 
 
 def bce(positive: Tensor, negative: Tensor, allowed: Tensor | None = None) -> Tensor:

@@ -79,6 +79,21 @@ def test_sampled_softmax_is_its_formula(mask, corrected):
     assert sampled_softmax(positive, negative, allowed, log_q).item() == pytest.approx(sum(terms) / 4, rel=1e-5)
 
 
+def test_the_gradient_of_sampled_softmax_is_that_of_the_formula_and_is_there_once():
+    generator = torch.Generator().manual_seed(0)
+    values = 3 * torch.randn(7, 6, generator=generator, dtype=torch.double)
+    gradients = []
+    for formula in (sampled_softmax, lambda p, n: -torch.log_softmax(torch.cat([p[:, None], n], 1), 1)[:, 0].mean()):
+        positive, negative = values[:, 0].clone().requires_grad_(), values[:, 1:].clone().requires_grad_()
+        loss = 3 * formula(positive, negative)
+        loss.backward(retain_graph=True)
+        gradients.append((positive.grad, negative.grad))
+        if formula is sampled_softmax:
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                loss.backward()
+    torch.testing.assert_close(*gradients)
+
+
 def test_sampled_softmax_over_the_whole_catalogue_is_cross_entropy():
     logits = scores(3, 6)
     targets = torch.tensor([2, 0, 5])
