@@ -51,6 +51,14 @@ def test_mean_rank_is_over_the_rows_that_all_tables_share(store):
     assert [str(standing) for row in one.standings for standing in row] == ["1", "2", "2", "1", "1", "2"]
 
 
+def test_a_table_of_few_users_is_left_out(store, monkeypatch):
+    rows = {"a": 0.5, "bb": 0.3}
+    kept = store({"x": rows, "y": rows})
+    monkeypatch.setattr(f"{store.__module__}.USERS", 20)
+    store({"z": rows})
+    assert across(tables(kept.results()), kept).datasets == ["x", "y"]
+
+
 def test_tables_of_one_data_set_count_once(store):
     """x has two tables of the same order, y one of the other: each data set weighs a half."""
     kept = store({"x": {"a": 0.5, "bb": 0.3}}, protocols=("e" * 64, "f" * 64))

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 RUN = ("run", "--dataset", "tiny", "--models")
 
@@ -40,6 +41,7 @@ def last_line(done):
         ([*RUN, "ease", "--set", "ease.l2=much"], "l2 = 'much'"),
         ([*RUN, "ease", "--set", "ease.l2"], "--set takes MODEL.KEY=VALUE"),
         ([*RUN, "ease", "--set", "ease.l2=[1"], "YAML"),
+        ([*RUN, "ease", "--set", "ease.l2=1", "--set", "ease.l2=2"], "--set gives ease.l2 twice"),
         ([*RUN, "ease", "--set", "pop.x=1"], "pop, which --models does not name"),
         ([*RUN, "ease", "--protocol", "randon"], "unknown protocol 'randon': did you mean 'random'"),
         ([*RUN, "pop", "--seeds", "one"], "--seeds takes whole numbers"),
@@ -65,6 +67,7 @@ def last_line(done):
         (["compare", "a", "b", "--dataset", "tiny"], "no results of 'tiny'"),
         (["compare", "a", "b", "--dataset", "tini"], "did you mean 'tiny'"),
         (["leaderboard", "--results", "nowhere"], "no results in nowhere/cells"),
+        (["leaderboard", "--results", ".", "--results", "typo"], "typo is no folder: check --results"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -148,6 +151,27 @@ def test_missing_raw_files_are_named(bench, tmp_path):
     line = message(bench(*RUN, "pop", "--raw-dir", tmp_path / "raw"))
     assert "reviews_tiny.json.gz" in line
     assert str(tmp_path / "raw") in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"long_tail": {"rule": "least-active-share", "value": 5}}, "value 5 is no share of users"),
+        ({"long_tail": {"rule": "train-at-most", "value": 0.5}}, "value 0.5 is no number of interactions"),
+        ({"filters": {"k_core": -2}}, "k_core"),
+        ({"options": {"separator": ";"}}, "'mine': options of its reader 'table': got an unexpected keyword"),
+        ({"options": {"encoding": "utf-16"}}, "'mine' is not in the encoding that its card says"),
+    ],
+    ids=str,
+)
+def test_bad_value_in_a_card_is_one_line(bench, tmp_path, changes, said):
+    (tmp_path / "rows.csv").write_text("user,item\n" + "".join(f"{u},{i}\n" for u in range(9) for i in range(9)))
+    source = {"reader": "table", "files": {"interactions": {"name": str(tmp_path / "rows.csv")}}}
+    source["options"] = {"columns": {"user": "user", "item": "item"}, **changes.pop("options", {})}
+    card = {"mine": {"title": "Mine", "sources": [source], **changes}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(card))
+    done = bench("run", "--models", "pop", "--dataset", tmp_path / "mine.yaml")
+    assert said in last_line(done)
 
 
 def test_raw_file_cut_in_half(bench, tmp_path, tiny):

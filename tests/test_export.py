@@ -144,13 +144,15 @@ def test_a_fused_row_stands_in_the_table_with_its_cost(bench, tmp_path):
     done = fuse(bench, "ease", "pop", "--name", "other", "--rule", "borda", "--constant", "5")
     assert done.err == "error: --constant is of --rule rrf: borda has none\n"
     assert len(list(tmp_path.glob("results/cells/*"))) == before
+    done = fuse(bench, "ease", "ease@default", "--name", "other")
+    assert done.err.startswith("error: two of ease, ease@default are one row: give each once")
     done = fuse(bench, "ease", "random", "--name", "mixed", "--rule", "borda", "--weights", "3,1", "--json")
     rows = {row["model"]: row for row in json.loads(done.out)["rows"]}
     assert rows["mixed"]["seeds"] == 2
     ids = {one["cell_id"] for row in json.loads(done.out)["rows"] for one in row["results"] if row["model"] == "mixed"}
     assert len(ids) == 2
     done = fuse(bench, "ease", "pop", "--name", "both", "--weights", "5,1")
-    assert "fused by rrf from ease, pop, with weights 5, 1" in done.out
+    assert "fused by rrf from ease, pop, with weights 5, 1 and constant 60" in done.out
     assert "weights=[5.0, 1.0]" in done.out
 
 

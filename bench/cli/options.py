@@ -19,11 +19,15 @@ def config_options(changes: tuple[str, ...], file: Path | None) -> dict[str, dic
         if not isinstance(loaded or {}, dict) or not all(isinstance(part, dict) for part in (loaded or {}).values()):
             raise ConfigError(f"{file}: expected 'model: {{key: value}}' for each model")
         options: dict[str, dict[str, Any]] = {model: dict(part) for model, part in (loaded or {}).items()}
+        given: set[tuple[str, str]] = set()
         for change in changes:
             path, equals, value = change.partition("=")
             model, dot, key = path.rpartition(".")
             if not (equals and dot and model and key):
                 raise ConfigError(f"--set takes MODEL.KEY=VALUE, not '{change}'")
+            if (model, key) in given:
+                raise ConfigError(f"--set gives {model}.{key} twice")
+            given.add((model, key))
             options.setdefault(model, {})[key] = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"no valid YAML in {file or '--set'}: {' '.join(str(error).split())}") from error
@@ -55,12 +59,21 @@ raw_dir_option = click.option(
     "--raw-dir", type=click.Path(path_type=Path), help="Folder of raw files.  [$BENCH_RAW_DIR]"
 )
 results_option = click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+
+
+def _there(context: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    if len(value) > 1 and (missing := [path for path in value if not path.is_dir()]):
+        raise ConfigError(f"{missing[0]} is no folder: check --results")
+    return value
+
+
 many_results_option = click.option(
     "--results",
     type=click.Path(path_type=Path),
     multiple=True,
     default=[Path("results")],
     show_default="results",
+    callback=_there,
     help="Results folder; more than one are read as one, and files go to the first.",
 )
 set_option = click.option(

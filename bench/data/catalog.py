@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import DataError, UnknownName, plain
 from bench.files import packaged
@@ -26,9 +26,9 @@ class File(Strict):
     """Where a user gets it."""
     mirrors: list[str] = []
     """Other addresses of the same file, tried in this order when the first one fails."""
-    sha256: str | None = None
-    """Checksum of the published file."""
-    md5: str | None = None
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """Checksum of the published file, in hex."""
+    md5: str | None = Field(None, pattern="^[0-9a-f]{32}$")
     """The same, where the publisher gives this one alone."""
     size: str | None = None
     """About how much there is to fetch, such as ``44 MB``."""
@@ -62,9 +62,9 @@ class Filters(Strict):
     """Interactions on or after this day (UTC) are dropped."""
     duplicates: Literal["first", "last"] = "first"
     """Which of several interactions of one user with one item stays, by time."""
-    min_text: int = 0
+    min_text: int = Field(0, ge=0)
     """Items whose text has fewer characters are dropped."""
-    k_core: int = 0
+    k_core: int = Field(0, ge=0)
     """Least number of interactions of every user and every item, enforced until it holds; 0 for none."""
 
 
@@ -104,7 +104,15 @@ class LongTail(Strict):
     rule: Literal["train-at-most", "least-active-share"]
     """By an absolute number of train interactions, or by rank among users, ties included."""
     value: float
-    """The number of interactions, or the share between 0 and 1."""
+    """The number of interactions, or the share above 0 and below 1."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> LongTail:
+        if self.rule == "least-active-share" and not 0 < self.value < 1:
+            raise ValueError(f"value {self.value:g} is no share of users: give a number above 0 and below 1")
+        if self.rule == "train-at-most" and not (self.value >= 0 and self.value.is_integer()):
+            raise ValueError(f"value {self.value:g} is no number of interactions: give a whole number")
+        return self
 
 
 class Named(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,10 +48,17 @@ def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Da
     key = content_hash({**source, **rules, "options": options, "paths": paths, "code": _code(files.source.reader)})
     folder = cache_folder() / "datasets" / f"{card.name}-{key[:16]}"
     if not folder.is_dir():
+        read = reader(files.source.reader)
         try:
-            data = reader(files.source.reader)(files.paths, **options)
+            inspect.signature(read).bind(files.paths, **options)
+        except TypeError as error:
+            raise DataError(f"'{card.name}': options of its reader '{files.source.reader}': {error}") from error
+        try:
+            data = read(files.paths, **options)
             with new_folder(folder) as draft:
                 _write_dataset(draft, card, data, source)
+        except UnicodeError as error:
+            raise DataError(f"'{card.name}' is not in the encoding that its card says: {error}") from error
         except MemoryError as error:
             raise DataError(f"'{card.name}' does not fit into memory: {', '.join(paths.values())}") from error
         except OSError as error:

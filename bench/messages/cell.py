@@ -12,7 +12,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from bench.data.protocol import Protocol
 from bench.files import content_hash
-from bench.messages.spec import RunSpec, Stopping
+from bench.messages.spec import LIST_LENGTH, USUAL_KS, RunSpec, Stopping
 from bench.strict import Strict
 
 MOST = 2**53
@@ -82,8 +82,13 @@ class Cell(Strict):
         return Cell.model_validate({**self.model_dump(), "preset": ""}).id  # a copy would have the id too
 
     def reached(self, ks: Iterable[int]) -> list[int]:
-        """Those of the cut-offs for which its lists are long enough."""
-        return [k for k in ks if k <= self.list_length]
+        """Those of the cut-offs for which its lists are long enough.
+
+        With longer lists than usual a model is another cell, which takes the place of the one before in the tables:
+        that has the usual ones too.
+        """
+        usual = USUAL_KS if self.list_length > LIST_LENGTH else []
+        return sorted(k for k in {*ks, *usual} if k <= self.list_length)
 
     @property
     def unablated(self) -> Cell:

@@ -12,6 +12,10 @@ from bench.strict import Strict
 
 LARGEST_K = 10_000
 """Largest cut-off: lists of that length are made and stored for each user."""
+LIST_LENGTH = 100
+"""Shortest lists that are asked for, so that all usual cut-offs share one cell."""
+USUAL_KS = [5, 10, 20]
+"""Cut-offs where none are given."""
 
 
 class Stopping(Strict):
@@ -59,8 +63,8 @@ class RunSpec(Strict):
     """Whether raw rows that cannot be used are an error."""
     seeds: list[int] = Field([1], min_length=1)
     """Seeds of the models; deterministic ones run once."""
-    ks: list[int] = Field([5, 10, 20], min_length=1)
-    """Cut-offs of the metrics."""
+    ks: list[int] = Field(USUAL_KS, min_length=1)
+    """Cut-offs of the metrics; those of lists that are longer than usual are measured at the usual ones too."""
     raw_dir: Path | None = None
     """Folder of raw files; ``$BENCH_RAW_DIR`` by default."""
     jobs: int = Field(1, ge=1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from bench.errors import ResultsError, plain
+from bench.evaluation.intervals import LEAST_USERS
 from bench.report.leaderboard import WIDTH, blocks, pipe
 from bench.report.table import Row, Table
 from bench.report.verdict import Standing, verdict
@@ -118,7 +119,7 @@ def across(tables: Sequence[Table], store: Store, names: Sequence[str] = ()) -> 
     ResultsError
         If fewer than two data sets share two rows, or values per user cannot be read.
     """
-    usable = [(table, _usable(table)) for table in tables]
+    usable = [(table, rows) for table in tables if (rows := _usable(table))]
     if unknown := [name for name in names if not any(name in rows for _, rows in usable)]:
         raise ResultsError(f"no table has a finished row '{plain(unknown[0])}': see 'bench leaderboard' for its names")
     if names:
@@ -136,8 +137,10 @@ def across(tables: Sequence[Table], store: Store, names: Sequence[str] = ()) -> 
 
 
 def _usable(table: Table) -> dict[str, Row]:
+    """The rows by name that have ranks; a table of few users has none."""
     metric = table.main_metrics[0]
-    return {row.name: row for row in table.rows if row.has("all", metric) and not row.ablation}
+    enough = (row for row in table.rows if row.users("all") >= LEAST_USERS)
+    return {row.name: row for row in enough if row.has("all", metric) and not row.ablation}
 
 
 def _standings(table: Table, store: Store) -> dict[str, Standing]:

@@ -70,6 +70,7 @@ def fuse_rows(
     if length < min(ks):
         raise ConfigError(f"lists of {length} items cannot be measured at {min(ks)}: give --k {length}")
     said = f"fused by {rule} from {', '.join(members)}, with weights {', '.join(f'{w:g}' for w in weights)}"
+    said += f" and constant {constant:g}" if rule == "rrf" else ""
     made = []
     for (fold, seed), results in runs.items():
         users = test_users(task.folds[fold].split)

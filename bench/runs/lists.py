@@ -17,9 +17,9 @@ from bench.evaluation.conventions import GAIN, OURS
 from bench.files import content_hash
 from bench.interactions import UNFILLED, Recommendations
 from bench.messages.cell import Cell, PluginVersion, Result
+from bench.messages.spec import LIST_LENGTH
 from bench.runs import evaluate
 from bench.runs.made import Made, check_name, keep
-from bench.runs.plan import LIST_LENGTH
 from bench.runs.store import Store
 from bench.runs.task import Fold, Task
 

@@ -16,7 +16,7 @@ from bench.errors import ConfigError
 from bench.files import content_hash, file_hash
 from bench.messages.cell import Ablation, Cell
 from bench.messages.description import Description, ModelRequest
-from bench.messages.spec import RunSpec
+from bench.messages.spec import LIST_LENGTH, RunSpec
 from bench.messages.study import Study
 from bench.plugins import find_model
 from bench.runs import environment
@@ -26,9 +26,6 @@ from bench.runs.hashes import code_hash
 from bench.runs.job import Job, Limits, existing_path
 from bench.runs.studies import TUNED, check_one_split, find_study
 from bench.runs.task import Fold, find_rules, make_task
-
-LIST_LENGTH = 100
-"""Shortest lists that are asked for, so that all usual cut-offs share one cell."""
 
 _MOST_FILES = 10_000
 """In a folder that a config names; all of them are read, since they decide the lists."""
