@@ -11,6 +11,7 @@ import pytest
 
 from bench.report import leaderboard
 from bench.report.table import tables
+from bench.runs.store import Store
 
 
 def only(results):
@@ -106,14 +107,14 @@ def test_page_shows_rules_sizes_reasons_and_offences(make_result):
 
 
 def test_terminal_is_at_most_100_columns_wide(make_result):
-    shown = leaderboard.terminal(only([make_result("lightgcn", 0.25)]), Path("results"))
+    shown = leaderboard.terminal(only([make_result("lightgcn", 0.25)]), Store(Path("results")))
     assert max(len(line) for line in shown.splitlines()) <= 100
 
 
 def test_tables_of_lists_fit_a_terminal(make_result, tmp_path):
     looks = {f"{name}@10": 0.5 for name in ("coverage", "gini", "popularity", "novelty", "niche", "ild", "ild-text")}
     table = only([make_result("a-recommender-with-a-long-name-of-its-own", 0.25, beyond=looks)])
-    shown = leaderboard.terminal(table, tmp_path)
+    shown = leaderboard.terminal(table, Store(tmp_path))
     assert max(map(len, shown.splitlines())) <= 100
     heads = [line.split("|")[2:-1] for line in shown.splitlines() if line.startswith("| lists of 10")]
     assert [head.strip() for some in heads for head in some] == [name.removesuffix("@10") for name in looks]
@@ -138,7 +139,7 @@ LONG = "a-recommender-with-a-name-as-long-as-those-that-people-give-to-variants-
 def test_files_hold_whole_tables_and_the_terminal_says_what_it_drops(make_result, tmp_path):
     table = only([make_result(LONG, 0.25), make_result("b", 0.5)])
     page, csv, _ = leaderboard.write(table, tmp_path)
-    shown = leaderboard.terminal(table, tmp_path)
+    shown = leaderboard.terminal(table, Store(tmp_path))
     heads = ["seeds", "ndcg@10", "recall@10", "mrr@10", "hit@10", "fit s", "rank s", "MiB"]
     assert all(f" {head} " in page.read_text() for head in heads)
     assert "not shown" not in page.read_text()
@@ -160,7 +161,9 @@ def test_groups_of_the_file_are_one_table_and_have_their_sizes(make_result, tmp_
     [heads] = [line for line in page.splitlines() if line.startswith("| ndcg@10")]
     assert heads.count("(n=1)") == 12
     assert "all (n=40)" in heads
-    blocks = [line for line in leaderboard.terminal(table, tmp_path).splitlines() if line.startswith("| ndcg@10")]
+    blocks = [
+        line for line in leaderboard.terminal(table, Store(tmp_path)).splitlines() if line.startswith("| ndcg@10")
+    ]
     assert len(blocks) > 1
     assert sum(block.count("(n=") for block in blocks) == 13
     assert max(map(len, blocks)) <= 100

@@ -1,9 +1,11 @@
 """The index of a results folder: what it says is what the files say, whatever was done to them or to it."""
 
+import errno
 import json
 
 import pytest
 
+from bench.errors import ResultsError
 from bench.files import write_text
 from bench.report import ready
 from bench.runs import index
@@ -114,6 +116,18 @@ def test_a_table_is_made_again_only_when_something_of_it_has_changed(store, two,
     assert one == first[0]
     assert "itemknn" in other.texts[0]
     assert {row["model"] for row in other.document()["rows"]} == {"ease", "itemknn"}
+
+
+def test_tables_of_a_folder_that_takes_no_files_are_shown(store, two, monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError(errno.EACCES, "Permission denied", "x")
+
+    monkeypatch.setattr("bench.report.leaderboard.write", refuse)
+    [one, _] = ready.written(store)
+    assert "| ndcg@10" in one.texts[0]
+    assert one.files == []
+    with pytest.raises(ResultsError, match="the results folder takes no files"):
+        one.document()
 
 
 def test_values_per_user_studies_and_the_written_files_count_too(store, two, made):

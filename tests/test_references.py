@@ -151,7 +151,7 @@ def test_tables_show_figures_in_a_table_of_their_own(shown, tmp_path):
 
 def test_the_terminal_has_the_best_and_those_of_its_rows(shown, tmp_path):
     table, found, _ = shown
-    others = leaderboard.terminal(table, tmp_path, found).partition("Figures of others")[2]
+    others = leaderboard.terminal(table, Store(tmp_path), found).partition("Figures of others")[2]
     names = [line.split("|")[1].strip() for line in others.splitlines() if line.startswith("| ")][1:]
     assert names == ["Other 79", "Other 78", "Other 77", "Other 76", "Other 75", "Walk tuned (not reached)", "Walk"]
     assert "(16 more: bench references --dataset tiny)" in others

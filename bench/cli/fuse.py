@@ -57,7 +57,7 @@ def command(
     if len(members) < len(rows):
         raise ConfigError(f"two of {', '.join(rows)} are one row: give each once, and --weights for how much it counts")
     fuse_rows(members, name, task, spec.ks, store, rule, _numbers(weights), constant)
-    show_table(store, task, results, as_json)
+    show_table(store, task, as_json)
 
 
 def _numbers(text: str | None) -> list[float] | None:

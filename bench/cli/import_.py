@@ -72,7 +72,7 @@ def import_lists(
             err=True,
         )
     _tell_replaced(before, made[0])
-    show_table(store, task, results, as_json)
+    show_table(store, task, as_json)
 
 
 def _tell(path: Path, result: Result) -> None:

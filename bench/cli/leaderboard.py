@@ -59,6 +59,8 @@ def command(
             click.echo(f"{text}\n")
         for some in table.files:
             click.echo(f"written: {files(some)}")
+        if not table.files:
+            click.echo(f"not written: {store.leaderboards} takes no files", err=True)
         click.echo()
 
 

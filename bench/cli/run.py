@@ -173,7 +173,7 @@ def command(
         document |= {"ablations": [found.document() for found in parts]} if ablated else {}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        click.echo(f"\n{terminal(table, results, judged)}\n")
+        click.echo(f"\n{terminal(table, store, judged)}\n")
         for found in parts:
             click.echo(f"{found.text()}\n")
         click.echo(f"leaderboard: {files(paths)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,7 +64,7 @@ def find_row(store: Store, task: Task, name: str) -> Row:
     return find(find_table(store, task), name, ())
 
 
-def show_table(store: Store, task: Task, results: Path, as_json: bool) -> None:
+def show_table(store: Store, task: Task, as_json: bool) -> None:
     """Write the table of the task and print it, as 'bench run' does."""
     from bench.report.leaderboard import terminal, write
     from bench.report.verdict import verdict
@@ -76,4 +75,4 @@ def show_table(store: Store, task: Task, results: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(json.loads(paths[2].read_text(encoding="utf-8")), indent=2, ensure_ascii=False))
     else:
-        click.echo(f"\n{terminal(table, results, judged)}\n\nleaderboard: {files(paths)}\nresults:     {store.cells}")
+        click.echo(f"\n{terminal(table, store, judged)}\n\nleaderboard: {files(paths)}\nresults:     {store.cells}")

@@ -27,7 +27,7 @@ class File(Strict):
     mirrors: list[str] = []
     """Other addresses of the same file, tried in this order when the first one fails."""
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    """Checksum of the published file, in hex."""
+    """Checksum of the published file, in hex, for one that is fetched: a file at hand may be packed anew."""
     md5: str | None = Field(None, pattern="^[0-9a-f]{32}$")
     """The same, where the publisher gives this one alone."""
     size: str | None = None

@@ -1,4 +1,4 @@
-"""Checksums of raw files: the card's, and of fetched ones the one that was first seen, enforced ever after."""
+"""Checksums of fetched files: the card's, or the one that was first seen, kept beside them and enforced ever after."""
 
 from __future__ import annotations
 
@@ -31,20 +31,15 @@ def verify(path: Path, file: File, folder: Path) -> None:
 
     A file that fails is deleted.
     """
-    seen, found = first_seen(folder), file_hash(path)
-    wrong = against_card(path, file)
-    if not wrong and not file.sha256 and seen.get(file.name, found) != found:
-        wrong = f"SHA-256 {found}, but {seen[file.name]} was first seen: to trust the new one, correct {folder / _NAME}"
-    if wrong:
-        path.unlink()
-        raise DataError(f"{file.name} from {file.url} has {wrong}")
-    write_json(folder / _NAME, {**seen, file.name: found})
-
-
-def against_card(path: Path, file: File) -> str:
-    """The checksum that is not the one of its card, and that one; empty if there is none."""
     if file.md5 and file.md5 != (other := _md5(path)):
-        return f"MD5 {other}, but {file.md5} its card says"
-    if file.sha256 and file.sha256 != (found := file_hash(path)):
-        return f"SHA-256 {found}, but {file.sha256} its card says"
-    return ""
+        path.unlink()
+        raise DataError(f"{file.name} from {file.url} has MD5 {other}, but {file.md5} its card says")
+    found = file_hash(path)
+    seen = first_seen(folder)
+    wanted = file.sha256 or seen.get(file.name)
+    if wanted in (None, found):
+        write_json(folder / _NAME, {**seen, file.name: found})
+    else:
+        path.unlink()
+        source = "its card says" if file.sha256 else f"was first seen: to trust the new one, correct {folder / _NAME}"
+        raise DataError(f"{file.name} from {file.url} has SHA-256 {found}, but {wanted} {source}")

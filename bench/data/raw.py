@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.catalog import Card, File, Source
-from bench.data.checksums import against_card, first_seen
+from bench.data.checksums import first_seen
 from bench.errors import DataError
 from bench.files import cache_folder, file_hash
 
@@ -27,15 +27,12 @@ class RawFiles:
         Raises
         ------
         DataError
-            If a fetched file is no longer what it was, or a file of the published name has another checksum.
+            If a fetched file is no longer what it was.
         """
         found = {path.name: file_hash(path) for path in self.paths.values()}
-        for role, path in self.paths.items():
-            file, seen = self.source.files[role], first_seen(path.parent).get(path.name)
-            if seen not in (None, found[path.name]):
+        for path in self.paths.values():
+            if first_seen(path.parent).get(path.name, found[path.name]) != found[path.name]:
                 raise DataError(f"{path} has changed since it was fetched: delete it and it is fetched again")
-            if seen is None and path.name == Path(file.name).name and (wrong := against_card(path, file)):
-                raise DataError(f"{path} has {wrong}: give the published file, or a card of yours without the checksum")
         return found
 
 

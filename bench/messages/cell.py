@@ -107,8 +107,13 @@ class Cell(Strict):
     @property
     def label(self) -> str:
         """The name with fold and seed."""
+        return self.name + self.run
+
+    @property
+    def run(self) -> str:
+        """What stands behind the name of a row: fold and seed, each if it has one."""
         fold = "" if self.fold is None else f" fold {self.fold}"
-        return f"{self.name}{fold}" + ("" if self.deterministic else f" seed {self.seed}")
+        return fold + ("" if self.deterministic else f" seed {self.seed}")
 
 
 class Phase(Strict):

@@ -36,7 +36,7 @@ class Kept:
         if self.result is None:
             return ""
         cell = self.result.cell
-        return plain(f"{cell.dataset} {cell.protocol.name} {cell.fingerprint[:8]}  {cell.label}")
+        return plain(f"{cell.dataset} {cell.protocol.name} {cell.fingerprint[:8]}  {self.row}{cell.run}")
 
 
 def kept(store: Store) -> list[Kept]:

@@ -22,6 +22,7 @@ from bench.report import names, replication
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict, below_floor
 from bench.runs.fuse import FUSED
+from bench.runs.store import Store
 
 WIDTH = 100
 """Columns of a terminal that a table may take."""
@@ -65,8 +66,8 @@ def markdown(table: Table, verdict: Verdict = _NOTHING) -> str:
     )
 
 
-def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
-    """What ``bench run`` prints, about :data:`WIDTH` columns wide. ``root`` is the results folder."""
+def terminal(table: Table, store: Store, verdict: Verdict = _NOTHING) -> str:
+    """What ``bench run`` prints, about :data:`WIDTH` columns wide."""
     return _page(
         f"{plain(table.dataset)}, protocol {plain(table.cell.protocol.name)} ({plain(table.cell.fingerprint[:8])})",
         main(table, verdict),
@@ -74,7 +75,7 @@ def terminal(table: Table, root: Path, verdict: Verdict = _NOTHING) -> str:
         by_group(table, verdict, WIDTH),
         looks(table, WIDTH),
         others(table, verdict, plain, _MOST_OTHERS),
-        failures(table, root),
+        failures(table, store.path),
         _listed(notes(table, verdict), plain),
     ).rstrip()
 
@@ -231,12 +232,11 @@ def _by_group_cell(row: Row, group: str | None, metric: str, verdict: Verdict) -
     return ("= " if verdict.level(row.name, group) else "") + number(row.mean(group, metric))
 
 
-def failures(table: Table, root: Path | None = None, words: Words = plain) -> str:
-    """A line for each failed row: the reason and where its log lies, below the results folder ``root``."""
-    place = (root or Path()) / "cells"
-    failed = [(r, place / r.cell_id / "worker.log") for row in table.rows for r in row.failures]
+def failures(table: Table, folder: Callable[[str], Path] = Path("cells").joinpath, words: Words = plain) -> str:
+    """A line for each failed row: the reason and where its log lies, in the ``folder`` of that cell."""
+    failed = [(row.name + r.cell.run, r, folder(r.cell_id) / "worker.log") for row in table.rows for r in row.failures]
     return "\n".join(
-        f"- {words(r.cell.label)} failed: {words(r.reason or '')} (log: {words(str(log))})" for r, log in failed
+        f"- {words(name)} failed: {words(r.reason or '')} (log: {words(str(log))})" for name, r, log in failed
     )
 
 

@@ -6,6 +6,7 @@ table was made of, by the stamps of all its files, and what was shown of it. It 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from bench.errors import ResultsError
 from bench.files import content_hash, packaged
 from bench.runs.index import WORTHWHILE, index_file, read, stamp, write
 from bench.runs.store import Store
@@ -29,12 +31,22 @@ class Written(Strict):
     texts: list[str]
     """What a terminal shows: the table, then those of ablations."""
     files: list[list[Path]]
-    """As ``.md``, ``.csv`` and ``.json``, in the same order."""
+    """As ``.md``, ``.csv`` and ``.json``, in the same order; none if the results folder takes none."""
     stamps: list[list[str]]
     """Of these files."""
 
     def document(self) -> dict[str, Any]:
-        """The table for programs."""
+        """The table for programs.
+
+        Raises
+        ------
+        ResultsError
+            If it could not be written.
+        """
+        if not self.files:
+            raise ResultsError(
+                "the results folder takes no files: give a folder of yours first, --results MINE --results …"
+            )
         table, *parts = (json.loads(paths[2].read_text(encoding="utf-8")) for paths in self.files)
         return {**table, "ablations": parts} if parts else dict(table)
 
@@ -44,6 +56,7 @@ class Written(Strict):
         return self.stamps == stamps(self.files)
 
 
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _WRITTEN = TypeAdapter(dict[str, Written])
 
 
@@ -81,9 +94,14 @@ def _made(store: Store, dataset: str, fingerprint: str, made_of: str) -> Written
     [table] = tables(store.results(dataset, {fingerprint}))
     judged = verdict(table, store)
     parts = ablations.ablations(table, store)
-    files = [leaderboard.write(table, store.leaderboards, judged)]
-    files += [ablations.write(part, store.leaderboards) for part in parts]
-    texts = [leaderboard.terminal(table, store.root, judged), *(part.text() for part in parts)]
+    try:
+        files = [leaderboard.write(table, store.leaderboards, judged)]
+        files += [ablations.write(part, store.leaderboards) for part in parts]
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        files = []
+    texts = [leaderboard.terminal(table, store, judged), *(part.text() for part in parts)]
     return Written(made_of=made_of, texts=texts, files=files, stamps=stamps(files))
 
 
