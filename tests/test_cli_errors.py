@@ -160,7 +160,10 @@ def test_missing_raw_files_are_named(bench, tmp_path):
         ({"long_tail": {"rule": "train-at-most", "value": 0.5}}, "value 0.5 is no number of interactions"),
         ({"filters": {"k_core": -2}}, "k_core"),
         ({"options": {"separator": ";"}}, "'mine': options of its reader 'table': got an unexpected keyword"),
-        ({"options": {"encoding": "utf-16"}}, "'mine' is not in the encoding that its card says"),
+        (
+            {"options": {"encoding": "utf-16"}},
+            "rows.csv is not utf-16 (UTF-16 stream does not start with BOM): give its encoding",
+        ),
     ],
     ids=str,
 )

@@ -145,7 +145,7 @@ def test_a_fused_row_stands_in_the_table_with_its_cost(bench, tmp_path):
     assert done.err == "error: --constant is of --rule rrf: borda has none\n"
     assert len(list(tmp_path.glob("results/cells/*"))) == before
     done = fuse(bench, "ease", "ease@default", "--name", "other")
-    assert done.err.startswith("error: two of ease, ease@default are one row: give each once")
+    assert done.err == "error: a row is named twice: give each once, and --weights for how much it counts\n"
     done = fuse(bench, "ease", "random", "--name", "mixed", "--rule", "borda", "--weights", "3,1", "--json")
     rows = {row["model"]: row for row in json.loads(done.out)["rows"]}
     assert rows["mixed"]["seeds"] == 2

@@ -57,8 +57,6 @@ def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Da
             data = read(files.paths, **options)
             with new_folder(folder) as draft:
                 _write_dataset(draft, card, data, source)
-        except UnicodeError as error:
-            raise DataError(f"'{card.name}' is not in the encoding that its card says: {error}") from error
         except MemoryError as error:
             raise DataError(f"'{card.name}' does not fit into memory: {', '.join(paths.values())}") from error
         except OSError as error:

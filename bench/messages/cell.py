@@ -65,7 +65,7 @@ class Cell(Strict):
     stopping: Stopping = Stopping()
     time_budget: float | None = None
     """Seconds that ``fit`` may take."""
-    list_length: int = 100
+    list_length: int = LIST_LENGTH
     ablation: Ablation | None = None
     floors: list[Floor] = []
     """Of a trial of a study (:mod:`bench.runs.pruning`)."""

@@ -57,6 +57,7 @@ class Written(Strict):
 
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What a system answers where no file may be written, while a full disk stays an error."""
 _WRITTEN = TypeAdapter(dict[str, Written])
 
 

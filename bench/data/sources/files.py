@@ -158,8 +158,9 @@ def open_text(path: Path, encoding: str | None = None) -> Iterator[IO[bytes]]:
         try:
             with io.BufferedReader(_Recoded(file, encoding), _BLOCK) as recoded:
                 yield cast(IO[bytes], recoded)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not {encoding} ({error.reason}): give its encoding") from error
+        except UnicodeError as error:
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else error  # a mark that is missing has none
+            raise DataError(f"{path} is not {encoding} ({reason}): give its encoding") from error
         except LookupError as error:
             raise ConfigError(f"{path}: {error}") from error
 

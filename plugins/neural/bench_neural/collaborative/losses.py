@@ -37,7 +37,7 @@ def ranking_loss(name: str, hardness: float, vectors: Scored, bias: Tensor | Non
         allowed = torch.ones_like(negative, dtype=torch.bool)
         allowed[batch.rows, batch.columns] = False
         return bpr(positive, negative, allowed, hardness)
-    # They are few: a mask of all pairs takes a fifth of the step.
+    # They are few: a mask of all pairs takes a tenth of the step.
     negative[batch.rows, batch.columns] = never(negative)
     return sampled_softmax(positive, negative)
 
