@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bench import Context, Interactions, ModelConfig, Recommender, Search
 from bench_irspack.matrix import matrix
-from bench_irspack.similarity import Neighbours
+from bench_irspack.similarity import Neighbours, without_self
 
 
 class RP3betaConfig(ModelConfig):
@@ -23,7 +23,7 @@ class RP3betaConfig(ModelConfig):
     beta: Annotated[float, Field(ge=0), Search(0.0, 2.0)] = 0.1
     """Exponent of an item's interactions, by which its score is divided (β): the higher, the fewer popular items."""
     neighbours: Annotated[int, Field(ge=1), Search(5, 1000, log=True)] = 100
-    """Items kept from which each item is reached."""
+    """Items kept from which each item is reached, itself not among them."""
 
 
 class RP3beta(Recommender):
@@ -37,18 +37,20 @@ class RP3beta(Recommender):
     """(n_items, n_items) float32: row i holds where walks from i end."""
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
-        """``weights[i, j] = Σ_u p(i → u)^α · p(u → j)^α / d_j^β``, of which each j keeps the largest.
+        """``weights[i, j] = Σ_u p(i → u)^α · p(u → j)^α / d_j^β`` for i ≠ j, of which each j keeps the largest.
 
         As in the evaluation of Ferrari Dacrema et al. (ACM TOIS 39(2), 2021), which brought α from P3α and neighbours
-        to the paper's model. irspack's own RP3beta has no α for interactions that are all 1.
+        to the paper's model. irspack's own RP3beta has no α for interactions that are all 1, and counts walks that come
+        back to their item.
         """
         config: RP3betaConfig = self.config
         x = matrix(train)
         of_users, of_items = _degrees(train.lengths), _degrees(np.bincount(train.items, minlength=train.n_items))
         from_item = sp.diags_array(of_items**-config.alpha) @ x.T
         to_item = sp.diags_array(of_items**-config.beta) @ x.T @ sp.diags_array(of_users**-config.alpha)
-        found = Neighbours(sp.csr_matrix(from_item), cosine=False).of(sp.csr_matrix(to_item), config.neighbours)
-        self.weights = sp.csr_matrix(found.T, dtype=np.float32)
+        found = Neighbours(sp.csr_matrix(from_item), cosine=False).of(sp.csr_matrix(to_item), config.neighbours + 1)
+        near = without_self(found, np.arange(train.n_items), config.neighbours)
+        self.weights = sp.csr_matrix(near.T, dtype=np.float32)
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
         """Sums over the items of the history; the first step, which is the same for all of them, changes no order."""

@@ -6,7 +6,9 @@ a user who is not in train, and none to give weights to the steps of a walk. No 
 
 from __future__ import annotations
 
+import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from bench_irspack.matrix import threads
 
@@ -25,3 +27,17 @@ class Neighbours:
     def of(self, others: sp.csr_matrix, k: int) -> sp.csr_matrix:
         """(n, m): the ``k`` largest values of each of ``others`` (n, d), no more than are above 0."""
         return self._computer.compute_similarity(others, k)
+
+
+def without_self(found: sp.csr_matrix, own: NDArray[np.int64], k: int) -> sp.csr_matrix:
+    """At most ``k`` entries of each row, the largest ones but that of its ``own`` column; ties by index.
+
+    ``found`` (len(own), m) has at most ``k + 1`` in a row.
+    """
+    rows = np.repeat(np.arange(len(own)), np.diff(found.indptr))
+    itself = found.indices == own[rows]
+    order = np.lexsort((found.indices, -found.data, itself, rows))
+    place = np.empty(len(rows), np.int64)
+    place[order] = np.arange(len(rows)) - found.indptr[:-1][rows]
+    kept = ~itself & (place < k)
+    return sp.csr_matrix((found.data[kept], (rows[kept], found.indices[kept])), shape=found.shape)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from bench import Context, Interactions, ModelConfig, Recommender, Search
 from bench_irspack.matrix import matrix
-from bench_irspack.similarity import Neighbours
+from bench_irspack.similarity import Neighbours, without_self
 
 Weighting = Literal["none", "idf"]
 
@@ -67,17 +67,3 @@ def _weights(train: sp.csr_matrix, weighting: Weighting) -> NDArray[np.float32]:
         return np.ones(n_items, np.float32)
     of_items = np.bincount(train.indices, minlength=n_items)
     return np.log(n_users / np.maximum(of_items, 1)).astype(np.float32)
-
-
-def without_self(found: sp.csr_matrix, users: NDArray[np.int64], k: int) -> sp.csr_matrix:
-    """At most ``k`` entries of each row, the largest ones but that of the user of the row; ties by index.
-
-    ``found`` (len(users), n_users) has at most ``k + 1`` in a row.
-    """
-    rows = np.repeat(np.arange(len(users)), np.diff(found.indptr))
-    own = found.indices == users[rows]
-    order = np.lexsort((found.indices, -found.data, own, rows))
-    place = np.empty(len(rows), np.int64)
-    place[order] = np.arange(len(rows)) - found.indptr[:-1][rows]
-    kept = ~own & (place < k)
-    return sp.csr_matrix((found.data[kept], (rows[kept], found.indices[kept])), shape=found.shape)
