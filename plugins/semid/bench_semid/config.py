@@ -50,9 +50,9 @@ class SemanticConfig(ModelConfig):
     dropout: Annotated[float, Search(0.0, 0.7)] = Field(0.2, ge=0, lt=1)
     """Of states."""
     attention_dropout: float = Field(0.2, ge=0, lt=1)
-    """Of attention weights."""
+    """Of attention weights; the encoder-decoder has one dropout."""
     initializer_range: float = Field(0.02, gt=0)
-    """Standard deviation of the initial weights."""
+    """Standard deviation of the initial weights, which the encoder-decoder has from T5."""
     init: Literal["vectors", "random"] = "vectors"
     """How the vectors of codes begin: so that their sum over an item is near its vector, or at random."""
 
@@ -124,4 +124,7 @@ class TigerConfig(SemanticConfig):
             _check_heads(self)
         elif self.network == "decoder":
             raise ValueError("head_size is of the encoder-decoder: leave it out with network=decoder")
+        for name in ("attention_dropout", "initializer_range"):
+            if self.network != "decoder" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is of the decoder: leave it out with network=encoder-decoder")
         return self

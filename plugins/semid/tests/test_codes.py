@@ -96,7 +96,15 @@ def test_facts_by_hand():
 
 def test_numbers_make_codes_unique():
     codes = np.array([[1, 1], [0, 1], [1, 1], [1, 1]], np.int32)
-    assert numbered(codes).tolist() == [[1, 1, 0], [0, 1, 0], [1, 1, 1], [1, 1, 2]]
+    assert numbered(codes, 3).tolist() == [[1, 1, 0], [0, 1, 0], [1, 1, 1], [1, 1, 2]]
+    assert numbered(codes, 2).tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 1, 0, 1], [1, 1, 1, 0]]
+    assert numbered(codes[:0], 2).shape == (0, 3)
+    crowd = numbered(np.zeros((100, 1), np.int32), 3)
+    assert (crowd[:, 1:] @ 3 ** np.arange(4, -1, -1)).tolist() == list(range(100))
+
+
+def test_vectors_of_no_dimension_are_zero():
+    assert vectors.principal(np.zeros((5, 0), np.float32), 3, whiten=True).tolist() == [[0, 0, 0]] * 5
 
 
 def test_one_code_begins_at_the_mean_of_its_items():

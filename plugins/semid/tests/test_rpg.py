@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from bench_semid.config import RPGConfig
+from bench_semid.config import RPGConfig, TigerConfig
 from bench_semid.rpg import RPG, RPGNetwork
+from bench_semid.tiger.model import Tiger
 from bench_torchkit.rows import histories, pack
 from bench_torchkit.testing import successors
 
@@ -88,3 +89,13 @@ def test_data_without_times_or_texts_are_refused_before_training(tmp_path):
     data.items = data.items.drop(columns="text")
     with pytest.raises(DataError, match=r"no item of this data set has a text.*--set rpg.vectors=interactions"):
         model.fit(train, data.valid, LocalContext(model, data, tmp_path))
+
+
+@pytest.mark.parametrize(("model", "config"), [(RPG, RPGConfig), (Tiger, TigerConfig)])
+def test_one_user_is_enough_to_train(model, config, tmp_path):
+    data = successors(1, 24)
+    recommender = model(config(vectors="interactions", epochs=1))
+    recommender.fit(data.train, data.valid, LocalContext(recommender, data, tmp_path))
+    found = recommender.recommend(np.array([0]), data.train, data.train, 3).items
+    assert len(set(found[0])) == 3
+    assert not set(found[0]) & set(data.train.items)

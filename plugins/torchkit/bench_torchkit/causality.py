@@ -16,7 +16,8 @@ def check_unseen(states: Callable[[Rows, Tensor], Tensor], rows: Rows, at: Tenso
     """Change all later items, and see that the states which predict stay as they are.
 
     A model that is trained on many places of a sequence at once must not see at one place what it has to predict there;
-    nothing in its lists would show it, only that they are worse than they could be. Each sequence is cut in its middle.
+    nothing in its lists would show it, only that they are worse than they could be. Sequences are cut behind
+    their first item, and in the middle of the longest.
 
     Parameters
     ----------

@@ -75,6 +75,7 @@ def beam_search(
     log_probs, cache = decoder.first()
     device = log_probs.device
     shut = [] if exclude is None else closed(tree, exclude, device)
+    there = tree.on(device)
     nodes = torch.zeros(log_probs.shape[:2], dtype=torch.long, device=device)
     scores = torch.zeros_like(log_probs[..., 0])
     at = nodes
@@ -82,7 +83,7 @@ def beam_search(
         if level:
             cache = decoder.reorder(cache, at // tree.width)
             log_probs, cache = decoder.next(level, at % tree.width, nodes.clamp(min=0), cache)
-        children = torch.from_numpy(tree.children[level]).to(device)[nodes.clamp(min=0)]
+        children = there.children[level][nodes.clamp(min=0)].long()
         children = children.masked_fill(nodes[..., None] < 0, -1).flatten(1)
         reached = (scores[..., None] + log_probs).flatten(1)
         if constrained:
@@ -92,7 +93,7 @@ def beam_search(
         most = tree.size(level + 1) if constrained else reached.shape[1]
         scores, at = reached.topk(min(num_beams, most, reached.shape[1]))
         nodes = children.gather(1, at).masked_fill(scores == -torch.inf, -1)
-    items = torch.from_numpy(tree.items).to(device)[nodes.clamp(min=0)].masked_fill(nodes < 0, -1)
+    items = there.items[nodes.clamp(min=0)].masked_fill(nodes < 0, -1)
     short = num_beams - items.shape[1]
     return (
         torch.nn.functional.pad(items, (0, short), value=-1),
@@ -103,14 +104,13 @@ def beam_search(
 def exact_scores(decoder: CodeDecoder[Cache], tree: Tree) -> Tensor:
     """Log-probabilities (n, n_items) of all items: every beginning goes through the decoder once for each user."""
     log_probs, cache = decoder.first()
-    device = log_probs.device
+    there = tree.on(log_probs.device)
     scores = torch.zeros_like(log_probs[..., 0])
-    parents = labels = torch.zeros(1, dtype=torch.long, device=device)
+    parents = labels = torch.zeros(1, dtype=torch.long, device=log_probs.device)
     for level in range(tree.length):
         if level:
             cache = decoder.reorder(cache, parents)
             log_probs, cache = decoder.next(level, labels.expand(len(scores), -1), None, cache)
-        parents = torch.from_numpy(tree.parents[level]).to(device)
-        labels = torch.from_numpy(tree.labels[level]).to(device)
+        parents, labels = there.parents[level], there.labels[level]
         scores = scores[:, parents] + log_probs[:, parents, labels]
-    return scores[:, torch.from_numpy(tree.nodes[:, -1]).to(device)]
+    return scores[:, there.leaves]

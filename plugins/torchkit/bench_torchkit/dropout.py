@@ -18,7 +18,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     """
     if x.device.type != "cpu":
         return native_dropout(x, p)
-    threshold = round(_LEVELS * p)
+    threshold = min(round(_LEVELS * p), _LEVELS - 1)
     if not threshold:
         return x
     draws = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // 8),))

@@ -20,7 +20,9 @@ from torch.nn.functional import embedding_bag
 from bench import Interactions
 
 _FEW = 4
-"""Matrices with at most so many times the wanted vectors are decomposed as a whole."""
+"""Matrices with at most so many times the wanted vectors, on their small side, are decomposed as a whole."""
+_NOTHING = 1e-7
+"""Singular values below this share of the largest are 0: they are roots of what rounding leaves of a square."""
 
 
 def normalized_adjacency(train: Interactions) -> Any:
@@ -98,12 +100,24 @@ def singular_vectors(matrix: Any, size: int, rng: np.random.Generator) -> NDArra
         return np.zeros((sum(matrix.shape), 0))
     begin = rng.normal(size=min(matrix.shape))
     if min(matrix.shape) <= _FEW * size:
-        left, values, right = np.linalg.svd(matrix.toarray().astype(np.float64), full_matrices=False)
-        order = np.arange(most)[::-1]  # ascending, as svds has them
-        left, values, right = left[:, order], values[order], right[order]
+        left, values, right = _of_products(matrix.astype(np.float64), most)
     else:
         left, values, right = scipy.sparse.linalg.svds(matrix.astype(np.float64), k=most, v0=begin)
-    found = np.concatenate([left, right.T]) * np.sqrt(np.maximum(values, 0))
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    rows = np.concatenate([left, right.T]) * np.sqrt(np.maximum(values, 0))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     # What is far from all leading vectors has rounding errors for a direction.
-    return np.asarray(np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 1e-6 * lengths.max()))
+    return np.asarray(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-6 * lengths.max()))
+
+
+def _of_products(matrix: Any, most: int) -> Any:
+    """U, Σ and Vᵀ of the ``most`` largest singular values, ascending, by the products of rows on the small side.
+
+    Memory is that of (small side)² and of what is returned.
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        left, values, right = _of_products(matrix.T, most)
+        return right.T, values, left.T
+    squares, vectors = np.linalg.eigh((matrix.T @ matrix).toarray())
+    values, vectors = np.sqrt(np.maximum(squares[-most:], 0)), vectors[:, -most:]
+    values[values < _NOTHING * values.max()] = 0
+    return (matrix @ vectors) / np.where(values > 0, values, np.inf), values, vectors.T

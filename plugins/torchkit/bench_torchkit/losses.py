@@ -89,18 +89,15 @@ class _Softmax(torch.autograd.Function):
         return own * scale - gradient / len(own), others.mul_(scale[:, None])
 
 
-def bce(positive: Tensor, negative: Tensor, allowed: Tensor | None = None) -> Tensor:
+def bce(positive: Tensor, negative: Tensor) -> Tensor:
     """Binary cross-entropy: -(ln σ(positive) + Σ ln(1 - σ(negative))) / (1 + number of negatives), mean over rows.
 
     Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, section III.E, with any number of negatives.
-    Arguments as in :func:`sampled_softmax`.
     """
-    return _bce(softplus(-positive), negative, allowed)
+    return _bce(softplus(-positive), negative)
 
 
-def gbce(
-    positive: Tensor, negative: Tensor, sampling_rate: float, calibration: float, allowed: Tensor | None = None
-) -> Tensor:
+def gbce(positive: Tensor, negative: Tensor, sampling_rate: float, calibration: float) -> Tensor:
     """Generalised binary cross-entropy: :func:`bce` with σ(positive) to the power of β.
 
     Petrov and Macdonald, gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative Sampling,
@@ -108,22 +105,19 @@ def gbce(
 
     Parameters
     ----------
-    positive, negative, allowed
-        As in :func:`sampled_softmax`.
+    positive, negative
+        (n,) and (n, m) scores.
     sampling_rate
         α: negatives of a row divided by the items that are not positive, above 0 and at most 1.
     calibration
         t: with 0 it is :func:`bce`; with 1 the scores are as well calibrated as without sampling.
     """
     beta = sampling_rate * (calibration * (1 - 1 / sampling_rate) + 1 / sampling_rate)
-    return _bce(beta * softplus(-positive), negative, allowed)
+    return _bce(beta * softplus(-positive), negative)
 
 
-def _bce(of_positive: Tensor, negative: Tensor, allowed: Tensor | None) -> Tensor:
-    of_negatives = softplus(negative)
-    if allowed is None:
-        return ((of_positive + of_negatives.sum(1)) / (1 + negative.shape[1])).mean()
-    return ((of_positive + (of_negatives * allowed).sum(1)) / (1 + allowed.sum(1))).mean()
+def _bce(of_positive: Tensor, negative: Tensor) -> Tensor:
+    return ((of_positive + softplus(negative).sum(1)) / (1 + negative.shape[1])).mean()
 
 
 def info_nce(left: Tensor, right: Tensor, temperature: float, same: Tensor | None = None) -> Tensor:

@@ -23,7 +23,7 @@ from bench_torchkit.ragged import row_of, within
 Targets = Literal["packed", "prefixes"]
 
 TIME_BUCKETS = 64
-"""Of the logarithm of the seconds between two interactions; the last one begins after more than 500 years."""
+"""Of the logarithm of the seconds between two interactions; the last one begins after 96 years."""
 
 
 @dataclass(frozen=True)

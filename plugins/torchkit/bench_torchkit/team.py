@@ -90,7 +90,7 @@ class Team:
         if any_short:
             return True
         taught = [p for p, one in zip(parameters, has, strict=True) if one]
-        for dtype in {p.dtype for p in taught}:
+        for dtype in dict.fromkeys(p.dtype for p in taught):
             some = [p for p in taught if p.dtype == dtype]
             flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in some])
             dist.all_reduce(flat)

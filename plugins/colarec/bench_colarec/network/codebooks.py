@@ -65,7 +65,7 @@ class Codebooks(nn.Module):
     def children_of(self, level: int, nodes: Tensor | None) -> Tensor:
         """(…, K): node of the next level that each code leads to from ``nodes`` (…), or -1; None is the whole level."""
         table: Tensor = self.get_buffer(f"children_{level}")
-        return table if nodes is None else table[nodes]
+        return (table if nodes is None else table[nodes]).long()
 
     def codes_to(self, level: int, nodes: Tensor) -> Tensor:
         """(…): the code that leads to each of ``nodes`` (…) of a level ≥ 1."""

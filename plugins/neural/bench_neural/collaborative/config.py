@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bench import Search
-from bench_neural.search import SearchConfig
+from bench_neural.collaborative.ranker import VectorConfig
 
 
-class CollaborativeConfig(SearchConfig):
+class CollaborativeConfig(VectorConfig):
     """What the three have in common."""
 
     embedding_size: Annotated[int, Search(choices=(32, 64, 128))] = Field(64, ge=1)
@@ -31,10 +31,6 @@ class CollaborativeConfig(SearchConfig):
     """Interactions per step."""
     learning_rate: Annotated[float, Search(1e-3, 5e-2, log=True)] = Field(5e-3, gt=0)
     """Of Adam."""
-    schedule: Literal["constant", "linear"] = "linear"
-    """Of the learning rate: constant, or falling to 0 over the epochs."""
-    max_grad_norm: float = Field(5.0, gt=0)
-    """Largest norm of the gradient."""
     epochs: int = Field(10, ge=1)
     """Most epochs."""
 

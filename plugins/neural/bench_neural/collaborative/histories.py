@@ -68,6 +68,13 @@ def without_target(train: Interactions, weights: NDArray[np.float32], places: ND
     return found._replace(left_out=left_out, left_out_weights=torch.from_numpy(weights[places]))
 
 
+def of_distinct(given: Histories) -> tuple[Tensor, Histories]:
+    """The distinct items of the histories, ascending, and the histories with places among these for items."""
+    distinct, items = torch.unique(given.items, return_inverse=True)
+    left_out = None if given.left_out is None else torch.searchsorted(distinct, given.left_out)
+    return distinct, given._replace(items=items, left_out=left_out)
+
+
 def summed(vectors: Tensor, given: Histories, power: float) -> Tensor:
     """(n, d): weighted sums of ``vectors`` (n_items, d), by the sum of the weights to the ``power``; 0 of no items.
 

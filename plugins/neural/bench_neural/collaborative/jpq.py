@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from bench_torchkit.trainer import Place, Settings, Trainer
+from bench_torchkit.trainer import Place
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ from bench import Context, Interactions
 from bench_neural.collaborative.codes import bin_means, item_components, quantile_codes
 from bench_neural.collaborative.config import JPQConfig
 from bench_neural.collaborative.factors import log_popularity
-from bench_neural.collaborative.histories import histories, recency, summed, without_target
+from bench_neural.collaborative.histories import Histories, histories, of_distinct, recency, summed, without_target
 from bench_neural.collaborative.losses import Scored, penalty, ranking_loss
 from bench_neural.collaborative.ranker import ByVectors, VectorTask
 from bench_neural.collaborative.sampling import Batch, Proposal, Sampler
@@ -28,6 +28,12 @@ def concatenated(codes: Tensor, table: Tensor) -> Tensor:
     m, values, _ = table.shape
     rows = codes.long() + torch.arange(m, device=codes.device) * values
     return nn.functional.embedding(rows, table.flatten(0, 1)).flatten(1)
+
+
+def _read(codes: Tensor, table: Tensor, known: Histories, power: float) -> Tensor:
+    """(n, d): of n histories, from the vectors of their items alone."""
+    items, of_these = of_distinct(known)
+    return summed(concatenated(codes[items], table), of_these, power)
 
 
 class CodeNetwork(nn.Module):
@@ -58,6 +64,7 @@ def _initial_table(means: NDArray[np.float64], shape: tuple[int, int, int], rng:
 class CodeTask(VectorTask):
     """Training of a :class:`CodeNetwork`."""
 
+    config: JPQConfig
     module: CodeNetwork
 
     def __init__(
@@ -68,20 +75,15 @@ class CodeTask(VectorTask):
         sampler: Sampler,
         publish: Callable[[], None],
     ) -> None:
-        super().__init__(module, sampler, config.epochs, publish)
-        self.config = config
+        super().__init__(config, module, sampler, publish)
         self.train = train
         self.recencies = recency(train, None)
-
-    def optimizer(self, stage: int) -> torch.optim.Adam:
-        """Adam for everything."""
-        return torch.optim.Adam(self.module.parameters(), lr=self.config.learning_rate, fused=True)
 
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """The ranking loss and, in ``total``, the penalty of the vectors."""
         config, module = self.config, self.module
         known = without_target(self.train, self.recencies, batch.places).to(module.codes.device)
-        users = summed(concatenated(module.codes, module.read), known, config.length_power)
+        users = _read(module.codes, module.read, known, config.length_power)
         items = torch.cat([batch.positives, batch.negatives])
         sizes = [len(batch.positives), len(batch.negatives)]
         positives, negatives = torch.split(concatenated(module.codes[items], module.scored), sizes)
@@ -95,6 +97,8 @@ class JPQ(ByVectors):
 
     Config = JPQConfig
     config: JPQConfig
+    _items: Tensor | None = None
+    """(n_items, d), of what is kept."""
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Codes, then the training."""
@@ -112,20 +116,18 @@ class JPQ(ByVectors):
             bias = torch.zeros(train.n_items, device=context.device) if network.bias is None else network.bias
             kept = {"codes": network.codes, "read": network.read, "scored": network.scored, "bias": bias}
             self._kept = {name: value.detach().clone() for name, value in kept.items()}
+            self._items = None
 
-        publish()
-        task = CodeTask(config, network, train, sampler, publish)
-        if len(train):
-            Trainer(task, context, Settings(config.max_grad_norm, config.schedule)).train()
-        publish()
-        self.index(train, context)
+        self.learn(CodeTask(config, network, train, sampler, publish), train, context)
 
     def user_vectors(self, users: NDArray[np.int64], history: Interactions) -> Tensor:
         """Those of the histories."""
-        read = concatenated(self._kept["codes"], self._kept["read"])
-        known = histories(history, recency(history, None), np.arange(len(users))).to(read.device)
-        return summed(read, known, self.config.length_power)
+        codes, table = self._kept["codes"], self._kept["read"]
+        known = histories(history, recency(history, None), np.arange(len(users))).to(codes.device)
+        return _read(codes, table, known, self.config.length_power)
 
     def item_vectors(self) -> Tensor:
-        """Those of the codes."""
-        return concatenated(self._kept["codes"], self._kept["scored"])
+        """Those of the codes, made once."""
+        if self._items is None:
+            self._items = concatenated(self._kept["codes"], self._kept["scored"])
+        return self._items

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from bench_torchkit.trainer import Place, Settings, Trainer
+from bench_torchkit.trainer import Place
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,15 +19,8 @@ from bench_neural.collaborative.sampling import Batch, Proposal, Sampler
 class FactorTask(VectorTask):
     """Training of :class:`Factors`."""
 
+    config: MFConfig
     module: Factors
-
-    def __init__(self, config: MFConfig, module: Factors, sampler: Sampler, publish: Callable[[], None]) -> None:
-        super().__init__(module, sampler, config.epochs, publish)
-        self.config = config
-
-    def optimizer(self, stage: int) -> torch.optim.Adam:
-        """Adam for everything."""
-        return torch.optim.Adam(self.module.parameters(), lr=self.config.learning_rate, fused=True)
 
     def losses(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """The ranking loss and, in ``total``, the penalty of the vectors before propagation."""
@@ -68,12 +59,7 @@ class MF(ByVectors):
                 "bias": bias.detach().clone(),
             }
 
-        publish()
-        task = FactorTask(config, network, sampler, publish)
-        if len(train):
-            Trainer(task, context, Settings(config.max_grad_norm, config.schedule)).train()
-        publish()
-        self.index(train, context)
+        self.learn(FactorTask(config, network, sampler, publish), train, context)
 
     def user_vectors(self, users: NDArray[np.int64], history: Interactions) -> Tensor:
         """Those learned by id."""

@@ -6,12 +6,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import safetensors.torch
 import torch
-from bench_torchkit.trainer import Place, Stage, Task
+from bench_torchkit.trainer import Place, Settings, Stage, Task, Trainer
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from bench import Context, Interactions, Recommendations, Recommender
@@ -23,10 +25,23 @@ _COMPARED, _LENGTH = 1000, 10
 """Users whose approximate lists, of this length, are compared with exact ones."""
 
 
-class ByVectors(Recommender):
-    """Gives :meth:`score`, :meth:`recommend`, :meth:`save` and :meth:`load`, all of them by what is kept."""
+class VectorConfig(SearchConfig):
+    """How such a recommender is trained."""
 
-    config: SearchConfig
+    learning_rate: float = Field(5e-3, gt=0)
+    """Of Adam."""
+    schedule: Literal["constant", "linear"] = "linear"
+    """Of the learning rate: constant, or falling to 0 over the epochs."""
+    max_grad_norm: float = Field(5.0, gt=0)
+    """Largest norm of the gradient."""
+    epochs: int = Field(8, ge=1)
+    """Most epochs."""
+
+
+class ByVectors(Recommender):
+    """Gives all but ``fit`` and the two vectors, by what is kept."""
+
+    config: VectorConfig
     _kept: dict[str, Tensor]
     """All that recommending needs, on the device; without gradients."""
     _index: Index | None = None
@@ -56,10 +71,17 @@ class ByVectors(Recommender):
         with torch.inference_mode():
             return self._index.lists(self.user_vectors(users, history).float().cpu().numpy(), exclude, k)
 
-    def index(self, train: Interactions, context: Context) -> None:
-        """At the end of ``fit``, if lists are to be approximate: make the index, and note what it loses."""
-        if self.config.search == "exact":
-            return
+    def learn(self, task: VectorTask, train: Interactions, context: Context) -> None:
+        """The end of ``fit``: train, and keep what was best."""
+        task.publish()
+        if len(train):
+            Trainer(task, context, Settings(self.config.max_grad_norm, self.config.schedule)).train()
+        task.publish()
+        if self.config.search != "exact":
+            self._compare(train, context)
+
+    def _compare(self, train: Interactions, context: Context) -> None:
+        """Make the index, and note what it loses."""
         users = np.flatnonzero(train.lengths)
         users = np.random.default_rng(context.seed).permutation(users)[:_COMPARED]
         known = train.select(users)
@@ -89,11 +111,18 @@ class ByVectors(Recommender):
 class VectorTask(Task[Batch]):
     """One stage of Adam over the batches of a sampler; before a validation, ``publish`` keeps the vectors of now."""
 
-    def __init__(self, module: nn.Module, sampler: Sampler, epochs: int, publish: Callable[[], None]) -> None:
+    config: VectorConfig
+
+    def __init__(self, config: VectorConfig, module: nn.Module, sampler: Sampler, publish: Callable[[], None]) -> None:
+        self.config = config
         self.module = module
         self.sampler = sampler
         self.publish = publish
-        self.stages = [Stage("", epochs, len(sampler))]
+        self.stages = [Stage("", config.epochs, len(sampler))]
+
+    def optimizer(self, stage: int) -> torch.optim.Optimizer:
+        """Adam for everything."""
+        return torch.optim.Adam(self.module.parameters(), lr=self.config.learning_rate, fused=True)
 
     def seed(self, place: Place) -> int:
         """A draw of the epoch's generator, whose other draws make its batches."""

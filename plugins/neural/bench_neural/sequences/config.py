@@ -63,12 +63,6 @@ class SequenceConfig(ModelConfig):
     max_grad_norm: float = Field(5.0, gt=0)
     """Largest norm of the gradient."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> SequenceConfig:
-        if self.embedding_size % self.heads:
-            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
-        return self
-
 
 class SASRecConfig(SequenceConfig):
     """Of ``sasrec-fast``."""
@@ -77,6 +71,12 @@ class SASRecConfig(SequenceConfig):
     """Width of the feed-forward networks."""
     attention_dropout: float = Field(0.5, ge=0, lt=1)
     """Of attention weights."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> SASRecConfig:
+        if self.embedding_size % self.heads:
+            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
+        return self
 
 
 class BSARecConfig(SASRecConfig):

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bench import Search
-from bench_neural.search import SearchConfig
+from bench_neural.collaborative.ranker import VectorConfig
 
 
-class TwoTowerConfig(SearchConfig):
+class TwoTowerConfig(VectorConfig):
     """All options of ``two-tower``."""
 
     # Item tower
@@ -59,12 +59,6 @@ class TwoTowerConfig(SearchConfig):
     """Of AdamW, for all but the items' own vectors."""
     l2: Annotated[float, Search(1e-3, 0.3, log=True)] = Field(0.02, ge=0)
     """Weight in the loss of the squared own vectors of the batch's items."""
-    schedule: Literal["constant", "linear"] = "linear"
-    """Of the learning rate: constant, or falling to 0 over the epochs."""
-    max_grad_norm: float = Field(5.0, gt=0)
-    """Largest norm of the gradient."""
-    epochs: int = Field(8, ge=1)
-    """Most epochs."""
 
     @model_validator(mode="after")
     def _fits(self) -> TwoTowerConfig:

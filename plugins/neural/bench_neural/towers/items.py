@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 import torch
+from bench_torchkit.item_texts import minilm_vectors, texts_of
 from bench_torchkit.ragged import gather, pointers
-from bench_torchkit.text import minilm_folder, sentence_vectors
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-from bench import Context, DataError, TextInputs
+from bench import Context
 from bench_neural.towers.config import TwoTowerConfig
 from bench_neural.towers.words import Bags, bags
 
-
-def checked_texts(context: Context) -> list[str]:
-    """Texts of all items.
-
-    Raises
-    ------
-    DataError
-        If no item has a word.
-    """
-    found = context.item_texts()
-    texts = [str(text) for text in found["text"]] if "text" in found else []
-    if not any(re.search(r"\w", text) for text in texts):
-        raise DataError("two-tower: no item of this data set has a text: use two-tower@id")
-    return texts
-
-
-def minilm_vectors(given: TextInputs) -> dict[str, NDArray[np.float32]]:
-    """``items`` (n_items, 384): sentence vectors, for ``cached_from_texts``."""
-    texts = [str(text) for text in given.items["text"]]
-    folder = minilm_folder("two-tower", "text=minilm")
-    return {"items": sentence_vectors(texts, folder, given.inputs["device"], given.progress)}
+_INSTEAD = "use two-tower@id"
 
 
 class WordLayer(nn.Module):
@@ -115,11 +92,9 @@ def read_texts(config: TwoTowerConfig, context: Context) -> Bags | NDArray[np.fl
     """What the item tower reads: bags of words, vectors (n_items, 384), or nothing."""
     if config.text == "none":
         return None
-    texts: Sequence[str] = checked_texts(context)
     if config.text == "words":
-        return bags(texts, config.hash_buckets)
-    minilm_folder("two-tower", "text=minilm")  # what is not installed shows at once
-    return context.cached_from_texts("minilm", {"device": context.device}, minilm_vectors)["items"]
+        return bags(texts_of(context.item_texts(), "two-tower", _INSTEAD), config.hash_buckets)
+    return minilm_vectors(context, "two-tower", "text=minilm", _INSTEAD)
 
 
 def first_layer(config: TwoTowerConfig, read: Bags | NDArray[np.float32] | None) -> WordLayer | VectorLayer | None:

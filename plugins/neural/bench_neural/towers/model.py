@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from bench_torchkit.trainer import Place, Settings, Trainer
+from bench_torchkit.trainer import Place
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +32,7 @@ _BOTH: dict[str, Any] = {"item_id": True, "init": "zero"}
 class TowerTask(VectorTask):
     """Training of :class:`TwoTowers`."""
 
+    config: TwoTowerConfig
     module: TwoTowers
 
     def __init__(
@@ -42,8 +43,7 @@ class TowerTask(VectorTask):
         sampler: Sampler,
         publish: Callable[[], None],
     ) -> None:
-        super().__init__(module, sampler, config.epochs, publish)
-        self.config = config
+        super().__init__(config, module, sampler, publish)
         self.train = train
         self.recencies = recency(train, config.half_life)
 
@@ -102,12 +102,7 @@ class TwoTower(ByVectors):
             users = {_USER_TOWER + name: value.clone() for name, value in network.users.state_dict().items()}
             self._kept = {"items": items, "bias": bias, **users}
 
-        publish()
-        if len(train):
-            task = TowerTask(config, network, train, sampler, publish)
-            Trainer(task, context, Settings(config.max_grad_norm, config.schedule)).train()
-        publish()
-        self.index(train, context)
+        self.learn(TowerTask(config, network, train, sampler, publish), train, context)
 
     def _network(self, train: Interactions, first: WordLayer | VectorLayer | None, seed: int) -> TwoTowers:
         config = self.config

@@ -44,13 +44,19 @@ def as_lines(described: dict[str, Any]) -> list[str]:
     ]
 
 
-def numbered(codes: Codes) -> Codes:
-    """(n_items, m + 1): one more code, which counts the items of the same codes from 0, so that no two are equal."""
+def numbered(codes: Codes, values: int) -> Codes:
+    """(n_items, m + d): behind its codes the number of an item among those of the same ones, so that no two are equal.
+
+    It counts from 0 and has d ≥ 1 digits of base ``values``, as many as the largest number needs.
+    """
     group, sizes = _groups(codes)
     order = np.argsort(group, kind="stable")
     number = np.empty(len(codes), np.int32)
     number[order] = within(sizes)
-    return np.column_stack([codes, number]).astype(np.int32)
+    digits = [number]
+    while digits[0].max(initial=0) >= values:
+        digits[:1] = divmod(digits[0], values)
+    return np.column_stack([codes, *digits]).astype(np.int32)
 
 
 def _groups(codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

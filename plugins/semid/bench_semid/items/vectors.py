@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from bench_torchkit.graph import normalized_adjacency, singular_vectors
-from bench_torchkit.text import minilm_folder, sentence_vectors, word_vectors
+from bench_torchkit.item_texts import minilm_vectors, texts_of
+from bench_torchkit.text import word_vectors
 from numpy.typing import NDArray
 
 from bench import Context, DataError, Interactions, TextInputs
@@ -18,40 +18,9 @@ from bench import Context, DataError, Interactions, TextInputs
 Vectors = NDArray[np.float32]
 
 
-def texts_of(frame: pd.DataFrame, model: str) -> list[str]:
-    """Of all items.
-
-    Raises
-    ------
-    DataError
-        If no item has a word.
-    """
-    found = [str(text) for text in frame["text"]] if "text" in frame else []
-    if not any(re.search(r"\w", text) for text in found):
-        raise DataError(
-            f"{model}: no item of this data set has a text: name text fields in its card ('texts'), or make codes of "
-            f"interactions with --set {model}.vectors=interactions"
-        )
-    return found
-
-
 def of_words(given: TextInputs) -> dict[str, Vectors]:
-    """``items`` (n_items, ≤ size): tf-idf of words, reduced by a truncated SVD; for ``cached_from_texts``.
-
-    ``inputs`` has ``size`` and ``model``. An item without words has a zero row.
-    """
-    texts = texts_of(given.items, given.inputs["model"])
-    return {"items": word_vectors(texts, given.inputs["size"], seed=0)}
-
-
-def of_minilm(given: TextInputs) -> dict[str, Vectors]:
-    """``items`` (n_items, 384): sentence vectors of all-MiniLM-L6-v2, zero without text; for ``cached_from_texts``.
-
-    ``inputs`` has ``device`` and ``model``.
-    """
-    model = given.inputs["model"]
-    folder = minilm_folder(model, "vectors=minilm")
-    return {"items": sentence_vectors(texts_of(given.items, model), folder, given.inputs["device"], given.progress)}
+    """``items`` (n_items, ≤ ``size`` of the inputs): :func:`word_vectors`, for ``cached_from_texts``."""
+    return {"items": word_vectors([str(text) for text in given.items["text"]], given.inputs["size"], seed=0)}
 
 
 def of_interactions(train: Interactions, size: int) -> Vectors:
@@ -121,6 +90,8 @@ def principal(vectors: Vectors, size: int, whiten: bool) -> Vectors:
 
     Signs are such that the largest entry of a direction is positive, the same on every machine.
     """
+    if not vectors.shape[1]:
+        return np.zeros((len(vectors), size), np.float32)
     centred = vectors.astype(np.float64) - vectors.mean(axis=0)
     values, directions = np.linalg.eigh(centred.T @ centred / max(1, len(vectors)))
     values, directions = values[::-1][:size], directions[:, ::-1][:, :size]
@@ -134,14 +105,23 @@ def principal(vectors: Vectors, size: int, whiten: bool) -> Vectors:
 
 
 def make(context: Context, train: Interactions, source: str, size: int, model: str) -> list[Vectors]:
-    """The vectors that ``source`` names, one or two parts, rows of length 1 or 0."""
+    """The vectors that ``source`` names, one or two parts, rows of length 1 or 0.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If it needs texts or a package that are not there.
+    """
     parts = []
+    instead = (
+        f"name text fields in its card ('texts'), or make codes of interactions with --set {model}.vectors=interactions"
+    )
     for part in source.split("+"):
         if part == "words":
-            found = context.cached_from_texts("words", {"size": size, "model": model}, of_words)["items"]
+            texts_of(context.item_texts(), model, instead)
+            found = context.cached_from_texts("words", {"size": size}, of_words)["items"]
         elif part == "minilm":
-            minilm_folder(model, "vectors=minilm")  # what is not installed shows at once
-            found = context.cached_from_texts("minilm", {"device": context.device, "model": model}, of_minilm)["items"]
+            found = minilm_vectors(context, model, "vectors=minilm", instead)
         else:
             found = of_interactions(train, size)
         parts.append(unit_rows(np.asarray(found, np.float32)))

@@ -20,7 +20,6 @@ from torch import Tensor
 from bench import UNFILLED, Context, Interactions, Recommendations, Recommender, rank
 from bench_semid.config import TigerConfig
 from bench_semid.items.facts import numbered
-from bench_semid.items.quantize import Codes
 from bench_semid.items.tokenizer import tokenize
 from bench_semid.tiger.decoder_only import DecoderOnly
 from bench_semid.tiger.encoder_decoder import EncoderDecoder
@@ -107,7 +106,7 @@ class Tiger(Recommender):
         config = self.config
         train.require_times()
         tokens = tokenize(config, train, context, "tiger")
-        self._tree = _tree(numbered(tokens.codes), config.codebook_size)
+        self._tree = tree(numbered(tokens.codes, config.codebook_size), config.codebook_size)
         self._popularity = np.bincount(train.items, minlength=train.n_items).astype(np.float32)
         torch.manual_seed(context.seed)
         self._network = self._make()
@@ -136,10 +135,7 @@ class Tiger(Recommender):
             self._network.eval(), self._tree, config.max_length, train.select(chosen), config.num_beams, context.device
         )
         context.note("search", found)
-        context.log(
-            f"search: {found['invalid']:.2%} of beams are no item ({found['invalid_unconstrained']:.2%} without the "
-            f"tree); {found['short']} of {found['users']} users have fewer new items than the {config.num_beams} beams"
-        )
+        context.log(f"search: without the tree, {found['invalid_unconstrained']:.2%} of beams would be no item")
 
     def recommend(
         self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
@@ -173,13 +169,8 @@ class Tiger(Recommender):
     def load(self, folder: Path, device: str) -> None:
         """The inverse of :meth:`save`."""
         kept = safetensors.torch.load_file(folder / "items.safetensors")
-        self._tree = _tree(kept["codes"].numpy(), self.config.codebook_size)
+        self._tree = tree(kept["codes"].numpy(), self.config.codebook_size)
         self._popularity = kept["popularity"].numpy()
         network = self._make()
         safetensors.torch.load_model(network, folder / "network.safetensors")
         self._network = network.to(device).eval()
-
-
-def _tree(codes: Codes, values: int) -> Tree:
-    """Of unique codes; the last one, a number, may need more values than the others have."""
-    return tree(codes, max(values, int(codes.max(initial=0)) + 1))
