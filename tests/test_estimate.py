@@ -62,6 +62,18 @@ def test_of_one_size_the_block_of_scores_is_known_to_grow(ran):
     assert found.memory == pytest.approx(50 + block(SIZES[3]), rel=0.5)
 
 
+def test_what_one_small_set_took_is_no_matter_of_the_squares_of_a_large_one(ran):
+    """Its 90 MiB beyond the import could be of anything; a model that was seen there alone is not refused 24 GiB."""
+
+    def took(size):
+        return {name: Phase(seconds=1, peak_mib=60 + 90 * (name != "import")) for name in quadratic(size)}
+
+    small, large = SIZES[0], Size(users=100_000, items=30_000, interactions=10**6, tested=100_000)
+    found = forecast(ran(large, took).cell, large, recorded([ran(small, took)], {}))
+    assert block(large) < found.memory
+    assert found.memory / found.spread < 24 * 1024
+
+
 def test_of_the_same_cells_it_is_the_median(ran):
     def took(mib, seconds):
         return lambda size: {name: Phase(seconds=seconds, peak_mib=mib) for name in quadratic(size)}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bench.evaluation.intervals import LEAST_USERS
 from bench.report import leaderboard
 from bench.report.table import tables
 from bench.runs.store import Store
@@ -18,6 +19,17 @@ def marked(page):
     """Names of the rows of the main table that bear the mark."""
     cells = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
     return {cell.removesuffix(" ↓") for cell in cells if cell.endswith(" ↓")}
+
+
+def test_few_users_show_no_row_below_another(make_result):
+    def of(users, *given):
+        result = make_result(*given[:2], personalized=given[2])
+        group = result.groups["all"].model_copy(update={"n": users})
+        return result.model_copy(update={"groups": {**result.groups, "all": group}})
+
+    for users, below in ((LEAST_USERS - 1, set()), (LEAST_USERS, {"good"})):
+        table = table_of(of(users, "good", 0.4, True), of(users, "popular", 0.5, False))
+        assert marked(leaderboard.markdown(table)) == below
 
 
 def test_a_row_below_one_without_personalization_bears_a_mark_and_a_line(make_result, tmp_path):

@@ -223,6 +223,25 @@ def test_parts_that_overlap_are_named_when_added_and_at_run(tmp_path, bench):
     assert [line.strip() for line in done.err.splitlines() if "warning" in line] == [f"warning: {one}" for one in told]
 
 
+def test_a_data_set_of_ones_own_takes_no_name_of_the_list(tmp_path, bench):
+    (tmp_path / "rows.csv").write_text("user,item\na,1\n")
+    done = bench("datasets", "add", "tiny", "--interactions", tmp_path / "rows.csv", "--output", tmp_path / "x.yaml")
+    assert done.err == "error: 'tiny' is a data set of 'bench datasets list': give another name\n"
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_stored_results_are_found_by_the_card_too(tmp_path, bench):
+    rows = "".join(f"{user},{item}\n" for user in range(6) for item in range(user % 2, 8, 1 + user % 3))
+    (tmp_path / "rows.csv").write_text(f"user,item\n{rows}")
+    added = ("--interactions", tmp_path / "rows.csv", "--output", tmp_path / "file.yaml")
+    assert bench("datasets", "add", "mine", *added).status == 0
+    where = ("--dataset", tmp_path / "file.yaml", "--results", tmp_path / "results")
+    assert bench("run", "--models", "pop", *where).status == 0
+    for command in (("leaderboard",), ("results", "list"), ("report",)):
+        done = bench(*command, *where, *(["--out", tmp_path / "page.html"] if command == ("report",) else []))
+        assert (done.status, done.err) == (0, ""), command
+
+
 def test_parts_that_do_not_overlap_say_nothing(tmp_path, bench):
     for part, text in (("train", "a,1\na,2\nb,1\n"), ("test", "a,3\nb,2\n")):
         (tmp_path / f"{part}.csv").write_text(f"user,item\n{text}")

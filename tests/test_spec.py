@@ -104,6 +104,7 @@ def test_options_of_the_command_line_win_over_the_file(bench, tmp_path):
         ("a: [", "is no valid YAML"),
         ("models: pop", "--dataset is missing"),
         ("models: pop\ndataset: tiny\nsurprise: 1", "surprise"),
+        ("models: pop\ndataset: tiny\nmodels: ease", "'models' is there twice in"),
     ],
 )
 def test_bad_spec_file_is_one_line(bench, tmp_path, text, said):

@@ -155,8 +155,11 @@ def add(
     """Make a card for tables of your own (CSV, TSV, JSON lines, Parquet; also packed): guess their columns, show the
     guess, write NAME.yaml.
     """
+    from bench.data.catalog import cards
     from bench.data.infer_card import make_card
 
+    if name in cards():
+        raise ConfigError(f"'{name}' is a data set of 'bench datasets list': give another name")
     parts = {part: path for part, path in (("train", train), ("valid", valid), ("test", test)) if path is not None}
     filters = {"k_core": k_core, "min_rating": min_rating}
     text = make_card(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import files, many_results_option
+from bench.cli.options import files, many_results_option, stored_dataset_option
 from bench.errors import ConfigError, ResultsError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("leaderboard")
-@click.option("--dataset", help="Only tables of this data set.")
+@stored_dataset_option
 @many_results_option
 @click.option("--across", is_flag=True, help="Instead: the mean rank over data sets of the rows that all tables share.")
 @click.option("--models", help="With --across: these rows, such as pop,ease, over the tables that have all of them.")

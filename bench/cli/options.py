@@ -10,12 +10,13 @@ import click
 import yaml
 
 from bench.errors import ConfigError
+from bench.yaml_files import read_yaml
 
 
 def config_options(changes: tuple[str, ...], file: Path | None) -> dict[str, dict[str, Any]]:
     """Config changes by model, from a YAML file and from ``MODEL.KEY=VALUE`` words, which win."""
     try:
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8")) if file else {}
+        loaded = read_yaml(file.read_text(encoding="utf-8")) if file else {}
         if not isinstance(loaded or {}, dict) or not all(isinstance(part, dict) for part in (loaded or {}).values()):
             raise ConfigError(f"{file}: expected 'model: {{key: value}}' for each model")
         options: dict[str, dict[str, Any]] = {model: dict(part) for model, part in (loaded or {}).items()}
@@ -28,7 +29,7 @@ def config_options(changes: tuple[str, ...], file: Path | None) -> dict[str, dic
             if (model, key) in given:
                 raise ConfigError(f"--set gives {model}.{key} twice")
             given.add((model, key))
-            options.setdefault(model, {})[key] = yaml.safe_load(value)
+            options.setdefault(model, {})[key] = read_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"no valid YAML in {file or '--set'}: {' '.join(str(error).split())}") from error
     return options
@@ -75,6 +76,19 @@ many_results_option = click.option(
     show_default="results",
     callback=_there,
     help="Results folder; more than one are read as one, and files go to the first.",
+)
+
+
+def _named(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None or not value.endswith((".yaml", ".yml")):
+        return value
+    from bench.data.catalog import card
+
+    return card(value).name
+
+
+stored_dataset_option = click.option(
+    "--dataset", callback=_named, help="Only what is of this data set, by its name or the path of its card."
 )
 set_option = click.option(
     "--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change a model's config; repeatable."

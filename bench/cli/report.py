@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import many_results_option, raw_dir_option
+from bench.cli.options import many_results_option, raw_dir_option, stored_dataset_option
 from bench.errors import ConfigError
 from bench.files import write_text
 
 
 @click.command("report")
 @many_results_option
-@click.option("--dataset", help="Only tables of this data set.")
+@stored_dataset_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import json_option, results_option
+from bench.cli.options import json_option, results_option, stored_dataset_option
 from bench.errors import ResultsError, UnknownName, plain
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bench.runs.store import Store
 
 _PRUNED = ("failed", "superseded", "damaged", "unfinished", "models")
-_dataset = click.option("--dataset", help="Only results of this data set.")
 _yes = click.option("--yes", is_flag=True, help="Remove them; without, they are only shown.")
 
 
@@ -31,7 +30,7 @@ def command(context: click.Context) -> None:
 
 @command.command("list")
 @results_option
-@_dataset
+@stored_dataset_option
 @json_option
 def list_results(results: Path = Path("results"), dataset: str | None = None, as_json: bool = False) -> None:
     """List all cells: state, size, when they were made, and what they are."""
@@ -49,7 +48,7 @@ def list_results(results: Path = Path("results"), dataset: str | None = None, as
 @command.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 @results_option
-@_dataset
+@stored_dataset_option
 @_yes
 def remove_named(names: tuple[str, ...], results: Path, dataset: str | None, yes: bool) -> None:
     """Remove cells by NAME: an id of 'bench results list' or its beginning, or a row as the leaderboard calls it."""
@@ -70,7 +69,7 @@ def remove_named(names: tuple[str, ...], results: Path, dataset: str | None, yes
 @command.command("prune")
 @click.argument("kinds", nargs=-1, type=click.Choice(_PRUNED), metavar="[KIND]…")
 @results_option
-@_dataset
+@stored_dataset_option
 @_yes
 def prune(kinds: tuple[str, ...], results: Path, dataset: str | None, yes: bool) -> None:
     """Remove cells that no table needs; by default those that are failed, superseded or damaged.
@@ -92,7 +91,7 @@ def prune(kinds: tuple[str, ...], results: Path, dataset: str | None, yes: bool)
 
 @command.command("publish")
 @results_option
-@_dataset
+@stored_dataset_option
 @click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder of published results, perhaps new.")
 def publish_tables(results: Path, dataset: str | None, to: Path) -> None:
     """Put what tables are made of into a folder that others may have.

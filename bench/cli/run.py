@@ -21,6 +21,7 @@ from bench.cli.options import (
 )
 from bench.cli.plan import carried_out, plan_option
 from bench.errors import ConfigError
+from bench.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from bench.messages.spec import RunSpec
@@ -59,7 +60,7 @@ def read_spec(path: Path) -> dict[str, Any]:
         If it is no YAML mapping.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import results_option
+from bench.cli.options import results_option, stored_dataset_option
 from bench.errors import ResultsError
 
 
 @click.command("track")
 @click.argument("names")
 @results_option
-@click.option("--dataset", help="Only results of this data set.")
+@stored_dataset_option
 def command(names: str, results: Path, dataset: str | None) -> None:
     """Tell trackers of stored results, failed ones too; NAMES is a list such as csv,mlflow.
 

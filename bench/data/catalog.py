@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from bench.errors import DataError, UnknownName, plain
 from bench.files import packaged
 from bench.strict import Strict
+from bench.yaml_files import read_yaml
 
 NAME = r"\w[\w.+-]*"
 """The names of data sets, which are parts of paths."""
@@ -183,7 +184,7 @@ def read_cards(path: Path, kind: type[AnyCard]) -> dict[str, AnyCard]:
         If it is no YAML, or a card is not valid.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict) or not all(isinstance(fields, dict) for fields in loaded.values()):

@@ -147,7 +147,7 @@ def _standings(table: Table, store: Store) -> dict[str, Standing]:
     judged = verdict(table, store)
     found = {name: standing for (name, group), standing in judged.standings.items() if group == "all"}
     if len(found) < len(table.rows):
-        raise ResultsError(judged.notes[0] if judged.notes else f"{table.name} has too few users for ranks")
+        raise ResultsError(f"{table.name}: {' '.join(judged.notes)}")
     return found
 
 

@@ -133,11 +133,15 @@ def judged(table: Table, store: Store, group: str) -> Judged:
 
 
 def below_floor(table: Table, verdict: Verdict) -> list[str]:
-    """Names of personalized rows below one that is not: in the mean, and not level with it where that is known."""
+    """Names of personalized rows below one that is not: in the mean, and not level with it where that is known.
+
+    Few users show nothing.
+    """
     floor = table.floor.name if table.floor else ""
     pairs = [pair for pair in verdict.pairs.get("all", ()) if floor in (pair.a, pair.b) and pair.p >= ERRORS]
     level = {name for pair in pairs for name in (pair.a, pair.b)}
-    return [row.name for row in table.rows if table.is_below_floor(row) and row.name not in level]
+    rows = (row for row in table.rows if row.users("all") >= LEAST_USERS and row.name not in level)
+    return [row.name for row in rows if table.is_below_floor(row)]
 
 
 def _of_tuning(table: Table, row: Row, store: Store) -> str:

@@ -25,8 +25,13 @@ _OTHER_CONFIG = 0.1
 """Weight of a cell with another config."""
 _SHRINKAGE = 0.05
 """How strongly a factor is drawn to what is expected of it, against the relative error of one cell."""
+_CONSTANT = 0.1
+"""The same of the constant, as a share: what data of one size do not tell apart is taken for one, else a few MiB of a
+small set are gigabytes of a large one."""
 _FAR = 3.0
 """Times the largest data that a model was seen on, beyond which a forecast is a guess."""
+_GUESS = 10.0
+"""The factor by which memory may well be off so far beyond one or two data sets: little says how it grows."""
 WITHIN = 2.0
 """The factor by which most forecasts of time are off at most (docs/scaling.md)."""
 _SMALLEST_SECONDS = 0.05
@@ -112,18 +117,19 @@ def forecast(cell: Cell, size: Size, records: Iterable[Recorded]) -> Forecast | 
         )
         fit = grown.value(lambda one: one.seconds("fit") / one.epochs, _work, 0.0, {})
         lists = grown.value(lambda one: one.seconds("recommend"), _listing, 0.0, {})
-        spread, basis = (1.3 if _is_near(size, own) else 2.0), "growth"
+        spread, basis = _spread(size, own), "growth"
     importing = statistics.median(one.seconds("import") for one in own)
     seconds = importing + fit * epochs + lists
     n = len(here or own)
     return Forecast(memory, fit, epochs, seconds, spread, f"{basis}, {n} run{'s' * (n > 1)}")
 
 
-def _is_near(size: Size, records: list[Recorded]) -> bool:
-    """Whether the model was seen on several data sets, the largest of which is not much smaller."""
+def _spread(size: Size, records: list[Recorded]) -> float:
+    """By whether the model was seen on several data sets, the largest of which is not much smaller."""
     several = len({one.cell.fingerprint for one in records}) > 2
     items, interactions = (max(getattr(one.size, name) for one in records) for name in ("items", "interactions"))
-    return several and size.items <= _FAR * items and size.interactions <= _FAR * interactions
+    near = size.items <= _FAR * items and size.interactions <= _FAR * interactions
+    return (1.3 if near else 2.0) if several else (2.0 if near else _GUESS)
 
 
 def _width(cell: Cell) -> float:
@@ -182,9 +188,10 @@ class _Growth:
         start = np.array([base, *np.zeros(len(names))])
         # Each part is drawn to its expected share of the largest cell, so that units do not matter.
         largest = np.maximum(table.max(axis=0), 1e-12)
+        drawn = _SHRINKAGE * np.array([_CONSTANT, *np.ones(len(names))]) * largest / known.max()
         scale = self.weights / known
-        left = (table * scale[:, None], np.diag(_SHRINKAGE * largest / known.max()))
-        right = ((known - table @ start) * scale, _SHRINKAGE * prior * largest / known.max())
+        left = (table * scale[:, None], np.diag(drawn))
+        right = ((known - table @ start) * scale, drawn * prior)
         factors, _ = nnls(np.vstack(left), np.concatenate(right))
         now: NDArray[np.float64] = np.array([1.0, *(wanted[name] for name in names)])
         return float(now @ (factors + start))

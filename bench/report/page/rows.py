@@ -44,7 +44,7 @@ def row_part(
         folds=row.folds,
         one_of_many_seeds=row.one_of_many_seeds,
         ablation=bool(row.ablation),
-        failures=[_failure(store, result) for result in row.failures],
+        failures=[_failure(store, row, result) for result in row.failures],
         means={plain(group): [row.mean(group, metric) for metric in table.metrics] for group in groups},
         half_widths={plain(group): values for group, values in halves.items()},
         runs={plain(group): _runs(row, group, table.metrics) for group in groups if len(row.results) > 1},
@@ -77,13 +77,13 @@ def _runs(row: Row, group: str, metrics: Sequence[str]) -> list[Numbers]:
     return [[one.get(metric, math.nan) for metric in metrics] for one in found]
 
 
-def _failure(store: Store, result: Result) -> Failure:
+def _failure(store: Store, row: Row, result: Result) -> Failure:
     try:
         log = read_regular(store.path(result.cell_id) / "worker.log", _LARGEST_LOG).decode("utf-8", "replace")
     except OSError:
         log = ""  # published results have none
     lines = [plain(line, 300) for line in log.splitlines()[-LOG_LINES:]]
-    return Failure(run=plain(result.cell.label), reason=plain(result.reason or ""), log=lines)
+    return Failure(run=plain(row.name + result.cell.run), reason=plain(result.reason or ""), log=lines)
 
 
 def _source(table: Table, row: Row, environments: list[Environment]) -> Source:
