@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -51,7 +52,7 @@ def publish(tables: Sequence[Table], store: Store, target: Store) -> list[Path]:
 
 
 def _values_per_user(table: Table, result: Result, store: Store, target: Store) -> None:
-    """A smaller ``per_user.parquet``."""
+    """A smaller ``per_user.parquet``: users of the same groups stand together, so that who is in one takes no room."""
     source = store.path(result.cell_id) / "per_user.parquet"
     wanted = {f"{group}/{metric}" for group in result.groups for metric in table.main_metrics[:_METRICS]}
     try:
@@ -63,6 +64,8 @@ def _values_per_user(table: Table, result: Result, store: Store, target: Store) 
             "its lists are measured again without training"
         ) from error
     metrics = values.column_names[1:]
+    keys = [values["user"].to_numpy(), *(values[name].is_null().to_numpy() for name in reversed(metrics))]
+    values = values.take(np.lexsort(keys))
     with new_file(target.path(result.cell_id) / "per_user.parquet") as draft:
         pq.write_table(
             values,
