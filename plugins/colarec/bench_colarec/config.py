@@ -151,7 +151,7 @@ class ColaRecConfig(TeacherConfig):
     learning_rate: Annotated[float, Search(2e-4, 4e-3, log=True)] = Field(1e-3, gt=0)
     """Of AdamW."""
     embedding_rate: float = Field(0.0, ge=0)
-    """Learning rate of all embeddings, as a share of ``learning_rate``."""
+    """Learning rate of the embeddings that begin from vectors, as a share of ``learning_rate``, which others have."""
     schedule: Literal["constant", "linear"] = "linear"
     """Of the learning rate: constant (paper), or falling to 0 over ``epochs`` after a short warm-up."""
     weight_decay: float = Field(0.01, ge=0)
@@ -175,6 +175,8 @@ class ColaRecConfig(TeacherConfig):
     def _fits(self) -> ColaRecConfig:
         if self.backbone == "scratch" and self.embedding_size % self.heads:
             raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
+        if not (self.rec_weight or self.index_weight or self.bpr_weight or self.contrastive_weight):
+            raise ValueError("with all weights of losses at 0 nothing is trained: raise rec_weight")
         return self
 
     @property

@@ -175,9 +175,15 @@ class ColaRec(Recommender):
         self._ranker = Ranker(self.config, network, parts)
 
 
+_PREFIXES = 256
+"""Of the first level that are told, those with the most interactions."""
+
+
 def _note_prefixes(parts: Parts, train: Interactions, context: Context) -> None:
     popularity = np.bincount(train.items, minlength=train.n_items)
-    found = prefixes.describe(parts.tree.codes, context.item_texts(), popularity)
+    every = prefixes.describe(parts.tree.codes, context.item_texts(), popularity)
+    kept = sorted(range(len(every)), key=lambda row: -every[row]["interactions"])[:_PREFIXES]
+    found = [every[row] for row in sorted(kept)]
     context.note("prefixes", found)
     for line in prefixes.as_table(found):
         context.log(line)

@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bench_colarec.items import identifiers
 from bench_colarec.items.identifiers import check_capacity, hierarchical, published, random_codes, smallest_width
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,7 +63,6 @@ def test_every_tree_keeps_its_bounds(shape, kind, seed):
     codes = hierarchical(vectors, length, width, seed)
     assert_tree(codes, n, length, width)
     assert_without_gaps(codes)
-    identifiers.check(codes, width)
     np.testing.assert_array_equal(hierarchical(vectors, length, width, seed), codes)
 
 
@@ -202,21 +200,6 @@ def test_published_identifiers_count_from_zero_or_one():
 def test_published_identifiers_with_faults_are_refused(gids, n_items, message):
     with pytest.raises(BenchError, match=message):
         published(gids, n_items)
-
-
-@pytest.mark.parametrize(
-    ("codes", "message"),
-    [
-        ([[0, 1], [0, 1]], "items 0 and 1 have the same code"),
-        ([[0, 1], [0, 2]], "reach from 0 to 2"),
-        ([[0, 1], [-1, 1]], "reach from -1 to 1"),
-        ([[0.0, 1.0]], "matrix of integers"),
-        ([0, 1], "matrix of integers"),
-    ],
-)
-def test_wrong_codes_are_found(codes, message):
-    with pytest.raises(ValueError, match=message):
-        identifiers.check(np.array(codes), 2)
 
 
 @pytest.mark.raw

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from bench_colarec.training import step as step_module
 from bench_colarec.training.sampling import Sampler
 from bench_colarec.training.soft_targets import sharpness_of, soft_targets
 from bench_colarec.training.step import Step
@@ -107,6 +109,36 @@ def test_few_users_come_several_times_in_an_epoch(tiny):
         batches = list(step.batches(1))
         assert np.bincount(np.concatenate([batch.users for batch in batches])).tolist() == [passes] * 4
         assert step.n_batches() == len(batches)
+
+
+@pytest.mark.parametrize("loss", ["bpr", "sampled_softmax"])
+def test_a_taught_target_is_no_negative_of_its_user_and_may_be_cold(tiny, loss, monkeypatch):
+    """Taught targets are new to the user, as negatives are, and the last two items here are in no train row."""
+    train = interactions_from([[0, 1], [2], [3, 4, 5], [6, 7], [8, 9]], 12)
+    soft = soft_targets(rank(lambda at: np.zeros((len(at), 12), np.float32), train, 12), 1.0)
+    settings = tiny.config(
+        samples="taught", targets=4, batch_size=5, bpr_weight=1.0, negative_sampling="batch", loss=loss
+    )
+    of = tiny.parts(TREE.codes, width=4)
+    step = Step(settings, tiny.network(settings, of), of, Sampler(train, TREE, 1), soft)
+    seen = []
+
+    def found(positive, negative, allowed, *rest):
+        seen.append((positive, negative, allowed))
+        return original(positive, negative, allowed, *rest)
+
+    name = {"bpr": "bpr", "sampled_softmax": "sampled_softmax"}[loss]
+    original = getattr(step_module, name)
+    monkeypatch.setattr(step_module, name, found)
+    for batch in step.batches(1):
+        losses = step.loss(batch, np.random.default_rng(0))
+        assert torch.isfinite(step.total(losses))
+        targets = {row: set(batch.targets[batch.rows == row]) for row in range(len(batch.users))}
+        candidates = np.unique(batch.targets)
+        for sample, row in enumerate(batch.rows):
+            others = set(candidates[seen[-1][2][sample].numpy()].tolist())
+            assert others == set(candidates) - targets[row] - set(train.items[train.users == batch.users[row]])
+    assert {10, 11} & set(soft.items.flatten().tolist())
 
 
 def test_an_epoch_has_every_user_once_and_draws_anew():

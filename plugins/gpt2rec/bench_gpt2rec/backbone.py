@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from bench_torchkit.adapters import with_adapters
 from bench_torchkit.text import load_backbone, minilm_folder, train_bpe
 from tokenizers import Tokenizer
@@ -40,9 +39,7 @@ def pretrained(config: Gpt2RecConfig) -> Backbone | None:
     if config.backbone == "minilm":
         source, name = minilm_folder("gpt2rec", "backbone=minilm"), "MiniLM"
     # Pooling, which no published encoder needs here, may be missing.
-    model = load_backbone(
-        source, AutoModel, "gpt2rec", check=_no_encoder_decoder, optional=("pooler",), dtype=torch.float32
-    )
+    model = load_backbone(source, AutoModel, "gpt2rec", check=_no_encoder_decoder, optional=("pooler",))
     longest = max(config.item_tokens, config.user_tokens)
     positions = getattr(model.config, "max_position_embeddings", longest)
     if longest > positions:

@@ -68,7 +68,7 @@ class Gpt2RecConfig(ModelConfig):
     """Attention heads of the fusion."""
     scorer: Literal["product", "mlp", "both"] = "product"
     """The score: product of the two vectors and a bias of the item, a network over both vectors, or their sum."""
-    hidden_sizes: tuple[int, ...] = Field((64, 32), min_length=1)
+    hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((64, 32), min_length=1)
     """Hidden layers of the network over both vectors."""
     initializer_range: float = Field(0.1, gt=0)
     """Standard deviation of the initial id embeddings."""

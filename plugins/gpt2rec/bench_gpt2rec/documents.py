@@ -119,7 +119,8 @@ class Documents:
         """(n, m): documents of ``users`` with these ``histories`` (n rows), :data:`NONE` where there are fewer."""
         if self.profiles is not None:
             return self.profiles[users][:, None]
-        return self.of_histories(latest_first(histories.indptr, histories.items, self.history))
+        longest = max(1, int(histories.lengths.max(initial=0)))
+        return self.of_histories(latest_first(histories.indptr, histories.items, min(self.history, longest)))
 
     def of_histories(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         """Documents of the items of histories, both (n, m), −1 where there is none."""

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     allowed: NDArray[np.bool_]
     """(n, m): whether a negative is one for this user: none of the train items."""
     known: NDArray[np.int64]
-    """(n, history): the latest other items of each user's history, −1 behind the last: what may describe the user."""
+    """(n, ≤ history): the latest other items of each user's history, −1 behind the last: what may describe the user."""
 
 
 class Sampler:
@@ -38,7 +38,8 @@ class Sampler:
         self._seed = seed
         self._users = train.users
         # One more than needed, since the positive is left out.
-        self._latest = latest_first(train.indptr, train.items, history + 1)
+        longest = max(2, int(train.lengths.max(initial=0)))
+        self._latest = latest_first(train.indptr, train.items, min(history + 1, longest))
 
     def __len__(self) -> int:
         """Batches of an epoch."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from bench_torchkit.text import load_tokenizer, unreachable
 from tokenizers import Encoding, Tokenizer
 
+from bench import ConfigError
+
 
 def pretrained(source: str, key: str) -> Tokenizer:
     """The tokenizer of a local folder, or of a model in the cache of the model hub.
@@ -45,7 +47,18 @@ def copy(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[Encoding]:
-    """At most ``max_tokens`` of each text, with the special tokens that the tokenizer puts around it."""
+    """At most ``max_tokens`` of each text, with the special tokens that the tokenizer puts around it.
+
+    Raises
+    ------
+    ConfigError
+        If these are all that there is room for.
+    """
+    if max_tokens <= (special := tokenizer.num_special_tokens_to_add(False)):
+        raise ConfigError(
+            f"gpt2rec: {max_tokens} tokens hold no word, since the tokenizer puts {special} of its own around a text: "
+            "raise item_tokens or user_tokens"
+        )
     truncating = copy(tokenizer)
     truncating.enable_truncation(max_tokens)
     found: list[Encoding] = truncating.encode_batch(list(texts))

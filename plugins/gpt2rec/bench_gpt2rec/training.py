@@ -65,5 +65,5 @@ class Training(Task[Batch]):
 
 
 def _number(place: Place) -> int:
-    """Of an epoch, so that no two of all stages have one."""
+    """Of an epoch, so that no two of all stages have one, of at most 10,000 epochs each."""
     return place.stage * 10_000 + place.epoch

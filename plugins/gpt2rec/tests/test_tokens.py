@@ -6,6 +6,8 @@ from bench_torchkit.text import train_bpe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import ConfigError
+
 MOST = 64
 
 
@@ -74,3 +76,11 @@ def test_a_copy_neither_pads_nor_cuts(tiny):
     first, second = tokens.encode(tokenizer, ["title", "title thing of kind 2"], 5)
     assert len(first.ids) == 3
     assert len(second.ids) == 5
+
+
+def test_room_for_special_tokens_alone_is_refused(tokenizers):
+    special = tokenizers["bracketed"].num_special_tokens_to_add(False)
+    assert special
+    with pytest.raises(ConfigError, match=rf"{special} tokens hold no word.*raise item_tokens"):
+        tokens.encode(tokenizers["bracketed"], ["title thing"], special)
+    assert len(tokens.encode(tokenizers["bracketed"], ["title thing"], special + 1)[0].ids) == special + 1

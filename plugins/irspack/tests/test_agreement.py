@@ -57,7 +57,7 @@ def test_itemknn(data, shrink, tmp_path):
 def test_itemknn_keeps_as_near_neighbours(data, tmp_path):
     """Ours are the columns' and irspack's the rows'. Which of equally near items are kept may differ; irspack first
     counts an item as one of its own neighbours, unless as many others are as near."""
-    own, _ = ours(ItemKNN(ItemKNNConfig(neighbours=15)), data, tmp_path)
+    own, _ = ours(ItemKNN(ItemKNNConfig(neighbours=15, shrink=0.0)), data, tmp_path)
     other, _ = theirs(CosineKNNRecommender, data, top_k=16, shrinkage=0.0, normalize=True)
     columns, rows = np.sort(own.similarity.toarray(), axis=0)[-15:], np.sort(other.W.toarray(), axis=1)[:, -15:]
     np.testing.assert_allclose(columns, rows.T, atol=1e-5)

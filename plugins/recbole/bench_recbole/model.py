@@ -32,7 +32,13 @@ class RecBoleModel(Recommender):
     _built: Built
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
-        """Train on ``train``; see :func:`bench_recbole.training.train` for the errors."""
+        """Train on ``train``; see :func:`bench_recbole.training.train` for the errors.
+
+        RecBole's sampler wants a negative of each user, which those who have all items do not have: nothing can be
+        recommended to them, and they are left out.
+        """
+        if "negative_samples" in type(self.config).model_fields:
+            train = train.where(np.repeat(train.lengths < train.n_items, train.lengths))
         self._build(train, context.seed, context.device)
         context.note("parameters", sum(weights.numel() for weights in self._built.model.parameters()))
         training.train(self._built, context)

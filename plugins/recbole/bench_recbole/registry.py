@@ -11,16 +11,19 @@ import recbole.model.general_recommender as general
 import recbole.model.sequential_recommender as sequential
 import yaml
 from pydantic import Field, create_model
-from recbole.model.abstract_recommender import AbstractRecommender
+from recbole.model.abstract_recommender import AbstractRecommender, AutoEncoderMixin
 from recbole.utils import ModelType
 
 from bench import ConfigError, ModelConfig, UnknownName
-from bench_recbole.configs import SampledConfig, SequentialConfig
+from bench_recbole.configs import SampledConfig, SequentialConfig, TrainingConfig
 from bench_recbole.model import RecBoleModel
 
 PREFIX = "recbole:"
 
 _PROPERTIES = Path(general.__file__).parents[2] / "properties" / "model"
+
+_DRAWS_ANEW = "Random"
+"""It has another list at each call, which no other model has: the core's ``random`` stands for it."""
 
 _NEEDS = {
     "DIEN": "labelled interactions",
@@ -37,7 +40,7 @@ _NEEDS = {
 _DETERMINISTIC = {"AsymKNN", "EASE", "ItemKNN", "SLIMElastic"}
 """Models that draw nothing. Pop is not one of them: it counts an item once a batch, so the shuffle matters."""
 
-_NOT_PERSONALIZED = {"Pop", "Random"}
+_NOT_PERSONALIZED = {"Pop"}
 
 _COMMENT = re.compile(r"^(?P<key>[\w-]+):.*?#\s*(?:\((?P<type>[^)]*)\))?\s*(?P<about>.*?)\s*$", re.MULTILINE)
 """A line of RecBole's yaml: ``margin: 0.5   # (float) The margin to filter negative samples.``"""
@@ -76,7 +79,7 @@ def model_names() -> list[str]:
         name
         for package in (general, sequential)
         for name, value in vars(package).items()
-        if isinstance(value, type) and issubclass(value, AbstractRecommender) and name not in _NEEDS
+        if isinstance(value, type) and issubclass(value, AbstractRecommender) and name not in {*_NEEDS, _DRAWS_ANEW}
     )
 
 
@@ -90,6 +93,8 @@ def recbole_class(name: str) -> type[AbstractRecommender]:
     ConfigError
         If it needs data that the benchmark does not hand out.
     """
+    if name == _DRAWS_ANEW:
+        raise ConfigError(f"RecBole's {name} draws its lists anew at each call: use the model random")
     if name in _NEEDS:
         raise ConfigError(f"RecBole's {name} needs {_NEEDS[name]}, which the benchmark does not hand to a model")
     found = getattr(general, name, None) or getattr(sequential, name, None)
@@ -114,8 +119,12 @@ def config_class(name: str) -> type[ModelConfig]:
         is_float = isinstance(default, int) and comment is not None and comment["type"] == "float"
         kind = float if is_float else _type(default)
         fields[key] = (kind, Field(float(default) if is_float else default, description=comment and comment["about"]))
-    is_sequential = recbole_class(name).type == ModelType.SEQUENTIAL
-    base = SequentialConfig if is_sequential else SampledConfig
+    algorithm = recbole_class(name)
+    base: type[ModelConfig] = SampledConfig
+    if algorithm.type == ModelType.SEQUENTIAL:
+        base = SequentialConfig
+    elif algorithm.type == ModelType.TRADITIONAL or issubclass(algorithm, AutoEncoderMixin):
+        base = TrainingConfig  # they draw no negatives
     return create_model(f"{name}Config", __base__=base, __doc__=f"RecBole's {name}, as in its {name}.yaml.", **fields)
 
 

@@ -1,10 +1,13 @@
 """The published checks of a model for every short name, and for some of the family."""
 
+import itertools
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
-from bench.testing import ModelChecks, ndcg
+from bench.plugins import load_model
+from bench.testing import LocalContext, ModelChecks, block_interactions, interactions_from, ndcg
 
 QUICK = {"epochs": 12, "train_batch_size": 64, "learning_rate": 0.02}
 
@@ -127,3 +130,16 @@ class TestSHAN(ModelChecks):
 
     name = "recbole:SHAN"
     options: ClassVar = {**QUICK, "max_seq_length": 4}
+
+
+def test_a_user_who_has_all_items_is_no_hindrance(tmp_path):
+    """RecBole's sampler finds no negative of theirs."""
+    data = block_interactions(n_users=20, n_items=12, seed=3)
+    rows = [data.train.items[a:b].tolist() for a, b in itertools.pairwise(data.train.indptr)]
+    data.train = interactions_from([list(range(12)), *rows[1:]], 12)
+    model = load_model("bpr")
+    model = model(model.Config(epochs=1))
+    model.fit(data.train, data.valid, LocalContext(model, data, tmp_path))
+    found = model.recommend(np.arange(20), data.train, data.train, 3)
+    assert (found.items[0] < 0).all()
+    assert (found.items[1:] >= 0).all()

@@ -8,7 +8,7 @@ import pytest
 from bench_recbole.registry import config_class, model_class, model_names
 from pydantic import ValidationError
 
-from bench import BenchError
+from bench import BenchError, ConfigError
 from bench.plugins import load_model
 
 NAMED = sorted(
@@ -96,3 +96,14 @@ def test_all_models_of_the_family_have_a_config():
     assert len(model_names()) > 50
     for name in model_names():
         model_class(f"recbole:{name}").Config()
+
+
+def test_a_model_that_draws_its_lists_anew_at_each_call_is_refused():
+    assert "Random" not in model_names()
+    with pytest.raises(ConfigError, match="draws its lists anew at each call: use the model random"):
+        model_class("recbole:Random")
+
+
+@pytest.mark.parametrize(("name", "samples"), [("BPR", True), ("EASE", False), ("ItemKNN", False), ("MultiDAE", False)])
+def test_negatives_are_an_option_of_models_that_draw_some(name, samples):
+    assert ("negative_samples" in config_class(name).model_fields) == samples

@@ -65,9 +65,7 @@ def pretrained(config: TitlesConfig) -> tuple[Any, Tokenizer, str] | None:
     """
     if config.backbone == "scratch":
         return None
-    model = load_backbone(
-        config.backbone, AutoModelForCausalLM, "titles", check=_no_encoder_decoder, dtype=torch.float32
-    )
+    model = load_backbone(config.backbone, AutoModelForCausalLM, "titles", check=_no_encoder_decoder)
     positions = getattr(model.config, "max_position_embeddings", config.most_tokens)
     if config.most_tokens > positions:
         raise ConfigError(

@@ -110,7 +110,7 @@ class Grounder:
         """Rows that are searched for together, and what stands before the titles that are to be written."""
         config, catalogue = self.config, self.catalogue
         behind = config.most_tokens + num_beams * config.title_tokens
-        numbers = max(num_beams * self.writer.vocabulary, behind * self.writer.numbers_per_token)
+        numbers = max(num_beams * self.writer.vocabulary, behind * self.writer.numbers_per_token, 4 * len(catalogue))
         size = max(1, _NUMBERS_AT_ONCE // numbers)
         for begin in range(0, history.n_users, size):
             rows = np.arange(begin, min(begin + size, history.n_users))

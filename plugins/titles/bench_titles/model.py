@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from bench_torchkit.item_texts import check_words
 from bench_torchkit.schedules import bfloat16
 from bench_torchkit.text import fingerprint
 from bench_torchkit.trainer import Settings, Trainer
@@ -63,6 +64,8 @@ class Titles(Recommender):
         """
         config = self.config
         titles = item_titles(context.item_texts(), config.title_field, "titles")
+        if config.grounding == "bm25":
+            check_words(titles, "titles", "use grounding=trie")
         if config.order == "time":
             train.require_times()
         torch.manual_seed(context.seed)

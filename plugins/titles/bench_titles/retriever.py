@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from bench_torchkit.item_texts import check_words
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -74,6 +75,7 @@ class BM25(Recommender):
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Read the titles; popularity decides between equals."""
         self._titles = item_titles(context.item_texts(), self.config.title_field, "bm25")
+        check_words(self._titles, "bm25", "choose another --set bm25.title_field")
         self._popular = popular_first(train)
 
     def recommend(

@@ -38,7 +38,7 @@ class Pieces:
         lengths = np.diff(indptr)
         pieces = np.where(lengths > most, -(-(lengths - 1) // most) + 1, lengths > 0).sum()
         self.batches = max(1, -(-int(pieces) // batch_size))
-        """Of an epoch; none has more than ``batch_size`` pieces."""
+        """Of an epoch, at most; none has more than ``batch_size`` pieces."""
 
     def draw(self, rng: np.random.Generator) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Batches of pieces, as pointers and titles; those of a batch are of about one length."""
@@ -56,7 +56,7 @@ class Pieces:
         order = rng.permutation(len(sizes))
         order = order[np.argsort(sizes[order], kind="stable")]
         found = []
-        for chosen in np.array_split(order, self.batches):
+        for chosen in np.array_split(order, min(self.batches, len(order))) if len(order) else ():
             at = np.repeat(start[chosen], sizes[chosen]) + within(sizes[chosen])
             found.append((pointers(sizes[chosen]), titles[at]))
         return [found[at] for at in rng.permutation(len(found))]

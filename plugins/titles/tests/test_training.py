@@ -43,6 +43,15 @@ def test_every_title_is_once_in_a_piece_of_an_epoch(most, shuffled):
         assert {(1,), (1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (4, 5, 6)} <= seen
 
 
+def test_no_batch_is_empty():
+    """An epoch may have fewer pieces than the most that another could have."""
+    for epoch in range(20):
+        for indptr, titles in Pieces(INDPTR, TITLES, 3, 1, False).draw(np.random.default_rng(epoch)):
+            assert len(indptr) == 2
+            assert len(titles)
+    assert Pieces(np.zeros(3, np.int64), TITLES[:0], 3, 1, False).draw(np.random.default_rng(0)) == []
+
+
 def test_short_rows_are_not_cut():
     for epoch in range(5):
         found = pieces_of(Pieces(INDPTR, TITLES, 3, 4, False).draw(np.random.default_rng(epoch)))

@@ -33,7 +33,11 @@ def train_bpe(texts: Sequence[str], vocab_size: int, special_tokens: Sequence[st
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=list(special_tokens), show_progress=False, min_frequency=2
+        vocab_size=vocab_size,
+        special_tokens=list(special_tokens),
+        limit_alphabet=max(0, vocab_size - len(special_tokens)),
+        show_progress=False,
+        min_frequency=2,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
@@ -103,7 +107,8 @@ def load_backbone(
         config = AutoConfig.from_pretrained(source)
         if check is not None:
             check(config)
-        found, about = architecture.from_pretrained(source, output_loading_info=True, **options)
+        # In single precision, whatever the file has: what trains it may choose another.
+        found, about = architecture.from_pretrained(source, output_loading_info=True, dtype=torch.float32, **options)
         if missing := sorted(name for name in about["missing_keys"] if not name.startswith(optional)):
             raise ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
     except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:

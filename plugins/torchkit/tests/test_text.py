@@ -1,5 +1,6 @@
 """Texts: tokenizers, what is said where something cannot be had, means over tokens."""
 
+import copy
 import importlib.util
 import sys
 import unicodedata
@@ -153,3 +154,15 @@ def test_sentence_vectors_of_minilm_know_what_is_alike():
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 0, 1, 1, 1], atol=1e-5)
     assert found[0] @ found[2] > found[0] @ found[4] + 0.1
     assert found[3] @ found[4] > found[3] @ found[2] + 0.1
+
+
+def test_a_vocabulary_is_no_larger_than_asked_for_where_letters_are_many():
+    many = ["".join(map(chr, range(0x4E00, 0x4E00 + 500)))] * 3
+    assert text.train_bpe(many, 100).get_vocab_size() <= 100
+
+
+def test_a_backbone_in_half_precision_is_read_in_single(bert, tmp_path):
+    _, model = bert
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(tmp_path)
+    found = text.load_backbone(str(tmp_path), BertModel, "toy", optional=("pooler.",))
+    assert {parameter.dtype for parameter in found.parameters()} == {torch.float32}

@@ -136,16 +136,6 @@ def random_codes(n_items: int, length: int, width: int, seed: int) -> Codes:
     return (places[:, None] // width ** np.arange(length, dtype=np.int64) % width).astype(np.int32)
 
 
-def check(codes: NDArray[np.integer], width: int) -> None:
-    """Raise ValueError unless all tokens are in 0 … width-1 and all rows differ."""
-    if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer):
-        raise ValueError(f"codes must be a matrix of integers, not {codes.dtype} of shape {codes.shape}")
-    if codes.size and (codes.min() < 0 or codes.max() >= width):
-        raise ValueError(f"tokens must be in 0 … {width - 1}, but reach from {codes.min()} to {codes.max()}")
-    if (pair := _first_twins(codes)) is not None:
-        raise ValueError(f"items {pair[0]} and {pair[1]} have the same code {codes[pair[0]].tolist()}")
-
-
 def published(gids: Sequence[str], n_items: int | None = None) -> Codes:
     """Identifiers that came with the data, such as ``"12 12 1"``.
 

@@ -25,6 +25,7 @@ from bench_torchkit.ragged import gather
 from bench_torchkit.tree import Tree
 from numpy.typing import NDArray
 
+from bench_colarec.items.identifiers import unit_rows
 from bench_colarec.items.tokens import EOS
 from bench_colarec.items.vectors import Vectors
 from bench_colarec.network.inputs import USER_TASK, InputTable
@@ -71,13 +72,13 @@ def set_embeddings(
     lengths = np.linalg.norm(items, axis=1)
     typical = max(float(lengths.mean()), 1e-9)
     embedded = np.zeros((inputs.n_items, size))
-    embedded[:, :-_SPARE] = _unit(items) * root
+    embedded[:, :-_SPARE] = unit_rows(items) * root
     embedded[:, _LENGTH] = (lengths - typical) / max(float(lengths.std()), 1e-9) * _LENGTH_WEIGHT
     table = network.table.weight.detach().double().numpy().copy()
     rows = np.split(table[inputs.n_tokens :], [inputs.n_items, inputs.n_items + inputs.n_users])
     rows[0][:] = embedded
     rows[1][:] = 0
-    rows[1][:, :-_SPARE] = _unit(users) * root
+    rows[1][:, :-_SPARE] = unit_rows(users) * root
     rows[2][:] = 0
     rows[2][USER_TASK, _LENGTH] = root
     _tokens(table, inputs, embedded)
@@ -101,7 +102,7 @@ def set_embeddings(
 
 def _set_items_and_users(network: Network, inputs: InputTable, vectors: Vectors, axes: Floats) -> None:
     size = float(network.table.weight[: inputs.n_tokens].norm(dim=1).mean())
-    found = torch.from_numpy(np.concatenate([_unit(vectors.items @ axes), _unit(vectors.users @ axes)]) * size)
+    found = torch.from_numpy(np.concatenate([unit_rows(vectors.items @ axes), unit_rows(vectors.users @ axes)]) * size)
     network.table.weight[inputs.n_tokens : -2] = found.to(network.table.weight.dtype)
 
 
@@ -115,13 +116,6 @@ def _axes(vectors: Vectors, into: int, seed: int) -> Floats:
         rng = np.random.default_rng([seed, 77])
         axes = axes @ np.linalg.qr(rng.standard_normal((into, into)))[0][: axes.shape[1]]
     return axes
-
-
-def _unit(vectors: Floats) -> Floats:
-    """Rows of length 1; zeros stay."""
-    size = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Floats = np.divide(vectors, size, out=np.zeros(vectors.shape), where=size > 0)
-    return found
 
 
 def _means(rows: NDArray[np.int64], items: NDArray[np.int64], vectors: Floats) -> Floats:
@@ -139,7 +133,7 @@ def _tokens(table: Floats, inputs: InputTable, embedded: Floats) -> None:
     if is_token.any():
         found = _means(values[is_token], owners[is_token], embedded - embedded.mean(0))
         used = np.unique(values[is_token])
-        table[used] = _unit(found[used]) * math.sqrt(table.shape[1])
+        table[used] = unit_rows(found[used]) * math.sqrt(table.shape[1])
 
 
 @torch.no_grad()

@@ -158,10 +158,11 @@ class Step:
         targets, places = np.unique(items.positive, return_inverse=True)
         candidates, columns = items.distinct[targets], torch.from_numpy(places).to(device)
         new = torch.from_numpy(new_to(self.sampler.train, batch.users, candidates)).to(device)
+        new[rows, columns] = False  # what a user's samples have for targets are no negatives of theirs, taught ones too
         scores = (users @ encoded[torch.from_numpy(targets).to(device)].T).float()[rows]
         of_targets = scores.gather(1, columns[:, None])[:, 0]
         if self.config.loss == "bpr":
             return bpr(of_targets, scores, new[rows])
         # An item is in a batch about as often as it was interacted with.
-        log_q = torch.from_numpy(self.sampler.counts[candidates]).to(device).log()
+        log_q = torch.from_numpy(np.maximum(self.sampler.counts[candidates], 1)).to(device).log()
         return sampled_softmax(of_targets, scores, new[rows], (log_q[columns], log_q))

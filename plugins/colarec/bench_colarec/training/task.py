@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from bench_torchkit.schedules import bfloat16
 from bench_torchkit.trainer import Place, Settings, Stage, Task, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench import Context
@@ -59,12 +59,15 @@ class Generator(Task[Batch]):
         return {**self.__dict__, "_ready": None}
 
     def optimizer(self, stage: int) -> Optimizer:
-        """AdamW; embeddings have a learning rate of their own, and are frozen if it is 0."""
+        """AdamW; embeddings that began from vectors have a learning rate of their own, and are frozen if it is 0."""
         config, network = self.config, self.module
-        slow = [p for module in (network.table, network.codebooks) for p in module.parameters()]
+        made: list[nn.Module] = [network.table] if config.init == "vectors" else []
+        if made and config.codebook == "prefix" and config.backbone == "scratch":
+            made.append(network.codebooks.inputs)
+        slow = [p for module in made for p in module.parameters()]
         rest = [p for p in network.parameters() if all(p is not other for other in slow)]
         groups: list[dict[str, Any]] = [{"params": rest}]
-        if config.embedding_rate:
+        if slow and config.embedding_rate:
             groups.append({"params": slow, "lr": config.learning_rate * config.embedding_rate})
         else:
             for parameter in slow:
