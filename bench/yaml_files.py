@@ -17,7 +17,11 @@ def read_yaml(text: str) -> Any:
     yaml.YAMLError
         If it is none, or a mapping has a key twice, of which the first would be lost.
     """
-    return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
