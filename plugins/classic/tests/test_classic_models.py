@@ -52,6 +52,13 @@ def test_ease_is_its_closed_form(data, l2, tmp_path):
     np.testing.assert_allclose(model.weights, b, atol=2e-5)
 
 
+def test_ease_says_when_items_alike_leave_nothing_to_invert(tmp_path):
+    train = interactions_from([[0, 1]] * 4 + [[2]], 3)  # 4, whose root is exact
+    lost = EASE(EASEConfig(l2=1e-30))  # beside the counts, in single precision
+    with pytest.raises(ValueError, match=r"cannot be inverted in single precision .* raise l2"):
+        fitted(lost, MemorySplit(train, train), tmp_path)
+
+
 def test_ease_inverts_matrices_larger_than_its_blocks(tmp_path):
     """The triangle is mirrored in blocks of 1,024 items."""
     rng = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 from bench import Context, Interactions, Recommender, load_interactions, save_interactions
 from bench_recbole import training
+from bench_recbole.configs import SampledConfig
 from bench_recbole.scoring import reads_history, scores
 from bench_recbole.setup import Built, build
 
@@ -37,7 +38,7 @@ class RecBoleModel(Recommender):
         RecBole's sampler wants a negative of each user, which those who have all items do not have: nothing can be
         recommended to them, and they are left out.
         """
-        if "negative_samples" in type(self.config).model_fields:
+        if isinstance(self.config, SampledConfig):
             train = train.where(np.repeat(train.lengths < train.n_items, train.lengths))
         self._build(train, context.seed, context.device)
         context.note("parameters", sum(weights.numel() for weights in self._built.model.parameters()))

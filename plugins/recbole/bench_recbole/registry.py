@@ -22,9 +22,6 @@ PREFIX = "recbole:"
 
 _PROPERTIES = Path(general.__file__).parents[2] / "properties" / "model"
 
-_DRAWS_ANEW = "Random"
-"""It has another list at each call, which no other model has: the core's ``random`` stands for it."""
-
 _NEEDS = {
     "DIEN": "labelled interactions",
     "DIN": "labelled interactions",
@@ -36,6 +33,12 @@ _NEEDS = {
     "S3Rec": "item features and a run for pretraining",
     "SASRecF": "item features",
 }
+
+_REFUSED = {
+    **{name: f"needs {what}, which the benchmark does not hand to a model" for name, what in _NEEDS.items()},
+    "Random": "draws its lists anew at each call: use the model random",
+}
+"""Models that cannot be had, and why."""
 
 _DETERMINISTIC = {"AsymKNN", "EASE", "ItemKNN", "SLIMElastic"}
 """Models that draw nothing. Pop is not one of them: it counts an item once a batch, so the shuffle matters."""
@@ -79,7 +82,7 @@ def model_names() -> list[str]:
         name
         for package in (general, sequential)
         for name, value in vars(package).items()
-        if isinstance(value, type) and issubclass(value, AbstractRecommender) and name not in {*_NEEDS, _DRAWS_ANEW}
+        if isinstance(value, type) and issubclass(value, AbstractRecommender) and name not in _REFUSED
     )
 
 
@@ -91,12 +94,10 @@ def recbole_class(name: str) -> type[AbstractRecommender]:
     UnknownName
         If there is none.
     ConfigError
-        If it needs data that the benchmark does not hand out.
+        If it needs data that the benchmark does not hand out, or draws its lists anew at each call.
     """
-    if name == _DRAWS_ANEW:
-        raise ConfigError(f"RecBole's {name} draws its lists anew at each call: use the model random")
-    if name in _NEEDS:
-        raise ConfigError(f"RecBole's {name} needs {_NEEDS[name]}, which the benchmark does not hand to a model")
+    if name in _REFUSED:
+        raise ConfigError(f"RecBole's {name} {_REFUSED[name]}")
     found = getattr(general, name, None) or getattr(sequential, name, None)
     if isinstance(found, type) and issubclass(found, AbstractRecommender):
         return found

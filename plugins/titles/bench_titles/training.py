@@ -53,10 +53,12 @@ class Pieces:
         begin = np.repeat(first, pieces) + (number - 1) * self._most
         begin, end = np.maximum(begin, 0), np.minimum(begin + self._most, np.repeat(lengths, pieces))
         start, sizes = np.repeat(self._indptr[:-1], pieces) + begin, end - begin
+        if not len(sizes):
+            return []
         order = rng.permutation(len(sizes))
         order = order[np.argsort(sizes[order], kind="stable")]
         found = []
-        for chosen in np.array_split(order, min(self.batches, len(order))) if len(order) else ():
+        for chosen in np.array_split(order, min(self.batches, len(order))):
             at = np.repeat(start[chosen], sizes[chosen]) + within(sizes[chosen])
             found.append((pointers(sizes[chosen]), titles[at]))
         return [found[at] for at in rng.permutation(len(found))]
