@@ -1,11 +1,12 @@
 """Seconds and memory of an epoch against the number of interactions, 0.1 to 20 million, on made-up data.
 
-    python benchmarks/growth.py [--models mf gcn sasrec-fast hstu] [--millions 0.1 1 5 20] [--steps 200]
+    python benchmarks/growth.py [--models mf gcn sasrec-fast hstu] [--millions 0.1 1 5 20] [--steps 200] [--batch-size N]
 
 Users have 10 interactions each on average (geometric), items are drawn from a Zipf law over a tenth as many items as
 users, and times rise. Each size and model runs in a process of its own, one thread: everything that ``fit`` does before
 training, then an epoch. Where an epoch has more than ``--steps`` steps, so many are timed and scaled up, and the record
-says so. Each is added to benchmarks/records/growth.json when it is over, in place of an older one.
+says so. ``--batch-size`` is that of the model's config: a step moves all vectors, so that a large catalogue wants larger
+batches. Each is added to benchmarks/records/growth.json when it is over, in place of an older one.
 """
 
 from __future__ import annotations
@@ -38,14 +39,16 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["mf", "gcn", "sasrec-fast", "hstu"])
     parser.add_argument("--millions", nargs="+", type=float, default=[0.1, 1, 5, 20])
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch-size", type=int, help="instead of the model's own")
     parser.add_argument("--one", nargs=2, metavar=("MODEL", "MILLIONS"), help="what each process does")
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one[0], float(options.one[1]), options.steps)))
+        print(json.dumps(measure(options.one[0], float(options.one[1]), options.steps, options.batch_size)))
         return
     for model in options.models:
         for millions in options.millions:
             command = [sys.executable, __file__, "--one", model, str(millions), "--steps", str(options.steps)]
+            command += ["--batch-size", str(options.batch_size)] if options.batch_size else []
             done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(done.stderr)
@@ -57,7 +60,7 @@ def main() -> None:
 def keep(found: dict[str, Any]) -> None:
     """Put a row into the record."""
     rows = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else []
-    key = ("model", "interactions")
+    key = ("model", "interactions", "batch size")
     others = [row for row in rows if any(row[part] != found[part] for part in key)]
     write_json(RECORD, sorted([*others, found], key=lambda row: [row[part] for part in key]))
 
@@ -98,13 +101,14 @@ class Timed(LocalContext):
             raise Enough
 
 
-def measure(name: str, millions: float, steps: int) -> dict[str, Any]:
+def measure(name: str, millions: float, steps: int, batch_size: int | None = None) -> dict[str, Any]:
     """Of one model on data of one size."""
     train = made_up(millions)
     data = MemorySplit.__new__(MemorySplit)  # without its made-up titles of every item
     data._parts = {"train": train, "valid": interactions_from([[]] * train.n_users, train.n_items)}
     model_class: Any = load_model(name)
-    model = model_class(model_class.Config(epochs=1))
+    options = {} if batch_size is None else {"batch_size": batch_size}
+    model = model_class(model_class.Config(epochs=1, **options))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
         context = Timed(model, data, Path(folder), steps=steps)
@@ -117,6 +121,7 @@ def measure(name: str, millions: float, steps: int) -> dict[str, Any]:
         "interactions": len(train),
         "users": train.n_users,
         "items": train.n_items,
+        "batch size": model.config.batch_size,
         "seconds before training": round(context.began - began, 2),
         "steps": context.total,
         "steps timed": timed,
