@@ -1,11 +1,12 @@
 """Seconds and memory of an epoch against the number of interactions, 0.1 to 20 million, on made-up data.
 
-    python benchmarks/growth.py [--models mf gcn sasrec-fast hstu] [--millions 0.1 1 5 20] [--steps 200] [--batch-size N]
+    python benchmarks/growth.py [--models mf gcn sasrec-fast hstu] [--millions 0.1 1 5 20] [--steps 200]
+                                [--batch-size N]
 
 Users have 10 interactions each on average (geometric), items are drawn from a Zipf law over a tenth as many items as
 users, and times rise. Each size and model runs in a process of its own, one thread: everything that ``fit`` does before
 training, then an epoch. Where an epoch has more than ``--steps`` steps, so many are timed and scaled up, and the record
-says so. ``--batch-size`` is that of the model's config: a step moves all vectors, so that a large catalogue wants larger
+says so. ``--batch-size`` is that of the model's config: a step moves all vectors, so that a large catalogue wants large
 batches. Each is added to benchmarks/records/growth.json when it is over, in place of an older one.
 """
 
