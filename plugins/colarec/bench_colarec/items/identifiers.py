@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from bench_torchkit.vectors import unit_rows
 from numpy.typing import NDArray
 
 from bench import ConfigError, DataError
@@ -85,7 +86,7 @@ def hierarchical(
     if not np.isfinite(vectors).all():
         bad = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise DataError(f"vectors of {bad:,} of {n:,} items are not finite: the model that made them diverged")
-    points = unit_rows(vectors)
+    points = unit_rows(np.asarray(vectors, np.float64))
     codes = np.zeros((n, length), np.int32)
     rng = np.random.default_rng(seed)
     placed = 0
@@ -103,13 +104,6 @@ def hierarchical(
         codes[items, level] = labels
         nodes += [(items[labels == token], level + 1) for token in range(labels.max(initial=-1), -1, -1)]
     return codes
-
-
-def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n, d): rows scaled to length 1, zero rows left as they are."""
-    points = np.asarray(vectors, np.float64)
-    lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    return points / np.where(lengths > 0, lengths, 1)
 
 
 def _clusters(points: NDArray[np.float64], width: int, most: int, seed: int) -> NDArray[np.int32]:

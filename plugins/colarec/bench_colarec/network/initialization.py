@@ -23,9 +23,9 @@ import scipy.sparse as sp
 import torch
 from bench_torchkit.ragged import gather
 from bench_torchkit.tree import Tree
+from bench_torchkit.vectors import unit_rows
 from numpy.typing import NDArray
 
-from bench_colarec.items.identifiers import unit_rows
 from bench_colarec.items.tokens import EOS
 from bench_colarec.items.vectors import Vectors
 from bench_colarec.network.inputs import USER_TASK, InputTable

@@ -11,6 +11,7 @@ import pandas as pd
 from bench_torchkit.graph import normalized_adjacency, singular_vectors
 from bench_torchkit.item_texts import minilm_vectors, texts_of
 from bench_torchkit.text import word_vectors
+from bench_torchkit.vectors import unit_rows
 from numpy.typing import NDArray
 
 from bench import Context, DataError, Interactions, TextInputs
@@ -76,13 +77,6 @@ def _read(path: str) -> tuple[list[str], NDArray[np.generic]]:
             f"vectors of {path} are {vectors.dtype} of shape {vectors.shape}, not numbers of ({len(known)}, d)"
         )
     return known, vectors
-
-
-def unit_rows(vectors: Vectors) -> Vectors:
-    """Rows of length 1; zero rows stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-    return found
 
 
 def principal(vectors: Vectors, size: int, whiten: bool) -> Vectors:
