@@ -12,7 +12,6 @@ from bench.evaluation.intervals import (
     Part,
     Sample,
     detectable,
-    half_width,
     holm,
     ranks,
     stacked,
@@ -50,7 +49,6 @@ def test_interval_by_hand():
     half = 1.959964 * math.sqrt(5 / 12)
     assert found.mean.tolist() == [2.5]
     assert (found.low[0], found.high[0]) == pytest.approx((2.5 - half, 2.5 + half))
-    assert half_width(math.sqrt(5 / 12)) == pytest.approx(half)
 
 
 def test_interval_of_yes_and_no_is_walds():

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import requests
@@ -39,19 +43,41 @@ def fetch(file: File, folder: Path) -> Path:
     assert file.url is not None
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / file.name, folder / f"{file.name}.part"
+    with _alone(part):
+        if target.is_file():
+            return target  # another process fetched it meanwhile
+        _from_any([file.url, *file.mirrors], file.name, part)
+        verify(part, file, folder)
+        part.replace(target)
+    return target
+
+
+@contextlib.contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Wait until no other process writes ``part``; if nothing is in it, it does not stay."""
+    while True:
+        with part.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                continue  # who had it has put it in place, or has given up
+            try:
+                yield
+            finally:
+                if part.exists() and not part.stat().st_size:
+                    part.unlink()
+            return
+
+
+def _from_any(urls: Sequence[str], name: str, part: Path) -> None:
     failed = []
-    for url in (file.url, *file.mirrors):
+    for url in urls:
         try:
             _download(url, part)
-            break
+            return
         except requests.RequestException as error:
             failed.append(f"{url} ({_cause(error)})")
-    else:
-        reason = f"{file.name} cannot be fetched from {' nor from '.join(failed)}"
-        raise DataError(f"{reason}: fetch it elsewhere and put it into {folder} or the folder of --raw-dir")
-    verify(part, file, folder)
-    part.replace(target)
-    return target
+    reason = f"{name} cannot be fetched from {' nor from '.join(failed)}"
+    raise DataError(f"{reason}: fetch it elsewhere and put it into {part.parent} or the folder of --raw-dir")
 
 
 def _download(url: str, part: Path) -> None:

@@ -26,7 +26,7 @@ class Validation:
 
     @property
     def test(self) -> Interactions:
-        return self.visible.valid
+        return self.visible.judged
 
 
 @dataclass(frozen=True)

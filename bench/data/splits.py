@@ -118,12 +118,12 @@ def held_out_users(bounds: Bounds, user_ratios: Sequence[float], fold_in_ratio: 
 
 
 def by_user(users: NDArray[np.integer[Any]], values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Indices (n,) that stably sort by user, then by value; neither is negative, and ``users`` are below 2³¹.
+    """Indices (n,) that stably sort by user, then by value; ``users`` are from 0 to 2³¹.
 
-    Values below 2³², such as seconds since 1970, are put into one integer with the user: sorting that takes half the
-    time of sorting by two keys.
+    Values from 0 to 2³², such as seconds since 1970, are put into one integer with the user: sorting that takes half
+    the time of sorting by two keys.
     """
-    if values.max(initial=0) < 2**32:
+    if values.min(initial=0) >= 0 and values.max(initial=0) < 2**32:
         return np.argsort((users.astype(np.int64) << 32) | values, kind="stable")
     return np.lexsort((values, users))
 

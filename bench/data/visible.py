@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_EXCLUDED_AT_ONCE = 2**22
+"""Items that are excluded for everybody, times the users that are looked at together: bounds memory to some 200 MiB."""
+
+
 class Inputs(NamedTuple):
     """What ``recommend`` is given, a row per user."""
 
@@ -58,6 +62,11 @@ class Visible(ABC):
     def valid(self) -> Interactions:
         return self.load("valid")
 
+    def chunks(self, users: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
+        """``users`` (n,) in parts of at most ``most``, of fewer where many items are excluded for everybody."""
+        at_once = max(1, min(most, _EXCLUDED_AT_ONCE // max(1, len(self.non_candidates))))
+        return [users[begin : begin + at_once] for begin in range(0, len(users), at_once)]
+
     def inputs(self, protocol: Protocol, users: NDArray[np.int64]) -> Inputs:
         """What ``protocol`` lets a model know of ``users`` (n,), and what must not be recommended to them."""
         return Inputs(self.history(protocol).select(users), self._excluded(protocol, users))
@@ -89,6 +98,12 @@ class Visible(ABC):
             return np.empty(0, np.int32)
         train = self.train
         return np.flatnonzero(np.bincount(train.items, minlength=train.n_items) == 0).astype(np.int32)
+
+    @cached_property
+    def judged(self) -> Interactions:
+        """The validation items by which models are judged: those that the protocol ranks."""
+        valid, others = self.valid, self.non_candidates
+        return valid.where(~np.isin(valid.items, others)) if len(others) else valid
 
     def _excluded(self, protocol: Protocol, users: NDArray[np.int64]) -> Interactions:
         if protocol.exclude == "none":

@@ -113,11 +113,6 @@ def _ratio(above: Floats, below: Floats) -> Floats:
     return np.asarray(np.divide(above, below, out=np.full(above.shape, np.inf), where=below > 0))
 
 
-def half_width(standard_error: float) -> float:
-    """Half of the 95 % interval of a mean over users with this standard error."""
-    return float(_quantile(0.05, math.inf)) * standard_error
-
-
 class Sample:
     """What m metrics of a row are over S seeds and n users: all that its own interval and those of differences need."""
 

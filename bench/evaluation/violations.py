@@ -20,19 +20,30 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
     Raises
     ------
     PluginError
-        If the arrays have the wrong shape or type, so that nothing can be counted.
+        See :func:`check_form`.
+    """
+    check_form(found, (exclude.n_users, k))
+    items = np.asarray(found[0])
+    allowed = np.minimum(exclude.n_items - exclude.lengths, k)
+    short = int(np.maximum(allowed - (items != UNFILLED).sum(axis=1), 0).sum())
+    return {**{kind: int(slots.sum()) for kind, slots in _wrong(found, exclude).items()}, "short": short}
+
+
+def check_form(found: Recommendations, expected: tuple[int, int]) -> None:
+    """Refuse lists of which nothing can be counted.
+
+    Raises
+    ------
+    PluginError
+        If the arrays have another shape than ``expected``, or the wrong type.
     """
     items, scores = np.asarray(found[0]), np.asarray(found[1])
-    expected = (exclude.n_users, k)
     for name, array, kind in (("items", items, "iu"), ("scores", scores, "f")):
         if array.shape != expected or array.dtype.kind not in kind:
             raise PluginError(
                 f"the plugin returned {name} of shape {array.shape} and type {array.dtype} where the contract asks for "
                 f"shape {expected} and {'integers' if kind == 'iu' else 'floats'}: fix its recommend()"
             )
-    allowed = np.minimum(exclude.n_items - exclude.lengths, k)
-    short = int(np.maximum(allowed - (items != UNFILLED).sum(axis=1), 0).sum())
-    return {**{kind: int(slots.sum()) for kind, slots in _wrong(found, exclude).items()}, "short": short}
 
 
 def sanitized(found: Recommendations, exclude: Interactions) -> Recommendations:

@@ -84,10 +84,12 @@ def compare(
     rows = (find_row(table, a, others), find_row(table, b, others))
     if rows[0] is rows[1]:
         raise ResultsError(f"{plain(a)} and {plain(b)} are one row: name two")
+    for row in rows:
+        if row.lacks:
+            raise ResultsError(f"{row.name} lacks {row.lacks}, so that it cannot be compared: 'bench run' makes them")
     notes = [f"other data of the same name: --fingerprint {other.cell.fingerprint[:8]}" for other in others]
     cut = _cut_off(table, rows, k)
     wanted = [name for name in table.metrics if name.endswith(f"@{cut}")]
-    kept = kept_columns(store, rows)
     unknown: dict[str, None] = {}
     records = []
     for group in table.groups:
@@ -96,8 +98,10 @@ def compare(
             owners = [letter for letter, row in zip("AB", rows, strict=True) if any(row.has(group, m) for m in wanted)]
             notes += [f"{plain(group)} is not compared: only {owner} was measured by it" for owner in owners]
             continue
-        unknown |= dict.fromkeys(metric for metric in metrics if kept and f"{group}/{metric}" not in kept)
-        metrics = [metric for metric in metrics if metric not in unknown]
+        kept = kept_columns(store, rows, group)
+        gone = [metric for metric in metrics if kept and f"{group}/{metric}" not in kept]
+        unknown |= dict.fromkeys(f"{plain(group)}/{metric}" for metric in gone)
+        metrics = [metric for metric in metrics if metric not in gone]
         if not metrics:
             continue
         pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from bench.errors import plain
 from bench.report.across import Across
 from bench.report.leaderboard import number
-from bench.report.page.rows import half_widths
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict
 
@@ -52,7 +51,7 @@ def latex(table: Table, verdict: Verdict) -> str:
         first = metric == metrics[0]
         for line, row in zip(lines, rows, strict=True):
             standing = verdict.standings.get((row.name, group)) if first else None
-            half = standing.half_width if standing else half_widths(row, group, [metric])[0]
+            half = standing.half_width if standing else row.half_widths(group, [metric])[0]
             text = _cell(row.mean(group, metric), best, first and verdict.level(row.name, group))
             line.append(text + ("" if math.isnan(half) else rf" {{\scriptsize$\pm${number(half)}}}"))
     over, rules, at = [""], [], 2

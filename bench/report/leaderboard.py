@@ -132,13 +132,15 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     lines, below = [], below_floor(table, verdict)
     for row in table.rows:
         model = row.model + (f" {BELOW}" if row.name in below else "")
-        name = [model, row.preset, str(row.seeds) if row.folds == 1 else f"{row.seeds} × {row.folds} splits"]
+        splits = len(row.first.cell.protocol.folds)
+        tested = f"{row.folds} of {splits}" if row.lacks else str(splits)
+        name = [model, row.preset, str(row.seeds) if splits == 1 else f"{row.seeds} × {tested} splits"]
         if row.failed:
             lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
             continue
         standing = verdict.standings.get((row.name, "all"))
         shown = [number(row.mean("all", metric)) for metric in metrics]
-        half = standing.half_width if standing else row.interval("all", metrics[0])
+        half = standing.half_width if standing else row.half_widths("all", metrics[:1])[0]
         shown[0] += "" if math.isnan(half) else f" ±{number(half)}"
         mark = "= " if verdict.level(row.name, "all") else ""
         name.append(f"{mark}{standing or ''}")
@@ -260,7 +262,7 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
         lines += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
         lines += [
             f"{row.name}: {line}"
-            for line in dict.fromkeys(plain(r.facts.get("caveat", "")) for r in row.results)
+            for line in dict.fromkeys(plain(str(r.facts.get("caveat") or "")) for r in row.results)
             if line
         ]
         values = row.values("all", table.main_metrics[0]) if row.folds == 1 else []

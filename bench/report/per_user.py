@@ -64,14 +64,17 @@ def sample(row: Row, values: dict[int, pd.DataFrame], users: NDArray[np.int64]) 
     return Sample(stacked, row.first.cell.deterministic)
 
 
-def kept_columns(store: Store, rows: Sequence[Row]) -> set[str]:
-    """``GROUP/METRIC@K`` of which all runs of all rows keep values per user; published records keep the main ones."""
-    return set.intersection(*(evaluate.columns(store.path(r.cell_id) / FILE) for row in rows for r in row.results))
+def kept_columns(store: Store, rows: Sequence[Row], group: str) -> set[str]:
+    """``GROUP/METRIC@K`` that all runs with users in the group keep per user; published records keep the main ones."""
+    runs = [result for row in rows for result in row.results if result.groups[group].n]
+    return set.intersection(*(evaluate.columns(store.path(run.cell_id) / FILE) for run in runs))
 
 
 def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
     """Values per user in ``columns``, whose means are those of the result."""
     path = store.path(result.cell_id) / FILE
+    if not any(result.groups[column.rpartition("/")[0]].n for column in columns):
+        return pd.DataFrame({name: np.empty(0, np.float64) for name in columns} | {"user": np.empty(0, np.int64)})
     try:
         with pq.ParquetFile(regular(path)) as file:
             read = file.read(["user", *columns], use_threads=False)
@@ -81,7 +84,7 @@ def _read(store: Store, result: Result, columns: Sequence[str]) -> pd.DataFrame:
         for column in columns:
             group, _, metric = column.rpartition("/")
             told = result.groups[group]
-            same = not told.n or abs(float(frame[column].mean()) - told.metrics[metric]) < _ROUNDING
+            same = abs(float(frame[column].mean()) - told.metrics[metric]) < _ROUNDING
             if len(frame) != told.n or not same:
                 raise ValueError(f"its means of {column} are not those of the result")
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:

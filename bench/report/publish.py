@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ _PLACES = ("--results", "--raw-dir")
 """Options of a command that say where something lies, not what was run."""
 _FOLDERS = re.compile(r"(?:^|(?<=[=,]))/(?:[^/,]*/)*")
 """Of absolute paths, in a word or behind a comma: what stands before the last part."""
+_FOLDERS_IN_TEXT = re.compile(r"(?<![\w.:/])/(?:[^/\s,'\"\\]+/)+")
+"""Of absolute paths anywhere in a text, but for addresses."""
 
 
 def publish(tables: Sequence[Table], store: Store, target: Store) -> list[Path]:
@@ -89,7 +92,9 @@ def _anywhere(result: Result) -> Result:
             "groups": [_FOLDERS.sub("", group) for group in spec.groups],
         }
         spec = spec.model_copy(update={"raw_dir": None, **names})
-    return result.model_copy(update={"command": command, "spec": spec})
+    told = result.model_dump(mode="json", include={"reason", "warnings", "facts"})
+    texts = json.loads(_FOLDERS_IN_TEXT.sub("", json.dumps(told)))
+    return result.model_copy(update={"command": command, "spec": spec, **texts})
 
 
 def _study(row: Row, store: Store, target: Store) -> None:

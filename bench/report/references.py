@@ -31,7 +31,9 @@ class Rules(Strict):
     candidates: Literal["all", "train"] | _Unknown
 
     def match(self, protocol: Protocol) -> bool:
-        """Whether a table of this protocol says the same."""
+        """Whether a table of this protocol says the same; figures of others are of models fitted on train."""
+        if protocol.fit != "train":
+            return False
         own, other = self._comparable(), Rules(**protocol.rules())._comparable()
         return "unknown" not in own.values() and own == other
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.errors import plain
 from bench.evaluation import metrics
-from bench.evaluation.intervals import LEAST_USERS, half_width
+from bench.evaluation.intervals import LEAST_USERS, Estimate, Part
 from bench.files import content_hash
 from bench.messages.cell import Cell, GroupResult, Result
 from bench.report.names import slug
@@ -101,6 +101,15 @@ class Row:
         """Number of folds that were tested; 1 if the protocol has none."""
         return len({result.cell.fold for result in self.results or self.failures})
 
+    @property
+    def lacks(self) -> str:
+        """The folds of the protocol that one of its seeds has not, as of a run that goes on: its mean is of other test
+        items than those of other rows. Empty where nothing is missing.
+        """
+        has = {(result.cell.seed, result.cell.fold) for result in self.results}
+        folds = [f for f in self.first.cell.protocol.folds if any((seed, f) not in has for seed, _ in has)]
+        return f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}" if folds else ""
+
     def values(self, group: str, metric: str) -> list[float]:
         """The metric of each run (a seed on a fold); empty where it was not measured."""
         found = (result.groups[group].metrics.get(metric) for result in self.results if group in result.groups)
@@ -127,13 +136,30 @@ class Row:
         found = [result.groups[group].errors.get(metric, math.nan) for result in self.results if group in result.groups]
         return float(np.mean(found)) if found else math.nan
 
-    def interval(self, group: str, metric: str) -> float:
-        """Half of the 95 % interval over users; not a number below :data:`LEAST_USERS` of them."""
-        return half_width(self.user_error(group, metric)) if self.users(group) >= LEAST_USERS else math.nan
+    def runs(self, group: str, metrics: Sequence[str]) -> list[list[float]]:
+        """Of each run the ``metrics``; not a number where it was not measured."""
+        found = [result.groups[group].metrics if group in result.groups else {} for result in self.results]
+        return [[one.get(metric, math.nan) for metric in metrics] for one in found]
+
+    def half_widths(self, group: str, metrics: Sequence[str]) -> list[float]:
+        """Half of the 95 % interval over users and seeds of each metric, from what results alone tell.
+
+        Of several seeds it is a little wider than that of a verdict, which is from the values per user: the chance
+        within users is in both parts. Not a number below :data:`LEAST_USERS` users.
+        """
+        if self.users(group) < LEAST_USERS:
+            return [math.nan] * len(metrics)
+        runs, seeds = np.array(self.runs(group, metrics)), np.array([result.cell.seed for result in self.results])
+        means = np.stack([runs[seeds == seed].mean(axis=0) for seed in np.unique(seeds)])
+        many = len(means) > 1 and not self.first.cell.deterministic
+        parts = (Part(means.std(axis=0, ddof=1) / math.sqrt(len(means)), len(means) - 1),) if many else ()
+        users = np.array([self.user_error(group, metric) for metric in metrics])
+        return [float(half) for half in Estimate(runs.mean(axis=0), users, parts).half_width()]
 
     def users(self, group: str) -> int:
-        """The smallest number of users of a run; 0 where it was not measured."""
-        return min((result.groups[group].n for result in self.results if group in result.groups), default=0)
+        """The smallest number of users of a run that has some; 0 where it was not measured."""
+        found = (result.groups[group].n for result in self.results if group in result.groups)
+        return min((n for n in found if n), default=0)
 
     @property
     def validation(self) -> float:
@@ -165,7 +191,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """All rows of one data set under one protocol, best first, failed ones last."""
+    """All rows of one data set under one protocol, best first, then those that lack folds, failed ones last."""
 
     rows: list[Row]
     left_out: list[str] = field(default_factory=list)
@@ -209,7 +235,7 @@ class Table:
 
     def is_below_floor(self, row: Row) -> bool:
         """Whether the mean of a row that is not known to be without personalization is below that of one that is."""
-        if self.floor is None or row.personalized is False:
+        if self.floor is None or row.personalized is False or row.lacks or self.floor.lacks:
             return False
         return row.mean("all", self.main_metrics[0]) < self.floor.mean("all", self.main_metrics[0])
 
@@ -264,8 +290,8 @@ class Table:
 def tables(results: Iterable[Result]) -> list[Table]:
     """Sort results into rows and tables.
 
-    A row is made of its :func:`current` results. Metrics of another version, and groups of one name with other members
-    than the newest result has, are left out with a line.
+    A row is made of its :func:`current` results. Metrics of another version, groups of one name with other members
+    than the newest result has, and seeds that lack folds beside others that have all are left out with a line.
     """
     split: dict[tuple[str, str], list[list[Result]]] = {}
     for row in current(results):
@@ -273,8 +299,26 @@ def tables(results: Iterable[Result]) -> list[Table]:
     made = []
     for key in sorted(split):
         rows, left_out = _comparable(split[key])
-        made.append(Table(_ordered(_told_apart(rows)), left_out))
+        whole, incomplete = _whole(rows)
+        made.append(Table(_ordered(_told_apart(whole)), [*left_out, *incomplete]))
     return made
+
+
+def _whole(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]]:
+    """The rows without finished seeds that lack folds where others have all, and a line for each such seed."""
+    found, lines = [], []
+    for row in rows:
+        cell = row[0].cell
+        folds: dict[int, set[int | None]] = {}
+        for result in row:
+            if result.status == "finished":
+                folds.setdefault(result.cell.seed, set()).add(result.cell.fold)
+        partial = {seed for seed, has in folds.items() if len(has) < len(cell.protocol.folds)}
+        if partial == folds.keys():
+            partial = set()
+        lines += [f"{cell.name} seed {seed} lacks folds that its other seeds have" for seed in sorted(partial)]
+        found.append([r for r in row if r.status == "failed" or r.cell.seed not in partial])
+    return found, lines
 
 
 def current(results: Iterable[Result]) -> list[list[Result]]:
@@ -360,8 +404,8 @@ def _told_apart(rows: list[list[Result]]) -> list[Row]:
 def _ordered(rows: list[Row]) -> list[Row]:
     best = Table(rows).main_metrics[0]
 
-    def rank(row: Row) -> tuple[bool, bool, float, str]:
+    def rank(row: Row) -> tuple[bool, bool, bool, float, str]:
         mean = row.mean("all", best)
-        return row.failed, math.isnan(mean), 0.0 if math.isnan(mean) else -mean, row.name
+        return row.failed, math.isnan(mean), bool(row.lacks), 0.0 if math.isnan(mean) else -mean, row.name
 
     return sorted(rows, key=rank)

@@ -120,7 +120,9 @@ def judged(table: Table, store: Store, group: str) -> Judged:
     metric, notes = table.main_metrics[0], list[str]()
     values: dict[str, tuple[Row, dict[int, pd.DataFrame]]] = {}
     for row in table.rows:
-        if row.has(group, metric) and not row.ablation:
+        if row.lacks and not row.failed:
+            notes.append(f"{row.name} has no rank: it lacks {row.lacks}, so that its mean is of other test items")
+        elif row.has(group, metric) and not row.ablation:
             try:
                 values[row.name] = (row, per_user(store, row, [f"{group}/{metric}"]))
             except ResultsError as error:

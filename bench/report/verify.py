@@ -83,11 +83,11 @@ def verify(row: Row, store: Store, again: Sequence[Result]) -> Verification:
         raise ResultsError(f"{plain(failed.cell.label)} failed when it was run again: {failed.reason}")
     rerun = Row(list(again), [])
     pairs = _pairs(row, again)
-    kept = kept_columns(store, [row])
     records = []
     for group in row.first.groups:
         same = all(a.groups[group].members == b.groups[group].members for a, b in pairs if group in b.groups)
         names = [m for m in row.first.groups[group].metrics if row.has(group, m) and rerun.has(group, m)]
+        kept = kept_columns(store, [row], group) if names else set()
         columns = [f"{group}/{metric}" for metric in names if f"{group}/{metric}" in kept]
         if not columns or not same:
             continue

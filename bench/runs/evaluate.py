@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,14 +16,16 @@ from scipy.sparse import csr_matrix
 
 from bench.data.groups import Group, popularity_groups
 from bench.data.hidden import Split
+from bench.data.protocol import Protocol
 from bench.data.visible import Visible
 from bench.errors import ResultsError, one_line, plain
 from bench.evaluation import metrics, violations
 from bench.evaluation.beyond import beyond
 from bench.evaluation.diversity import CATEGORIES, category_vectors, diversity, text_vectors
 from bench.files import new_file, regular
-from bench.interactions import Interactions, Recommendations
+from bench.interactions import Recommendations
 from bench.messages.cell import GroupResult
+from bench.messages.job import USERS_AT_ONCE
 from bench.runs.outputs import read_array
 
 
@@ -31,20 +34,37 @@ def test_users(split: Split) -> NDArray[np.int64]:
     return np.flatnonzero(split.hidden.test.lengths)
 
 
-def check(
-    output: Path, users: NDArray[np.int64], exclude: Interactions, k: int
-) -> tuple[Recommendations, dict[str, int]]:
-    """The lists in a worker's ``items.npy`` and ``scores.npy``, without slots that break the contract, and their number
-    by kind. ``exclude`` has one row per user of ``users``.
+def lists_of(output: Path, n_users: int, k: int) -> Recommendations:
+    """What is in a worker's ``items.npy`` and ``scores.npy``.
 
     Raises
     ------
     PluginError
-        If there are no lists, or they have the wrong shape.
+        If there are no lists.
     """
-    found = Recommendations(*(read_array(output / f"{name}.npy", len(users) * k) for name in ("items", "scores")))
-    counted = violations.count(found, exclude, k)
-    return violations.sanitized(found, exclude), counted
+    return Recommendations(*(read_array(output / f"{name}.npy", n_users * k) for name in ("items", "scores")))
+
+
+def checked(
+    found: Recommendations, visible: Visible, protocol: Protocol, users: NDArray[np.int64], k: int
+) -> tuple[Recommendations, dict[str, int]]:
+    """The lists (n, k) of ``users`` (n,) without slots that break the contract, and the number of these by kind.
+
+    Raises
+    ------
+    PluginError
+        If they have the wrong shape.
+    """
+    violations.check_form(found, (len(users), k))
+    clean = Recommendations(np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32))
+    counted, begin = Counter[str](), 0
+    for some in visible.chunks(users, USERS_AT_ONCE):
+        exclude, part = visible.inputs(protocol, some).exclude, slice(begin, begin + len(some))
+        lists = Recommendations(np.asarray(found[0])[part], np.asarray(found[1])[part])
+        counted.update(violations.count(lists, exclude, k))
+        clean.items[part], clean.scores[part] = violations.sanitized(lists, exclude)
+        begin += len(some)
+    return clean, dict(counted)
 
 
 def keep_lists(path: Path, users: NDArray[np.int64], lists: Recommendations) -> None:

@@ -109,6 +109,8 @@ class _Executor:
     """Of the waiting ones, those that another run was seen to work at."""
     before: dict[str, str] = field(default_factory=dict)
     """When a cell's earlier result was made, which is a failed one; empty if it has none."""
+    damaged: set[str] = field(default_factory=set)
+    """Finished cells that are made again, since their lists cannot be read."""
     results: dict[str, Result] = field(default_factory=dict)
     messages: queue.SimpleQueue[tuple[Cell, Event | Future[Result | None]]] = field(default_factory=queue.SimpleQueue)
     jobs: list[Job] = field(default_factory=list)
@@ -183,6 +185,7 @@ class _Executor:
         made = self.store.result(cell.id)
         if made is not None and made.status == "finished":
             made = refreshed(made, self.plan.folds[cell.fold], self.plan.spec.ks, self.store, got)
+            self.damaged |= {cell.id} if made is None else set()
         elif made is not None and made.created == self.before[cell.id]:
             made = None  # it failed before this run began, and is tried again
         if made is not None:
@@ -247,7 +250,7 @@ class _Executor:
                 done = ended, Measured(reason=ended.reason) if ended.reason else self._judge(job)
             ended, measured = done
             result = self._assemble(cell, ended, measured, [] if measured.reason else self._keep_model(job))
-            self.store.commit(result)
+            self.store.commit(result, again=cell.id in self.damaged)
         finally:
             held.release()
             self.heart.claims.discard(held)
@@ -304,9 +307,9 @@ class _Executor:
         cell, folder = job.cell, self.store.path(job.cell.id)
         fold = self.plan.folds[cell.fold]
         users = evaluate.test_users(fold.split)
-        exclude = fold.split.visible.inputs(cell.protocol, users).exclude
         try:
-            lists, counted = evaluate.check(job.folders.output, users, exclude, cell.list_length)
+            found = evaluate.lists_of(job.folders.output, len(users), cell.list_length)
+            lists, counted = evaluate.checked(found, fold.split.visible, cell.protocol, users, cell.list_length)
             evaluate.keep_lists(folder / "lists.parquet", users, lists)
             ks = cell.reached(self.plan.spec.ks)
             groups = evaluate.measure(folder, fold.split, fold.groups, ks)

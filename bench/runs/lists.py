@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bench.data.sources.lists import ListsFile, read_lists_file
 from bench.errors import ConfigError, DataError, plain
-from bench.evaluation import violations
 from bench.evaluation.conventions import GAIN, OURS
 from bench.files import content_hash
 from bench.interactions import UNFILLED, Recommendations
@@ -218,8 +217,8 @@ def _misfits(path: Path, lists: Recommendations, task: Task, fold: Fold) -> tupl
     DataError
         If most of their slots do not fit.
     """
-    exclude = fold.split.visible.inputs(task.protocol, evaluate.test_users(fold.split)).exclude
-    counted = violations.count(lists, exclude, lists.items.shape[1])
+    users = evaluate.test_users(fold.split)
+    _, counted = evaluate.checked(lists, fold.split.visible, task.protocol, users, lists.items.shape[1])
     filled = max(1, int((lists.items != UNFILLED).sum()))
     lines = []
     for kind, words in _MISFITS.items():

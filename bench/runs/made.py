@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.data.catalog import NAME
 from bench.errors import ConfigError, ResultsError, plain
-from bench.evaluation import metrics, violations
+from bench.evaluation import metrics
 from bench.interactions import Recommendations
 from bench.messages.cell import Cell, Phase, PluginVersion, Result, now
 from bench.runs import environment, evaluate
@@ -82,9 +82,8 @@ def keep(made: Made, task: Task, ks: Sequence[int], store: Store) -> Result:
 def _measured(made: Made, task: Task, fold: Fold, ks: Sequence[int], store: Store) -> Result:
     cell, folder = made.cell, store.path(made.cell.id)
     users = evaluate.test_users(fold.split)
-    exclude = fold.split.visible.inputs(cell.protocol, users).exclude
-    counted = violations.count(made.lists, exclude, cell.list_length)
-    evaluate.keep_lists(folder / "lists.parquet", users, violations.sanitized(made.lists, exclude))
+    lists, counted = evaluate.checked(made.lists, fold.split.visible, cell.protocol, users, cell.list_length)
+    evaluate.keep_lists(folder / "lists.parquet", users, lists)
     reached = cell.reached(ks)
     return Result(
         cell_id=cell.id,

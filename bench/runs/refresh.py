@@ -50,7 +50,8 @@ def asked_for(results: Sequence[Result], store: Store) -> list[Result]:
     for result in results:
         own = [other for other in rivals.get(row(result.cell), []) if other.cell_id != result.cell_id]
         if any(other.counts_from >= result.counts_from for other in own):
-            result = result.model_copy(update={"asked": now()})
+            newest = store.result(result.cell_id) or result  # another run may have measured it for other groups
+            result = newest.model_copy(update={"asked": now()})
             store.write(result)
         found.append(result)
     return found

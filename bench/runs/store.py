@@ -163,11 +163,15 @@ class Store:
         """Put a result in the place of any before, whole or not at all."""
         write_text(self.cells / result.cell_id / "result.json", result.model_dump_json(indent=2) + "\n")
 
-    def commit(self, result: Result) -> None:
-        """Put a result in place, the last step of a cell; nothing takes the place of a finished one."""
+    def commit(self, result: Result, again: bool = False) -> None:
+        """Put a result in place, the last step of a cell.
+
+        Nothing takes the place of a finished one, but what finished when it was made ``again``, since the lists of the
+        other were damaged.
+        """
         folder = self.path(result.cell_id)
         before = self.result(result.cell_id)
-        if before is None or before.status == "failed":
+        if before is None or before.status == "failed" or (again and result.status == "finished"):
             self.write(result)
         if result.status == "finished":
             leave_finished(folder)

@@ -96,11 +96,14 @@ def tune(
         cells = [
             Cell.model_validate({**cell.model_dump(), "floors": given_up_below}) for one in plans for cell in one.cells
         ]
+        if (longest := min(cell.list_length for cell in cells)) < spec.stopping.k:
+            made = f"{described.model} makes lists of {longest}, which {metric} cannot judge"
+            raise ConfigError(f"{made}: give it options that make longer ones")
         done = run_cells(replace(plan, cells=cells), store, watch, track)
         for (number, options), result in zip(asked.items(), done, strict=True):
             trial = _judged(number, options, metric, result)
             sampler.tell(number, trial.score)
-            before += [] if trial.pruned else [result.validations]
+            before += [] if trial.pruned or trial.score is None else [result.validations]  # failed ones are made again
             study = study.model_copy(update={"trials": [*study.trials, trial]})
             if kept is None or not study.begins(kept):  # a study that is gone through again loses nothing on the way
                 write_text(path, study.model_dump_json(indent=2))

@@ -16,6 +16,7 @@ from bench.data.protocol import PROTOCOLS, Protocol
 from bench.data.visible import Visible
 from bench.errors import one_line, plain
 from bench.evaluation.metrics import per_user
+from bench.evaluation.violations import check_form, sanitized
 from bench.messages.cell import Floor, ValidationRecord, pruned_at
 from bench.messages.events import Progress, Validated, WorkerEvent
 from bench.messages.spec import Stopping
@@ -124,7 +125,7 @@ class WorkerContext:
         self.resumed_seconds += self._earlier
 
     def _sample_users(self) -> NDArray[np.int64]:
-        users = np.flatnonzero(self._visible.valid.lengths)
+        users = np.flatnonzero(self._visible.judged.lengths)
         if len(users) > self._stopping.users:
             users = np.random.default_rng(_SAMPLE_SEED).choice(users, self._stopping.users, replace=False)
         return np.sort(users).astype(np.int64)
@@ -171,11 +172,15 @@ class WorkerContext:
         return len(self._sample) > 0
 
     def score(self) -> float:
-        """The stopping metric of the model as it is, a mean over the sample of validation users."""
-        stopping = self._stopping
-        found = self._model.recommend(self._sample, self._inputs.history, self._inputs.exclude, stopping.k)
-        relevant = self._visible.valid.select(self._sample)
-        return float(per_user(found.items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
+        """The stopping metric of the model as it is, a mean over the sample of validation users.
+
+        As at test, what breaks the contract counts as a miss.
+        """
+        stopping, exclude = self._stopping, self._inputs.exclude
+        found = self._model.recommend(self._sample, self._inputs.history, exclude, stopping.k)
+        check_form(found, (len(self._sample), stopping.k))
+        items, relevant = sanitized(found, exclude).items, self._visible.judged.select(self._sample)
+        return float(per_user(items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
 
     def _judge(self, epoch: int, score: float) -> Validation:
         improved = score > self._best

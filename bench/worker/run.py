@@ -146,18 +146,22 @@ class _Job:
             model.fit(self.split.train, self.split.valid, self.context)
         fit = self.phases["fit"]
         seconds = fit.seconds + self.context.resumed_seconds + self.context.cached_seconds
-        self.phases["fit"] = fit.model_copy(update={"seconds": seconds})
+        told: dict[str, float | None] = {"seconds": seconds}
+        if self.context.resumed_seconds:
+            told["cpu_seconds"] = None  # those of earlier attempts are not known
+        self.phases["fit"] = fit.model_copy(update=told)
 
     def _recommend(self, model: Recommender) -> Recommendations:
         users = np.load(self.folders.input / "users.npy")
         items, scores = [], []
-        for start in range(0, len(users), USERS_AT_ONCE):
-            some = users[start : start + USERS_AT_ONCE]
+        done = 0
+        for some in self.split.chunks(users, USERS_AT_ONCE):
             history, exclude = self.split.inputs(self.cell.protocol, some)
             found = model.recommend(some, history, exclude, self.request.k)
             items.append(np.asarray(found[0]))
             scores.append(np.asarray(found[1]))
-            self.emit(Progress(done=min(start + USERS_AT_ONCE, len(users)), total=len(users), unit="user"))
+            done += len(some)
+            self.emit(Progress(done=done, total=len(users), unit="user"))
         whole = Recommendations(np.concatenate(items), np.concatenate(scores))
         save_array(self.folders.output / "items.npy", whole.items)
         save_array(self.folders.output / "scores.npy", whole.scores)

@@ -66,11 +66,11 @@ def _interactions(
             table["time"] = 0
         if (part := _PARTS[kind]) is not None:
             table["part"] = part
-        tables.append(validate_interactions(table, problems))
+        tables.append(table)
     if not tables:
         raise DataError("the card names no file of interactions")
-    whole = tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
-    return whole.fillna({"nanosecond": 0}).astype({"nanosecond": "int64"}) if "nanosecond" in whole else whole
+    # Of all files together: one form of dates holds for the whole column.
+    return validate_interactions(pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0], problems)
 
 
 def column_names(path: Path, encoding: str | None = None) -> list[str]:

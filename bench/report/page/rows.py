@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.errors import plain
-from bench.evaluation.intervals import LEAST_USERS, Estimate, Part
 from bench.files import read_regular
 from bench.messages.cell import Result
-from bench.report.page.document import Change, Environment, Failure, Numbers, RowPart, Source
+from bench.report.page.document import Change, Environment, Failure, RowPart, Source
 from bench.report.page.tuning import untuned
 from bench.report.table import Row, Table
 from bench.report.verdict import Verdict
@@ -30,7 +26,7 @@ def row_part(
     """The numbers of a row and where they come from: ``names`` of folders; a new one is added to ``environments``."""
     every, begun = (*row.results, *row.failures), untuned(table, row, store)
     groups = [] if row.failed else list(table.groups)
-    halves = {group: half_widths(row, group, table.metrics) for group in groups}
+    halves = {group: row.half_widths(group, table.metrics) for group in groups}
     standings = {group: one for group in groups if (one := judged.standings.get((row.name, group)))}
     for group, standing in standings.items():
         halves[group][table.metrics.index(table.main_metrics[0])] = standing.half_width
@@ -47,34 +43,13 @@ def row_part(
         failures=[_failure(store, row, result) for result in row.failures],
         means={plain(group): [row.mean(group, metric) for metric in table.metrics] for group in groups},
         half_widths={plain(group): values for group, values in halves.items()},
-        runs={plain(group): _runs(row, group, table.metrics) for group in groups if len(row.results) > 1},
+        runs={plain(group): row.runs(group, table.metrics) for group in groups if len(row.results) > 1},
         ranks={plain(group): (one.first, one.last) for group, one in standings.items() if judged.compares},
         costs={} if row.failed else costs,
         looks={} if row.failed else {name: row.look(name) for name in table.looks},
         untuned=begun.title if begun else "",
         source=_source(table, row, environments),
     )
-
-
-def half_widths(row: Row, group: str, metrics: Sequence[str]) -> Numbers:
-    """Half of the 95 % interval over users and seeds of each metric, from what results alone tell.
-
-    Of several seeds it is a little wider than that of the table's first metric, which is from the values per user: the
-    chance within users is in both parts. Not a number below :data:`LEAST_USERS` users.
-    """
-    if row.users(group) < LEAST_USERS:
-        return [math.nan] * len(metrics)
-    runs, seeds = np.array(_runs(row, group, metrics)), np.array([result.cell.seed for result in row.results])
-    means = np.stack([runs[seeds == seed].mean(axis=0) for seed in np.unique(seeds)])
-    many = len(means) > 1 and not row.first.cell.deterministic
-    parts = (Part(means.std(axis=0, ddof=1) / math.sqrt(len(means)), len(means) - 1),) if many else ()
-    users = np.array([row.user_error(group, metric) for metric in metrics])
-    return [float(half) for half in Estimate(runs.mean(axis=0), users, parts).half_width()]
-
-
-def _runs(row: Row, group: str, metrics: Sequence[str]) -> list[Numbers]:
-    found = [result.groups[group].metrics if group in result.groups else {} for result in row.results]
-    return [[one.get(metric, math.nan) for metric in metrics] for one in found]
 
 
 def _failure(store: Store, row: Row, result: Result) -> Failure:
