@@ -359,3 +359,26 @@ def test_progress_of_many_steps_is_told_now_and_then(make, monkeypatch):
     assert [event["done"] for event in events[:3]] == [1, 4, 7]
     assert events[-1]["done"] == 1000
     assert len(events) == pytest.approx(334, abs=2)
+
+
+@pytest.mark.parametrize("wrong", ["twice", "unknown"])
+def test_what_breaks_the_contract_is_a_miss_at_validation_too(make, wrong):
+    class Wrong(Scripted):
+        def recommend(self, users, history, exclude, k):
+            items = np.full((len(users), k), -1, np.int32)
+            hits = np.array([self.valid.select(np.array([user])).items[0] for user in users])
+            items[:, 0] = hits
+            items[:, 1] = hits if wrong == "twice" else DATA.train.n_items + 5
+            return Recommendations(items, np.tile(-np.arange(k, dtype=np.float32), (len(users), 1)))
+
+    context, _ = make(Wrong(), metric="recall")
+    expected = np.mean([1 / length for length in DATA.valid.lengths if length])
+    assert context.score() == pytest.approx(expected)
+
+
+def test_validation_asks_for_items_that_the_protocol_ranks(make):
+    """Of two validation items of the first user one is not in train; that of the second neither."""
+    data = type(DATA)(interactions_from([[0, 1], [1, 2], [0, 2]], 6), interactions_from([[2, 4], [5], [1]], 6))
+    context, _ = make(Scripted([1.0], valid=interactions_from([[2], [], [1]], 6)), data=data, candidates="train")
+    assert context.score() == 1.0
+    assert context._sample.tolist() == [0, 2]

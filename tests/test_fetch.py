@@ -268,3 +268,19 @@ def test_prepare_fetches_and_info_does_not(bench, card, server, tmp_path):
     shown = bench("datasets", "info", "far.yaml")
     assert "9 users, 9 items, 81 interactions" in shown.out
     assert len(server.asked) == 1
+
+
+def test_two_who_fetch_one_file_at_the_same_time_get_it_once(server, folder):
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(fetch(File(name="file.gz", url=server.url(), sha256=SHA), folder)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [folder / "file.gz"] * 4
+    assert found[0].read_bytes() == CONTENT
+    assert server.asked == [("/file.gz", 0)]
+    assert not [name for name in names(folder) if name.endswith(".part")]

@@ -3,13 +3,17 @@
 import json
 import statistics
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from bench.data.protocol import protocol
+from bench.errors import BenchError
 from bench.report.compare import compare
 from bench.report.leaderboard import main
 from bench.report.per_user import _mean
 from bench.report.table import tables
+from bench.report.verdict import verdict
 from bench.runs.store import Store
 
 
@@ -137,3 +141,67 @@ def test_a_group_that_is_empty_in_one_split_stays(make_result):
     assert table.groups == {"all": ("all users", 40)}
     assert table.rows[0].has("all", "ndcg@10")
     assert table.rows[0].mean("all", "ndcg@10") == 0.5
+
+
+# Folds that are not there ---------------------------------------------------------------------------------------------
+
+
+def without(store, model, folds):
+    return [r for r in store.results() if r.cell.model != model or r.cell.fold not in folds]
+
+
+def test_a_row_that_lacks_folds_stands_behind_whole_ones_and_has_no_rank(store, tmp_path, tiny_cards):
+    [table] = tables(without(store, "pop", {1, 2}))
+    assert [(row.name, row.lacks) for row in table.rows] == [("random", ""), ("pop", "folds 1, 2")]
+    judged = verdict(table, store)
+    assert ("pop", "all") not in judged.standings
+    assert judged.notes == ["pop has no rank: it lacks folds 1, 2, so that its mean is of other test items"]
+    assert "1 × 1 of 3 splits" in main(table, judged)
+    few = Store(tmp_path)
+    for result in table.rows[0].results + table.rows[1].results:
+        few.path(result.cell_id).mkdir(parents=True)
+        few.write(result)
+    with pytest.raises(BenchError, match="pop lacks folds 1, 2, so that it cannot be compared"):
+        compare(few, "pop", "random", "tiny", protocol="kfold:3")
+
+
+def test_a_seed_that_lacks_folds_does_not_count_beside_whole_ones(store):
+    first = next(r for r in store.results() if r.cell.model == "random" and r.cell.fold == 0)
+    cell = first.cell.model_copy(update={"seed": 2})
+    [table] = tables([*store.results(), first.model_copy(update={"cell": cell, "cell_id": cell.id})])
+    [row] = [row for row in table.rows if row.name == "random"]
+    assert (row.seeds, len(row.results), row.lacks) == (1, 3, "")
+    assert table.left_out == ["random seed 2 lacks folds that its other seeds have"]
+
+
+def test_a_group_without_users_in_a_fold_is_judged_by_the_others(tmp_path, make_result, tiny_cards):
+    """Users 0 to 49 in the first fold, 50 to 99 in the second, none of the third are in the long tail."""
+    store, levels = Store(tmp_path), {"a": 0.6, "b": 0.2}
+    for model, level in levels.items():
+        for fold, n in enumerate((50, 50, 0)):
+            result = make_result(model, protocol=protocol("kfold:3"), fold=fold, deterministic=True)
+            users = np.arange(60) + 50 * fold
+            values = level + 0.1 * np.sin(users)
+            own = np.where(np.arange(60) < n, values, np.nan)
+            known = result.groups["all"]
+            groups = {
+                "all": known.model_copy(update={"n": 60, "metrics": dict.fromkeys(known.metrics, values.mean())}),
+                "long tail": known.model_copy(update={"n": n, "metrics": dict.fromkeys(known.metrics, np.nanmean(own))})
+                if n
+                else known.model_copy(update={"n": 0, "metrics": {}, "errors": {}}),
+            }
+            frame = {f"all/{metric}": values for metric in known.metrics}
+            frame |= {f"long tail/{metric}": own for metric in known.metrics} if n else {}
+            store.path(result.cell_id).mkdir(parents=True)
+            pd.DataFrame({"user": users, **frame}).to_parquet(store.path(result.cell_id) / "per_user.parquet")
+            store.write(result.model_copy(update={"groups": groups}))
+    [table] = tables(store.results())
+    judged = verdict(table, store)
+    assert judged.notes == []
+    assert judged.standings["a", "long tail"][1:] == (1, 1)
+    assert judged.standings["b", "long tail"][1:] == (2, 2)
+    found = compare(store, "a", "b", "tiny", fingerprint="f")
+    assert "not compared" not in " ".join(found.notes)
+    assert set(found.frame["group"]) == {"all", "long tail"}
+    tail = found.frame[found.frame["group"] == "long tail"]
+    assert tail["difference"].tolist() == pytest.approx([0.4] * len(tail))

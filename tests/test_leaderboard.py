@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from bench.report import leaderboard
+from bench.report.leaderboard import main, notes, number
 from bench.report.table import tables
+from bench.report.verdict import Verdict
 from bench.runs.store import Store
 
 
@@ -179,3 +181,20 @@ def test_row_without_the_main_metric_stands_behind_the_others(make_result):
     deep = other.groups["all"].model_copy(update={"metrics": {"ndcg@3": 0.9}, "errors": {}})
     table = only([other.model_copy(update={"groups": {"all": deep}}), make_result("a", 0.1), make_result("c", 0.2)])
     assert [row.model for row in table.rows] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("caveat", "said"), [(None, []), (7, ["pop: 7"]), (["a"], ["pop: ['a']"]), ("few", ["pop: few"])]
+)
+def test_whatever_a_plugin_notes_as_its_caveat_is_a_line(make_result, caveat, said):
+    [table] = tables([make_result("pop", personalized=False, facts={"caveat": caveat})])
+    assert notes(table, Verdict()) == said
+
+
+def test_a_row_without_a_rank_has_an_interval_over_seeds(make_result):
+    """Of three seeds, whose spread is far above the error over users: Student's t of two degrees of freedom."""
+    runs = [make_result("own", score, seed=seed) for seed, score in enumerate((0.4, 0.5, 0.6))]
+    [table] = tables(runs)
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    assert table.rows[0].half_widths("all", ["ndcg@10"])[0] == pytest.approx(half, rel=0.02)
+    assert f".5000 ±{number(table.rows[0].half_widths('all', ['ndcg@10'])[0])}" in main(table)

@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import bench as api
+from bench.data import visible
 from bench.data.catalog import LongTail
 from bench.data.groups import find_groups
 from bench.data.hidden import HiddenTest
-from bench.interactions import save_interactions
-from bench.runs.evaluate import measure
-from bench.testing import interactions_from
+from bench.data.protocol import PROTOCOLS
+from bench.interactions import Recommendations, save_interactions
+from bench.runs.evaluate import checked, measure
+from bench.testing import MemorySplit, interactions_from
 
 N_USERS, N_ITEMS, K = 30, 24, 5
 
@@ -177,3 +179,32 @@ def test_groups_of_two_runs_at_once_are_both_kept(tiny_cards, start_bench, tmp_p
     assert {"Q1", "D1", "cold users"} <= set(json.loads(path.read_text())["groups"])
     columns = pd.read_parquet(path.parent / "per_user.parquet").columns
     assert {"Q4/ndcg@10", "D10/ndcg@10"} <= set(columns)
+
+
+@pytest.mark.parametrize("at_once", [1, 60, 10**9])
+def test_lists_are_checked_in_chunks_where_many_items_are_excluded_for_everybody(monkeypatch, at_once):
+    """Of 48 items some have no train interaction. Lists hold one of them, one of train, and one twice."""
+    monkeypatch.setattr(visible, "_EXCLUDED_AT_ONCE", at_once)
+    rng = np.random.default_rng(0)
+    train = interactions_from([rng.choice(40, 5, replace=False).tolist() for _ in range(60)], 48)
+
+    class Ranked(MemorySplit):
+        candidates = "train"
+
+    data, rules = Ranked(train, interactions_from([[]] * 60, 48)), PROTOCOLS["colarec"].model_copy()
+    users = np.arange(3, 60)
+    firsts = [int(train.select(np.array([user])).items[0]) for user in users]
+    items = np.array([[45, own, *_new(train, u), _new(train, u)[0]] for u, own in zip(users, firsts, strict=True)])
+    found = Recommendations(items.astype(np.int32), np.tile(-np.arange(5, dtype=np.float32), (len(users), 1)))
+    lists, counted = checked(found, data, rules, users, 5)
+    assert len(data.non_candidates) >= 8
+    assert (counted["excluded"], counted["duplicate"], counted["unknown"]) == (2 * len(users), len(users), 0)
+    expected = items.copy()
+    expected[:, [0, 1, 4]] = -1
+    assert lists.items.tolist() == expected.tolist()
+
+
+def _new(train, user):
+    """Two items that are ranked, and not in the user's train part."""
+    known = train.select(np.array([user])).items
+    return [item for item in np.unique(train.items) if item not in known][:2]

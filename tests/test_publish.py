@@ -103,3 +103,15 @@ def test_commands_keep_what_was_run_and_lose_where(make_result, tmp_path):
     assert result.command == f"bench run --models pop --seeds 1-3 --dataset tiny {kept}"
     assert (result.spec.dataset, result.spec.groups) == ("card.yaml", ["memory", "own.csv"])
     assert result.reason == "it broke"
+
+
+def test_what_a_run_said_loses_the_places_of_files(make_result, tmp_path):
+    store, published = Store(tmp_path / "own"), Store(tmp_path / "published")
+    facts = {"file": "/home/me/own/lists.csv", "from": ["https://a.org/b/c.gz", "and/or 1/2"], "n": 3}
+    told = {"warnings": ["/home/me/own/x.csv: 3 rows", "nDCG / 2"], "facts": facts}
+    store.write(make_result(status="failed", **told).model_copy(update={"reason": "no file '/data/me/a.csv' (/b/c)"}))
+    publish(tables(store.results()), store, published)
+    [result] = published.results()
+    assert result.reason == "no file 'a.csv' (c)"
+    assert result.warnings == ["x.csv: 3 rows", "nDCG / 2"]
+    assert result.facts == {"file": "lists.csv", "from": ["https://a.org/b/c.gz", "and/or 1/2"], "n": 3}

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.data.sources import reader
+from bench.data.splits import TEST, TRAIN
 from bench.errors import BenchError
 
 COLUMNS = {"user": "who", "item": "what", "time": "when"}
@@ -332,3 +333,14 @@ def test_column_that_is_there_twice_is_an_error(read):
 def test_line_ends_of_old_and_lines_that_are_long(read):
     assert rows(read(HEAD.replace("\n", "\r") + "a,b,1\rc,d,2\r")) == [("a", "b", 1), ("c", "d", 2)]
     assert rows(read(HEAD + "x" * 5_000_000 + ",b,1\n"))[0][1:] == ("b", 1)
+
+
+def test_one_form_of_dates_holds_for_all_files(tmp_path):
+    """Only the train file shows that the day comes first."""
+    (tmp_path / "train.csv").write_text(HEAD + "a,x,25/02/2015\na,y,05/03/2015\n")
+    (tmp_path / "test.csv").write_text(HEAD + "a,z,06/03/2015\n")
+    found = reader("table")({"train": tmp_path / "train.csv", "test": tmp_path / "test.csv"}, COLUMNS)
+    days = [datetime.datetime.fromtimestamp(time, datetime.UTC).strftime("%d.%m.") for _, _, time in rows(found)]
+    assert days == ["25.02.", "05.03.", "06.03."]
+    assert found.interactions["part"].tolist() == [TRAIN, TRAIN, TEST]
+    assert found.problems == {}

@@ -212,3 +212,11 @@ def test_command_knows_its_data_sets(bench):
     )
     told = json.loads(bench("references", "--json").out)
     assert [Reference.model_validate(one) for one in told] == list(references().values())
+
+
+def test_a_last_fit_on_validation_too_is_no_table_of_others(table_of, tmp_path):
+    rules = PROTOCOLS["loo"].model_copy(update={"fit": "train+valid"})
+    assert made().protocol.match(PROTOCOLS["loo"])
+    assert not made().protocol.match(rules)
+    for card in references().values():
+        assert not card.protocol.match(rules)

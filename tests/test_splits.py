@@ -12,6 +12,7 @@ from bench.data.splits import (
     VALID,
     at_random,
     by_time,
+    by_user,
     fold_parts,
     folds,
     global_cut,
@@ -156,3 +157,9 @@ def test_held_out_users_have_the_ratios():
     rows = rows_of(held_out_users(bounds_of(found), RATIOS, 0.8, 3), found)
     assert [sum(part in row for row in rows) for part in (TRAIN, VALID, TEST)] == [80, 10, 10]
     assert {int((row == KNOWN).sum()) for row in rows} == {0, 8}
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([-(2**40), -5, 0, 7, 2**32 - 1, 2**32])), max_size=20))
+def test_by_user_then_by_value_whatever_its_sign_and_size(rows):
+    users, values = np.array(rows, np.int64).reshape(-1, 2).T
+    assert by_user(users, values).tolist() == sorted(range(len(rows)), key=lambda at: rows[at])

@@ -134,3 +134,13 @@ def test_folder_that_is_a_file_is_an_error_that_names_it(tmp_path):
     (tmp_path / "results").write_text("")
     with pytest.raises((BenchError, OSError), match="results"):
         Store(tmp_path / "results").open_for_writing()
+
+
+def test_what_finished_is_replaced_only_by_what_finished_when_it_was_made_again(store, make_result):
+    first = make_result("pop", 0.5)
+    put(store, first)
+    store.commit(make_result("pop", 0.6))
+    store.commit(make_result("pop", status="failed"), again=True)
+    assert store.result(first.cell_id) == first
+    store.commit(make_result("pop", 0.7), again=True)
+    assert store.result(first.cell_id).groups["all"].metrics["ndcg@10"] == 0.7

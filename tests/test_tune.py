@@ -342,3 +342,12 @@ def test_a_study_that_was_killed_ten_times_is_that_of_an_undisturbed_run(start_b
     found = [[Study.model_validate(one) for one in json.loads(text)] for text in (whole, killed)]
     assert [told(study) for study in found[1]] == [told(study) for study in found[0]]
     assert len(found[0][0].trials) == 6
+
+
+def test_lists_too_short_to_be_judged_are_one_line(start_bench, rough_site, tmp_path):
+    words = ("tune", "--models", "rough-shallowest", "--dataset", "tiny", "--results", tmp_path)
+    process = start_bench(*words, environment={"PYTHONPATH": str(rough_site)})
+    _, err = process.communicate(timeout=300)
+    assert process.returncode
+    assert "error: rough-shallowest makes lists of 5, which ndcg@10 cannot judge" in err
+    assert Store(tmp_path / FOLDER).results() == []

@@ -371,6 +371,14 @@ class Shallow(Healthy):
         return 12
 
 
+class Shallowest(Healthy):
+    """Ranks no more than five items, fewer than a model is judged by."""
+
+    @classmethod
+    def longest_list(cls, config):
+        return 5
+
+
 class Unsaved(Healthy):
     def save(self, folder):
         raise RuntimeError("it cannot be written")
