@@ -65,7 +65,10 @@ def rank(
     size = chunk_size(n_items, memory_budget)
     for start in range(0, n, size):
         rows = np.arange(start, min(start + size, n))
-        chunk = np.ascontiguousarray(score(rows), dtype=np.float32)
+        given = score(rows)
+        if given is None:
+            raise ValueError("score() returned nothing")
+        chunk = np.ascontiguousarray(given, dtype=np.float32)
         if chunk.shape != (len(rows), n_items):
             raise ValueError(f"score() gave an array of shape {chunk.shape}, expected {(len(rows), n_items)}")
         low, high = exclude.indptr[start], exclude.indptr[rows[-1] + 1]

@@ -3,10 +3,14 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from bench.contract import ModelConfig
+from bench.errors import ConfigError
 from bench.runs.store import Store
+from bench.worker.config import make_config
 
 FAIL = {
     "raises": "RuntimeError: the model broke in two lines",
@@ -149,3 +153,12 @@ def test_broken_plugin_is_a_line_in_the_list_of_plugins(start_bench, rough_site)
     assert {errors[name] for name in ("rough-healthy", "rough-family:", "rough-hooks", "ease")} == {None}
     assert all("\n" not in (error or "") for error in errors.values())
     assert process.returncode == 0
+
+
+def test_a_config_field_without_default_is_named():
+    class Config(ModelConfig):
+        damping: float
+
+    with pytest.raises(ConfigError, match="own: the field 'damping' of its Config has no default: give it one"):
+        make_config("own", SimpleNamespace(Config=Config), {})
+    assert make_config("own", SimpleNamespace(Config=Config), {"damping": 2}).damping == 2

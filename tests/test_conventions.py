@@ -104,3 +104,12 @@ def test_nobody_has_a_list():
 def test_first_convention_is_ours():
     assert CONVENTIONS[0] is OURS
     assert len(BY_NAME) == len(CONVENTIONS) == 6
+
+
+def test_what_is_no_item_keeps_its_rank_in_trec_eval_too():
+    """By pytrec_eval-terrier 0.5.11 of the same list, with an unjudged document in the second place."""
+    items, scores = np.array([[3, UNFILLED, 1, 0]], np.int32), np.array([[3, -np.inf, 1, 1]], np.float32)
+    found = means(BY_NAME["trec_eval"], items, scores, interactions_from([[3, 1]], 5), np.arange(5), [3])
+    ideal = 1 + 1 / np.log2(3)
+    assert found["ndcg@3"] == pytest.approx((1 + 1 / np.log2(4)) / ideal)  # of the tied ones the higher id is first
+    assert found["map@3"] == pytest.approx((1 + 2 / 3) / 2)

@@ -300,3 +300,24 @@ def test_scores_beyond_single_precision_keep_their_order(bench, known, tmp_path)
     rows = [(user, item, score * 10.0**300) for user, item, score in rows_of(perfect(known))]
     done = json.loads(take(bench, write(tmp_path / "big.csv", rows), "--name", "big", "--json").out)
     assert (done["rows"][0]["all/ndcg@10"], done["rows"][0]["violations"]) == (pytest.approx(1), 0)
+
+
+def test_a_score_that_contradicts_the_rank_is_one_line(bench, known, tmp_path):
+    """Such as a distance: the best item has the lowest."""
+    rows = [(user, item, rank, 0.1 * rank) for user, own in perfect(known).items() for rank, item in enumerate(own, 1)]
+    path = write(tmp_path / "both.csv", rows, "user,item,rank,score")
+    words = ("import", "lists", path, "--name", "own", "--dataset", "tiny", "--results", tmp_path)
+    done = bench(*words)
+    assert done.status == 1
+    assert "order by 'score' is not that of 'rank': name the right one with --score-column" in done.err
+    assert bench(*words, "--score-column", "rank").status == 0
+    agreeing = [(user, item, rank, -score) for user, item, rank, score in rows]
+    write(path, agreeing, "user,item,rank,score")
+    assert bench(*words).status == 0
+
+
+def test_a_row_of_short_lists_says_why_it_has_no_numbers(bench, known, tmp_path):
+    path = write(tmp_path / "own.csv", rows_of({user: own[:5] for user, own in perfect(known).items()}))
+    assert bench("run", "--models", "pop", "--dataset", "tiny", "--results", tmp_path).status == 0
+    done = bench("import", "lists", path, "--name", "own", "--dataset", "tiny", "--results", tmp_path)
+    assert "own@imported has lists of 5: 'bench score own@imported --k 5' measures them" in " ".join(done.out.split())

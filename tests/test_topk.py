@@ -118,3 +118,8 @@ def test_nan_is_an_error_that_counts_users(width):
 @pytest.mark.parametrize(("n_items", "budget", "rows"), [(10, 400, 10), (1000, 400, 1), (0, 400, 100)])
 def test_chunk_is_planned_from_catalogue_and_budget(n_items, budget, rows):
     assert topk.chunk_size(n_items, budget) == rows
+
+
+def test_no_scores_at_all_are_named_so():
+    with pytest.raises(ValueError, match=r"score\(\) returned nothing"):
+        topk.rank(lambda rows: None, interactions_from([[0]], 3), 2)

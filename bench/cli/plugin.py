@@ -32,13 +32,14 @@ def list_plugins(as_json: bool = False) -> None:
     """List all plugins; each is imported in a process of its own to see whether it works."""
     from bench.runs.describe import check_plugins
 
-    found = check_plugins()
     if as_json:
-        click.echo(json.dumps([vars(health) for health in found], indent=2))
+        click.echo(json.dumps([vars(health) for health in check_plugins()], indent=2))
         return
-    for health in found:
+    some = False
+    for health in check_plugins():
+        some = True
         click.echo(_line(health))
-    if not found:
+    if not some:
         click.echo("no plugins are installed")
 
 
@@ -68,10 +69,11 @@ def add_plugin(what: str, isolated: bool, beside: tuple[str, ...], editable: boo
         raise ConfigError("--python is for --isolated: beside the core there is one interpreter")
     if isolated:
         made = add_isolated(what, beside, editable, python)
-        found = check_plugins(lambda plugin: plugin.environment is not None and plugin.environment.name == made.name)
+        checked = check_plugins(lambda plugin: plugin.environment is not None and plugin.environment.name == made.name)
     else:
         name = add_beside(what, beside, editable)
-        found = check_plugins(lambda plugin: plugin.environment is None and canonical(plugin.distribution) == name)
+        checked = check_plugins(lambda plugin: plugin.environment is None and canonical(plugin.distribution) == name)
+    found = list(checked)
     for health in found:
         click.echo(_line(health))
     if not found or any(health.error for health in found):

@@ -130,7 +130,8 @@ class Progress:
             self._say(f"{head}  failed: {result.reason}")
             return
         metrics = result.groups["all"].metrics if "all" in result.groups else {}
-        name = "ndcg@10" if "ndcg@10" in metrics else next(iter(metrics), None)
+        cuts = {int(metric.rpartition("@")[2]) for metric in metrics}
+        name = f"ndcg@{10 if 10 in cuts else max(cuts)}" if cuts else None  # by which the table is ordered
         score = f"{name} {metrics[name]:.4f}" if name else "nothing measured"
         if name == cell.stopping.name and result.validation is not None:
             score += f" (at validation {result.validation:.4f})"

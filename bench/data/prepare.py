@@ -166,7 +166,9 @@ def _filtered(
     """Which rows are left, in their order, and how many after each step."""
     rules: Filters = card.filters
     if rules.min_rating is not None and rows.ratings is None:
-        raise DataError(f"'{card.name}' asks for ratings of {rules.min_rating:g} and more, but has no ratings")
+        raise DataError(
+            f"'{card.name}' asks for ratings of {rules.min_rating:g} and more, but has no ratings that are numbers"
+        )
     if rules.min_text:
         lengths = _aligned(item_texts, item_ids).drop(columns="id").map(len).max(axis=1).to_numpy()
         rows = dataclasses.replace(rows, text_lengths=lengths[rows.items])

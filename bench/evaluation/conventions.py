@@ -111,7 +111,11 @@ def _average_precision(convention: Convention, hits: Hits, relevant: NDArray[np.
 def _by_id_in_ties(
     items: NDArray[np.int32], scores: NDArray[np.float32], id_order: NDArray[np.int64]
 ) -> NDArray[np.int32]:
-    """Lists whose slots of equal score are in falling order of ids, unfilled ones last."""
-    ids = np.where(items == UNFILLED, -1, id_order[items])
-    order = np.lexsort((-ids, -scores), axis=1)
-    return np.take_along_axis(items, order, axis=1)
+    """Lists whose filled slots of equal score are in falling order of ids; slots that are no item keep their ranks."""
+    filled = items != UNFILLED
+    ids = np.where(filled, id_order[items], -1)
+    order = np.lexsort((-ids, -scores, ~filled), axis=1)
+    found = np.full_like(items, UNFILLED)
+    places = np.argsort(~filled, axis=1, kind="stable")  # of the filled slots first
+    np.put_along_axis(found, places, np.take_along_axis(items, order, axis=1), axis=1)
+    return found

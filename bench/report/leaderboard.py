@@ -256,6 +256,9 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
     for row in table.rows:
         if row.first.cell.preset == FUSED and not {i for r in row.results for i in r.facts.get("cells", [])} <= there:
             lines.append(f"{row.name} is fused from lists that are not in this table any more: fuse it again")
+        short = max((r.cell.list_length for r in row.results), default=math.inf)
+        if not row.failed and short < int(table.main_metrics[0].rpartition("@")[2]):
+            lines.append(f"{row.name} has lists of {short}: 'bench score {row.name} --k {short}' measures them")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")

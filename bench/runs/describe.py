@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, PluginError, by_kind, one_line, plain
+from bench.errors import PluginError, by_kind, plain
 from bench.files import cache_folder, content_hash, write_json
 from bench.messages.description import FINE, Description, ModelRequest
 from bench.plugins import MODELS, PLUGINS, TRACKERS, Plugin, find_model, installed
@@ -122,13 +122,16 @@ class Health:
     error: str | None
 
 
-def check_plugins(wanted: Callable[[Plugin], bool] = lambda _: True) -> list[Health]:
+def check_plugins(wanted: Callable[[Plugin], bool] = lambda _: True) -> Iterator[Health]:
     """Import every plugin that is wanted and build every model's default config, in other processes."""
     plugins = [plugin for group in (MODELS, PLUGINS, TRACKERS) for plugin in installed(group) if wanted(plugin)]
-    models = [p for p in plugins if p.group == MODELS and not p.is_family and not p.problem]
-    answers([ModelRequest(model=plugin.name) for plugin in models])  # at once for each distribution; good ones are kept
-    return [
-        Health(
+    models = [p.name for p in plugins if p.group == MODELS and not p.is_family and not p.problem]
+    # At once for each distribution; good answers are kept.
+    found = answers([ModelRequest(model=name) for name in models])
+    errors = {name: answer.get("error") for name, answer in zip(models, found, strict=True)}
+    for plugin in plugins:
+        described = plugin.group == MODELS and plugin.name in errors
+        yield Health(
             name=plugin.name,
             group=plugin.group,
             distribution=plugin.distribution,
@@ -136,21 +139,8 @@ def check_plugins(wanted: Callable[[Plugin], bool] = lambda _: True) -> list[Hea
             module=plugin.module,
             interpreter=plugin.interpreter,
             environment=str(plugin.environment.folder) if plugin.environment else None,
-            error=_problem(plugin),
+            error=plugin.problem or (errors[plugin.name] if described else _import_error(plugin)),
         )
-        for plugin in plugins
-    ]
-
-
-def _problem(plugin: Plugin) -> str | None:
-    try:
-        plugin.check()
-        if plugin.group == MODELS and not plugin.is_family:
-            [answer] = answers([ModelRequest(model=plugin.name)])
-            return answer.get("error")
-    except BenchError as error:
-        return one_line(error)
-    return _import_error(plugin)
 
 
 def _import_error(plugin: Plugin) -> str | None:

@@ -24,5 +24,7 @@ def make_config(name: str, model: type[Recommender], values: Mapping[str, Any]) 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "config"
+        if first["type"] == "missing":
+            raise ConfigError(f"{name}: the field '{where}' of its Config has no default: give it one") from error
         what = f"{name}: {where} = {first['input']!r}: {first['msg']}; see 'bench models info {name}'"
         raise ConfigError(" ".join(what.split())) from error

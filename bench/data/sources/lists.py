@@ -111,15 +111,29 @@ def _table(path: Path, known: Mapping[str, str]) -> tuple[pd.DataFrame, str, boo
     names = column_names(path)
     ids = {meaning: name for meaning, name in known.items() if meaning != "score"}
     found = guess_columns([name for name in names if name != known.get("score")], path, ids)
-    usual = found.get("rating") or next((name for name in names if name.lower() == "rank"), None)
+    rank = next((name for name in names if name.lower() == "rank"), None)
+    usual = found.get("rating") or rank
     score = known.get("score", usual)
     if score is None or score not in names:
         what = f"no column '{plain(score, 60)}'" if score else "no column 'score' or 'rank'"
         raise DataError(f"{path} has {what} (there are {plain(', '.join(names), 200)}): name it with --score-column")
     columns = {"user": found["user"], "item": found["item"], "score": score}
     problems: dict[str, int] = {}
-    rows = read_columns(path, columns, None, problems, ["score"])
+    both = rank is not None and rank != score and "score" not in known
+    rows = read_columns(
+        path, {**columns, "rank": rank} if both and rank else columns, None, problems, ["score", "rank"]
+    )
     if problems:
-        said = ", ".join(f"{number:,} {reason.partition(' (')[0]}" for reason, number in problems.items())
+        reasons = {reason.partition(" (")[0].replace(f" of {path.name}", ""): n for reason, n in problems.items()}
+        said = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
         raise DataError(f"{path} has {said}: fix them, since a row left out would raise those below it")
+    if both and _contradict(rows["user"], rows["score"], rows.pop("rank")):
+        raise DataError(f"{path}: order by '{score}' is not that of '{rank}': name the right one with --score-column")
     return rows, f"columns {', '.join(columns.values())}", score.lower() == "rank"
+
+
+def _contradict(users: pd.Series, scores: pd.Series, ranks: pd.Series) -> bool:
+    """Whether a user has a better score at a worse rank."""
+    both = pd.DataFrame({"user": users, "score": scores, "rank": pd.to_numeric(ranks, errors="coerce")}).dropna()
+    both = both.sort_values(["user", "score", "rank"], ascending=[True, False, True], kind="stable")
+    return bool((both.groupby("user")["rank"].diff() < 0).any())
