@@ -236,3 +236,10 @@ def test_row_without_a_rating_is_an_interaction_unless_ratings_are_asked_for(own
     assert len(prepare(own_card(rows)).interactions) == 4
     assert prepare(own_card(rows)).facts["problems"] == {}
     assert len(prepare(own_card(rows, filters={"min_rating": 3})).interactions) == 1
+
+
+def test_ids_that_read_like_a_missing_value_are_kept_and_told(own_card, new_cache):
+    rows = [("nan", 1, 0, 5), ("None", 2, 1, 4), ("Nana", 1, 2, 3), ("7", "NULL", 3, 2)]
+    data = prepare(own_card(rows))
+    assert data.facts["users"] == 4
+    assert data.facts["warnings"] == {"users and items whose id reads like a missing value (NULL, None, nan)": 3}

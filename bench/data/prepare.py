@@ -28,6 +28,8 @@ from bench.errors import DataError
 from bench.files import cache_folder, content_hash, new_folder, write_json
 from bench.interactions import Interactions, save_array, save_interactions
 
+_MISSING = frozenset({"nan", "none", "null", "n/a", "<na>"})
+
 
 def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Dataset:
     """The prepared data set of ``card``, made from its raw files if it is not there yet.
@@ -105,7 +107,7 @@ def _write_dataset(folder: Path, card: Card, data: RawData, source: dict[str, An
     counts = {
         "users": len(found.user_ids), "items": len(found.item_ids), "interactions": len(found.interactions)
     }  # fmt: skip
-    warnings = {**found.overlaps, **_check_counts(card, counts)}
+    warnings = {**found.overlaps, **_check_counts(card, counts), **_like_missing(found)}
     save_interactions(folder, "all", found.interactions)
     if found.parts is not None:
         save_array(folder / "parts.npy", found.parts)
@@ -181,6 +183,13 @@ def _filtered(
         if not len(kept):
             raise DataError(f"'{card.name}': no interaction is left after the step '{step.name}'")
     return kept, steps
+
+
+def _like_missing(found: _Canonical) -> dict[str, int]:
+    """How many users and items are called as programs write a missing value; they are kept, since one may be so."""
+    named = [name for names in (found.user_ids, found.item_ids) for name in names if name.lower() in _MISSING]
+    told = ", ".join(sorted(set(named)))
+    return {f"users and items whose id reads like a missing value ({told})": len(named)} if named else {}
 
 
 def _check_counts(card: Card, counts: dict[str, int]) -> dict[str, int]:
