@@ -371,14 +371,6 @@ class Shallow(Healthy):
         return 12
 
 
-class Shallowest(Healthy):
-    """Ranks no more than five items, fewer than a model is judged by."""
-
-    @classmethod
-    def longest_list(cls, config):
-        return 5
-
-
 class Unsaved(Healthy):
     def save(self, folder):
         raise RuntimeError("it cannot be written")
@@ -391,3 +383,11 @@ class ById(Healthy):
 def family(name):
     """``rough-family:good`` is a model."""
     return Healthy if name == "rough-family:good" else None
+
+
+class Shallowest(Healthy):
+    """Ranks no more than five items, fewer than a model is judged by."""
+
+    @classmethod
+    def longest_list(cls, config):
+        return 5
