@@ -119,15 +119,14 @@ def _table(path: Path, known: Mapping[str, str]) -> tuple[pd.DataFrame, str, boo
         raise DataError(f"{path} has {what} (there are {plain(', '.join(names), 200)}): name it with --score-column")
     columns = {"user": found["user"], "item": found["item"], "score": score}
     problems: dict[str, int] = {}
-    both = rank is not None and rank != score and "score" not in known
-    rows = read_columns(
-        path, {**columns, "rank": rank} if both and rank else columns, None, problems, ["score", "rank"]
-    )
+    if rank is not None and rank != score and "score" not in known:
+        columns["rank"] = rank
+    rows = read_columns(path, columns, None, problems, ["score", "rank"])
     if problems:
         reasons = {reason.partition(" (")[0].replace(f" of {path.name}", ""): n for reason, n in problems.items()}
         said = ", ".join(f"{number:,} {reason}" for reason, number in reasons.items())
         raise DataError(f"{path} has {said}: fix them, since a row left out would raise those below it")
-    if both and _contradict(rows["user"], rows["score"], rows.pop("rank")):
+    if columns.pop("rank", None) and _contradict(rows["user"], rows["score"], rows.pop("rank")):
         raise DataError(f"{path}: order by '{score}' is not that of '{rank}': name the right one with --score-column")
     return rows, f"columns {', '.join(columns.values())}", score.lower() == "rank"
 
