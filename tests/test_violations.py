@@ -5,7 +5,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.evaluation.metrics import per_user
-from bench.evaluation.violations import count, sanitized
+from bench.evaluation.violations import check
 from bench.interactions import Recommendations
 from bench.testing import interactions_from
 
@@ -45,19 +45,19 @@ def change(slot, item=None, score=None):
     ],
 )
 def test_each_offence_is_counted_once(kind, found):
-    counted = count(found, EXCLUDE, 3)
+    _, counted = check(found, EXCLUDE, 3)
     assert {name: number for name, number in counted.items() if number} == ({kind: 1} if kind else {})
 
 
 def test_short_list_is_no_offence_when_nothing_is_left():
     nearly_all = interactions_from([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5]], 6)
     found = lists([[5, -1, -1], [-1, -1, -1]], [[1, -INF, -INF], [-INF] * 3])
-    assert not any(count(found, nearly_all, 3).values())
+    assert not any(check(found, nearly_all, 3)[1].values())
 
 
 def test_gap_within_a_list_does_not_hide_disorder():
     found = lists([[0, -1, 2], [3, 4, 5]], [[1, -INF, 2], [3, 2, 1]])
-    counted = count(found, EXCLUDE, 3)
+    _, counted = check(found, EXCLUDE, 3)
     assert counted["short"] == 1
     assert counted["disordered"] == 1
 
@@ -75,13 +75,13 @@ def test_gap_within_a_list_does_not_hide_disorder():
 )
 def test_wrong_arrays_are_an_error_in_one_line(items, scores, said):
     with pytest.raises(BenchError, match=said) as caught:
-        count(Recommendations(items, scores), EXCLUDE, 3)
+        check(Recommendations(items, scores), EXCLUDE, 3)
     assert "\n" not in str(caught.value)
 
 
 def test_sanitized_lists_keep_sound_slots_and_their_ranks():
     found = lists([[4, 0, 0], [99, 3, 5]], [[3, 2, 1], [3, 2, 1]])
-    kept = sanitized(found, EXCLUDE)
+    kept, _ = check(found, EXCLUDE, 3)
     assert kept.items.tolist() == [[-1, 0, -1], [-1, 3, 5]]
     assert kept.scores.tolist() == [[-INF, 2, -INF], [-INF, 2, 1]]
     assert (kept.items.dtype, kept.scores.dtype) == (np.int32, np.float32)
@@ -91,15 +91,15 @@ def test_sanitized_lists_keep_sound_slots_and_their_ranks():
     "cheat", [[[4, 4, 4], [0, 1, 2]], [[6, 7, -5], [2**31 - 1, 6, -2]]], ids=["excluded", "unknown"]
 )
 def test_offence_earns_nothing(cheat):
-    """Even if what must not be recomkept were the right answer."""
+    """Even if what must not be recommended were the right answer."""
     relevant = interactions_from([[4], [0, 1, 2]], 6)
-    kept = sanitized(lists(cheat, [[3, 2, 1], [3, 2, 1]]), EXCLUDE)
+    kept, _ = check(lists(cheat, [[3, 2, 1], [3, 2, 1]]), EXCLUDE, 3)
     assert all((values == 0).all() for values in per_user(kept.items, relevant, [3]).values())
 
 
 def test_repeating_a_hit_earns_it_once():
     relevant = interactions_from([[1], [5]], 6)
-    kept = sanitized(lists([[1, 1, 1], [5, 5, 5]], np.ones((2, 3))), EXCLUDE)
+    kept, _ = check(lists([[1, 1, 1], [5, 5, 5]], np.ones((2, 3))), EXCLUDE, 3)
     scores = per_user(kept.items, relevant, [3])
     assert scores["recall@3"].tolist() == [1, 1]
     assert scores["ndcg@3"].tolist() == [1, 1]
@@ -107,12 +107,12 @@ def test_repeating_a_hit_earns_it_once():
 
 @pytest.mark.parametrize("score", [NAN, INF, -INF, 5.0], ids=["nan", "inf", "-inf", "rising"])
 def test_slot_whose_score_breaks_the_contract_is_a_miss_and_the_others_stay(score):
-    kept = sanitized(change((0, 1), score=score), EXCLUDE)
+    kept, _ = check(change((0, 1), score=score), EXCLUDE, 3)
     assert kept.items.tolist() == [[0, -1, 2], [3, 4, 5]]
 
 
 def test_all_that_rises_above_an_earlier_slot_is_a_miss():
-    kept = sanitized(lists([[0, 1, 2], [3, 4, 5]], [[1, 2, 1.5], [1, 1, 0]]), EXCLUDE)
+    kept, _ = check(lists([[0, 1, 2], [3, 4, 5]], [[1, 2, 1.5], [1, 1, 0]]), EXCLUDE, 3)
     assert kept.items.tolist() == [[0, -1, -1], [3, 4, 5]]
 
 
@@ -123,8 +123,7 @@ def test_what_is_counted_is_what_is_a_miss():
         items = rng.integers(-2, 8, (2, 4))
         scores = rng.choice([3.0, 2.0, 1.0, NAN, INF, -INF], (2, 4))
         found = lists(items, scores)
-        counted = count(found, EXCLUDE, 4)
-        kept = sanitized(found, EXCLUDE).items
-        missed = int(((items != -1) & (kept == -1)).sum())
+        kept, counted = check(found, EXCLUDE, 4)
+        missed = int(((items != -1) & (kept.items == -1)).sum())
         kinds = [number for name, number in counted.items() if name != "short"]
         assert max(kinds) <= missed <= sum(kinds)

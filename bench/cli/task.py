@@ -14,7 +14,8 @@ from bench.errors import ResultsError
 
 if TYPE_CHECKING:
     from bench.messages.spec import RunSpec
-    from bench.report.table import Row, Table
+    from bench.report.row import Row
+    from bench.report.table import Table
     from bench.runs.store import Store
     from bench.runs.task import Task
 

@@ -14,7 +14,7 @@ from bench.cli.options import json_option, many_results_option, raw_dir_option
 from bench.errors import ResultsError
 
 if TYPE_CHECKING:
-    from bench.report.table import Row
+    from bench.report.row import Row
 
 
 @click.command("verify")

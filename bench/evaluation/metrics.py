@@ -7,7 +7,7 @@ RecBole 1.2.1 (``recbole/evaluator/metrics.py``); where ``ranx`` or others diffe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,3 +121,8 @@ def per_user(
         raise ValueError(f"lists of {items.shape[1]} items cannot be measured at {max(ks)}")
     hits = hit_matrix(items, relevant)
     return {f"{name}@{k}": METRICS[name](hits, lengths, k) for name in metrics for k in ks}
+
+
+def main_cut_off(cut_offs: Collection[int]) -> int:
+    """That of the metrics by which rows are ordered and compared: 10, or the largest if 10 is none of them."""
+    return 10 if 10 in cut_offs else max(cut_offs, default=10)

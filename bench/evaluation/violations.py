@@ -10,12 +10,14 @@ from bench.evaluation.metrics import hit_matrix
 from bench.interactions import UNFILLED, Interactions, Recommendations
 
 
-def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, int]:
-    """Slots that break the contract, by kind, over lists (n_users, k); ``exclude`` has the same rows.
+def check(found: Recommendations, exclude: Interactions, k: int) -> tuple[Recommendations, dict[str, int]]:
+    """The lists (n_users, k) as they are measured, and how many slots break the contract, by kind.
 
-    ``unknown``: ids outside the catalogue; ``duplicate``: an item that stands higher up already; ``excluded``: an item
-    that must not be recommended; ``short``: unfilled although allowed items were left; ``disordered``: a score above
-    that of a slot before, or an unfilled slot before; ``not-finite``: a filled slot without a finite score.
+    ``exclude`` has the same rows. ``unknown``: ids outside the catalogue; ``duplicate``: an item that stands higher up
+    already; ``excluded``: an item that must not be recommended; ``short``: unfilled although allowed items were left;
+    ``disordered``: a score above that of a slot before, or an unfilled slot before; ``not-finite``: a filled slot
+    without a finite score. A slot that breaks the contract in whatever way is measured as unfilled: no violation can
+    earn a hit, and slots keep their ranks.
 
     Raises
     ------
@@ -23,10 +25,15 @@ def count(found: Recommendations, exclude: Interactions, k: int) -> dict[str, in
         See :func:`check_form`.
     """
     check_form(found, (exclude.n_users, k))
-    items = np.asarray(found[0])
+    items, scores = np.asarray(found[0]), np.asarray(found[1])
+    kinds = _wrong(items, scores, exclude)
+    wrong = np.logical_or.reduce([items == UNFILLED, *kinds.values()])
+    clean = Recommendations(
+        np.where(wrong, UNFILLED, items).astype(np.int32), np.where(wrong, -np.inf, scores).astype(np.float32)
+    )
     allowed = np.minimum(exclude.n_items - exclude.lengths, k)
     short = int(np.maximum(allowed - (items != UNFILLED).sum(axis=1), 0).sum())
-    return {**{kind: int(slots.sum()) for kind, slots in _wrong(found, exclude).items()}, "short": short}
+    return clean, {**{kind: int(slots.sum()) for kind, slots in kinds.items()}, "short": short}
 
 
 def check_form(found: Recommendations, expected: tuple[int, int]) -> None:
@@ -46,21 +53,10 @@ def check_form(found: Recommendations, expected: tuple[int, int]) -> None:
             )
 
 
-def sanitized(found: Recommendations, exclude: Interactions) -> Recommendations:
-    """The lists that are measured: a slot that breaks the contract in whatever way counts as unfilled.
-
-    No violation can then earn a hit, and slots keep their ranks.
-    """
-    items, scores = np.asarray(found[0]), np.asarray(found[1])
-    wrong = np.logical_or.reduce([items == UNFILLED, *_wrong(found, exclude).values()])
-    return Recommendations(
-        np.where(wrong, UNFILLED, items).astype(np.int32), np.where(wrong, -np.inf, scores).astype(np.float32)
-    )
-
-
-def _wrong(found: Recommendations, exclude: Interactions) -> dict[str, NDArray[np.bool_]]:
+def _wrong(
+    items: NDArray[np.integer], scores: NDArray[np.floating], exclude: Interactions
+) -> dict[str, NDArray[np.bool_]]:
     """Masks (n_users, k) of the slots that break the contract, by kind."""
-    items, scores = np.asarray(found[0]), np.asarray(found[1])
     filled = items != UNFILLED
     unknown = filled & ((items < 0) | (items >= exclude.n_items))
     valid = filled & ~unknown

@@ -16,7 +16,8 @@ from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.report import leaderboard
 from bench.report.compare import paired
 from bench.report.names import csv, markdown, slug
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.runs.store import Store
 
 GROUPS = ("all", "long tail")

@@ -14,7 +14,8 @@ from scipy.stats import rankdata
 from bench.errors import ResultsError, plain
 from bench.evaluation.intervals import LEAST_USERS
 from bench.report.leaderboard import WIDTH, blocks, pipe
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.report.verdict import Standing, verdict
 from bench.runs.store import Store
 

@@ -16,8 +16,10 @@ from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
 from bench.errors import ResultsError, UnknownName, plain
 from bench.evaluation.intervals import ASSUMED_SPREAD, ERRORS, LEAST_USERS, Estimate, Sample, holm
+from bench.evaluation.metrics import main_cut_off
 from bench.report.per_user import common_users, kept_columns, per_user, sample
-from bench.report.table import Row, Table, tables
+from bench.report.row import Row
+from bench.report.table import Table, tables
 from bench.report.verdict import judged
 from bench.runs.store import Store
 
@@ -201,7 +203,7 @@ def _cut_off(table: Table, rows: tuple[Row, Row], k: int | None) -> int:
     ]
     both = cuts[0] & cuts[1]
     if both and (k in both or k is None):
-        return k or (10 if 10 in both else max(both))
+        return k or main_cut_off(both)
     told = [", ".join(map(str, sorted(own))) or "nothing" for own in cuts]
     way = f"--k {', --k '.join(map(str, sorted(both)))} can be compared" if both else "both have none in common"
     raise ResultsError(

@@ -10,7 +10,7 @@ import numpy as np
 from bench.errors import ResultsError, plain
 from bench.evaluation.conventions import CONVENTIONS, GAIN, OURS, Convention, means
 from bench.report.leaderboard import number, pipe
-from bench.report.table import Row
+from bench.report.row import Row
 from bench.runs.evaluate import read_lists, read_scores, test_users
 from bench.runs.store import Store
 from bench.runs.task import Task

@@ -19,7 +19,8 @@ from bench.evaluation.intervals import ASSUMED_SPREAD, LEAST_USERS
 from bench.files import write_text
 from bench.messages.cell import Result
 from bench.report import names, replication
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.report.verdict import Verdict, below_floor
 from bench.runs.fuse import FUSED
 from bench.runs.store import Store

@@ -14,7 +14,7 @@ from bench.errors import ResultsError, one_line, plain
 from bench.evaluation.intervals import Sample
 from bench.files import regular
 from bench.messages.cell import Result
-from bench.report.table import Row
+from bench.report.row import Row
 from bench.runs import evaluate
 from bench.runs.store import Store
 

@@ -16,7 +16,8 @@ from bench.errors import BenchError, ResultsError, one_line, plain
 from bench.files import new_file, regular, write_text
 from bench.messages.cell import Result
 from bench.report.files import write_files
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.report.table import tables as tables_of
 from bench.runs.store import Store
 from bench.runs.studies import TUNED, study_of, study_path

@@ -13,7 +13,8 @@ from bench.data.filters import filters_of
 from bench.data.protocol import Exclusion, Parts, Protocol
 from bench.data.split_rules import AnySplit
 from bench.files import packaged
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.strict import Strict
 
 _Metric = Annotated[str, StringConstraints(pattern=r"^[a-z]+@[1-9]\d{0,8}$")]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from bench.errors import plain
 from bench.report.references import Figure, Reference, number
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.strict import Strict
 
 REPLICATED = 0.05

@@ -14,7 +14,8 @@ from bench.evaluation.intervals import ERRORS, LEAST_USERS, Sample, detectable, 
 from bench.report.per_user import common_users, per_user, sample
 from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.runs.store import Store
 from bench.runs.studies import TUNED, study_of
 

@@ -13,7 +13,8 @@ from bench.errors import ResultsError, plain
 from bench.messages.cell import Result
 from bench.report.leaderboard import WIDTH
 from bench.report.per_user import common_users, kept_columns, per_user, sample
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.runs.again import what_differs
 from bench.runs.store import Store
 

@@ -61,8 +61,8 @@ def checked(
     for some in visible.chunks(users, USERS_AT_ONCE):
         exclude, part = visible.inputs(protocol, some).exclude, slice(begin, begin + len(some))
         lists = Recommendations(np.asarray(found[0])[part], np.asarray(found[1])[part])
-        counted.update(violations.count(lists, exclude, k))
-        clean.items[part], clean.scores[part] = violations.sanitized(lists, exclude)
+        (clean.items[part], clean.scores[part]), kinds = violations.check(lists, exclude, k)
+        counted.update(kinds)
         begin += len(some)
     return clean, dict(counted)
 

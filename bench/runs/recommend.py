@@ -164,10 +164,10 @@ def ask(
         remove(folder)
     visible = plan.folds[cell.fold].split.visible
     history, exclude = visible.inputs(cell.protocol, users)
-    counted = {kind: number for kind, number in violations.count(found, exclude, k).items() if number}
+    lists, kinds = violations.check(found, exclude, k)  # as it is measured
+    counted = {kind: number for kind, number in kinds.items() if number}
     texts = visible.item_texts()
     titled = [{"item": item, "title": title} for item, title in zip(texts["id"], titles(texts), strict=True)]
-    lists = violations.sanitized(found, exclude)  # as it is measured
     explained = np.cumsum(found.items != UNFILLED, axis=1) - 1  # which of a user's explanations is that of a slot
     answers = []
     for row, user in enumerate(visible.user_texts()["id"].to_numpy()[users]):

@@ -15,8 +15,8 @@ from bench.contract import Arrays, Recommender, TextInputs, Validation
 from bench.data.protocol import PROTOCOLS, Protocol
 from bench.data.visible import Visible
 from bench.errors import one_line, plain
+from bench.evaluation import violations
 from bench.evaluation.metrics import per_user
-from bench.evaluation.violations import check_form, sanitized
 from bench.messages.cell import Floor, ValidationRecord, pruned_at
 from bench.messages.events import Progress, Validated, WorkerEvent
 from bench.messages.spec import Stopping
@@ -178,9 +178,9 @@ class WorkerContext:
         """
         stopping, exclude = self._stopping, self._inputs.exclude
         found = self._model.recommend(self._sample, self._inputs.history, exclude, stopping.k)
-        check_form(found, (len(self._sample), stopping.k))
-        items, relevant = sanitized(found, exclude).items, self._visible.judged.select(self._sample)
-        return float(per_user(items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
+        lists, _ = violations.check(found, exclude, stopping.k)
+        relevant = self._visible.judged.select(self._sample)
+        return float(per_user(lists.items, relevant, [stopping.k], [stopping.metric])[stopping.name].mean())
 
     def _judge(self, epoch: int, score: float) -> Validation:
         improved = score > self._best

@@ -14,7 +14,8 @@ from bench.data.raw import locate_local
 from bench.data.split import split
 from bench.errors import BenchError, ResultsError, plain
 from bench.report.page.document import Listed, ListsPart, UserPart
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.runs.evaluate import read_lists, test_users
 from bench.runs.recommend import titles
 from bench.runs.store import Store

@@ -11,7 +11,8 @@ from bench.files import read_regular
 from bench.messages.cell import Result
 from bench.report.page.document import Change, Environment, Failure, RowPart, Source
 from bench.report.page.tuning import untuned
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.report.verdict import Verdict
 from bench.runs.store import Store
 

@@ -10,7 +10,8 @@ import numpy as np
 from bench.errors import BenchError, ConfigError, ResultsError, plain
 from bench.messages.study import Study
 from bench.report.page.document import TuningPart
-from bench.report.table import Row, Table
+from bench.report.row import Row
+from bench.report.table import Table
 from bench.runs.store import Store
 from bench.runs.studies import TUNED, find_study, study_of
 
