@@ -7,12 +7,12 @@ import pytest
 import torch
 from bench_neural.sequences.config import BSARecConfig, SASRecConfig
 from bench_neural.sequences.models import BSARec, SASRec
-from bench_neural.sequences.training import Training, check_memory, memory
+from bench_neural.sequences.training import Training
 from bench_torchkit.rows import Sequences
 from bench_torchkit.testing import successors
 from bench_torchkit.trainer import Place
 
-from bench import ConfigError, DataError, Interactions, PluginError
+from bench import DataError, Interactions, PluginError
 from bench.messages.spec import Stopping
 from bench.testing import LocalContext, MemorySplit, ModelChecks, interactions_from
 
@@ -115,18 +115,6 @@ def test_data_without_times_are_refused_before_training(tmp_path):
     same = Interactions(data.train.indptr, data.train.items, np.zeros_like(data.train.times), data.train.n_items)
     with pytest.raises(DataError, match="these data have no times"):
         fitted(SASRec(SASRecConfig()), MemorySplit(same, data.valid), tmp_path)
-
-
-def test_softmax_over_too_many_items_says_what_to_choose(tmp_path):
-    n_items = memory("cpu") // (4 * 3 * 2 * 10)  # ten targets over all items take half of the memory
-    rows = [list(range(start, start + 7)) for start in range(2)]
-    data = MemorySplit(interactions_from(rows, 10), interactions_from([[], []], 10))
-    large = Interactions(data.train.indptr, data.train.items, data.train.times, n_items)
-    sequences = Sequences(large, 50, "packed", 100)
-    with pytest.raises(ConfigError, match=r"takes \d+\.\d GiB a batch.*choose loss=sampled_softmax"):
-        check_memory(SASRecConfig(loss="softmax"), sequences, "cpu")
-    check_memory(SASRecConfig(), sequences, "cpu")
-    check_memory(SASRecConfig(loss="softmax"), Sequences(data.train, 50, "packed", 100), "cpu")
 
 
 class PackedConfig(BSARecConfig):

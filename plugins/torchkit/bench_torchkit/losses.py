@@ -89,6 +89,55 @@ class _Softmax(torch.autograd.Function):
         return own * scale - gradient / len(own), others.mul_(scale[:, None])
 
 
+def softmax(states: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the products of states with all vectors, some rows of them at a time.
+
+    The value and both gradients are those of ``cross_entropy(states @ vectors.T, targets)``; that holds (n, n_items)
+    products three times, this never more than a few millions.
+
+    Parameters
+    ----------
+    states
+        (n, d).
+    vectors
+        (n_items, d), one of each class.
+    targets
+        (n,) numbers of the right ones.
+    """
+    return _AllSoftmax.apply(states, vectors, targets)  # type: ignore[no-any-return, no-untyped-call]
+
+
+_PRODUCTS = {"cpu": 2**21, "cuda": 2**27}
+"""At a time: as many as lie near the processor, or keep a device busy."""
+
+
+class _AllSoftmax(torch.autograd.Function):
+    """Gradients are made beside the value, as long as a piece of the products is at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
+        n, loss = len(states), states.new_zeros(())
+        of_states, of_vectors = torch.empty_like(states), torch.zeros_like(vectors)
+        rows = max(1, _PRODUCTS.get(states.device.type, 2**21) // len(vectors))
+        for begin in range(0, n, rows):
+            piece, right = states[begin : begin + rows], targets[begin : begin + rows, None]
+            products = piece @ vectors.T
+            own, top = products.gather(1, right), products.amax(1, keepdim=True)
+            shares = products.sub_(top).exp_()
+            total = shares.sum(1, keepdim=True)
+            loss += (total.log() + top - own).sum()
+            shares.div_(total * n).scatter_add_(1, right, torch.full_like(top, -1 / n))
+            torch.mm(shares, vectors, out=of_states[begin : begin + rows])
+            of_vectors.addmm_(shares.T, piece)
+        ctx.save_for_backward(of_states, of_vectors)
+        return loss / n
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        of_states, of_vectors = ctx.saved_tensors
+        return of_states * gradient, of_vectors * gradient, None
+
+
 def bce(positive: Tensor, negative: Tensor) -> Tensor:
     """Binary cross-entropy: -(ln σ(positive) + Σ ln(1 - σ(negative))) / (1 + number of negatives), mean over rows.
 

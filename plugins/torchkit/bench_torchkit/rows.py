@@ -177,13 +177,6 @@ class Sequences:
         """Batches of an epoch."""
         return -(-len(self._slices.lengths) // self._batch_size)
 
-    @property
-    def most_targets(self) -> int:
-        """No batch has more."""
-        counts = np.ones_like(self._slices.lengths) if self._targets == "prefixes" else self._slices.lengths
-        largest: NDArray[np.int64] = np.sort(counts)[::-1][: self._batch_size]
-        return int(largest.sum())
-
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """All sequences once, in random order."""
         order = rng.permutation(len(self._slices.lengths))

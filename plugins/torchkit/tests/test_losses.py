@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from bench_torchkit.losses import bce, bpr, gbce, info_nce, sampled_softmax
+from bench_torchkit import losses
+from bench_torchkit.losses import bce, bpr, gbce, info_nce, sampled_softmax, softmax
 
 
 def scores(*shape, seed=0):
@@ -175,3 +176,28 @@ def test_sampled_softmax_of_a_row_without_negatives_has_a_gradient():
     weights = torch.softmax(torch.tensor([1.0, 1.0, -1.0]), 0)
     torch.testing.assert_close(positive.grad, torch.stack([torch.tensor(0.0), (weights[0] - 1) / 2]))
     torch.testing.assert_close(negative.grad, torch.stack([torch.zeros(2), weights[1:] / 2]))
+
+
+@pytest.mark.parametrize("at_a_time", [1, 40, 2**21], ids=["a row", "a few rows", "all"])
+def test_softmax_over_all_items_is_the_cross_entropy_of_torch_in_pieces(at_a_time, monkeypatch):
+    monkeypatch.setitem(losses._PRODUCTS, "cpu", at_a_time)
+    states = scores(17, 6, seed=1).double().requires_grad_()
+    vectors = scores(11, 6, seed=2).double().requires_grad_()
+    targets = torch.arange(17) % 11
+    expected = torch.nn.functional.cross_entropy(states @ vectors.T, targets)
+    found = softmax(states, vectors, targets)
+    torch.testing.assert_close(found, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(3 * found, [states, vectors]),
+        torch.autograd.grad(3 * expected, [states, vectors]),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_softmax_over_all_items_stays_finite_for_large_products():
+    states, vectors = torch.tensor([[1000.0], [-1000.0]], requires_grad=True), torch.tensor([[1.0], [-1.0]])
+    loss = softmax(states, vectors, torch.tensor([0, 0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(1000.0)  # 0 for the one, 2,000 for the other
+    assert states.grad.isfinite().all()

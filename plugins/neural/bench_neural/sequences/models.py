@@ -17,7 +17,7 @@ from bench import Context, Interactions
 from bench_neural.sequences.config import BSARecConfig, HSTUConfig, SASRecConfig, SequenceConfig
 from bench_neural.sequences.layers import BSARecBlock, HSTUBlock
 from bench_neural.sequences.network import Network
-from bench_neural.sequences.training import Training, check_memory
+from bench_neural.sequences.training import Training
 
 
 class SequenceModel(NextItemModel):
@@ -61,15 +61,12 @@ class SequenceModel(NextItemModel):
         ------
         DataError
             If the data have no times, so that there is no next item.
-        ConfigError
-            If a softmax over all items would not fit into memory.
         PluginError
             If the network sees at one place what it has to predict there.
         """
         config = self.config
         train.require_times()
         sequences = Sequences(train, config.max_length, config.targets, config.batch_size)
-        check_memory(config, sequences, context.device)
         torch.manual_seed(context.seed)
         network = self.network(train.n_items).to(context.device)
         training = Training(config, network, sequences, context.seed)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
-
 import numpy as np
 import torch
 from bench_torchkit import losses
@@ -13,9 +10,8 @@ from bench_torchkit.next_item import NextItemTask
 from bench_torchkit.rows import Batch, Sequences
 from bench_torchkit.trainer import Place
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from bench import UNFILLED, ConfigError
+from bench import UNFILLED
 from bench_neural.sequences.config import SequenceConfig
 from bench_neural.sequences.network import Network
 
@@ -46,7 +42,7 @@ class Training(NextItemTask):
         states = network.states(batch.rows.to(device), batch.at.to(device))
         targets = batch.targets.to(device)
         if config.loss == "softmax":
-            return {"total": cross_entropy(network.scores(states), targets)}
+            return {"total": losses.softmax(states, network.item_vectors(), targets)}
         positive = (states * network.item_vectors(targets)).sum(1)
         negatives = self._negatives(batch, place).to(device)
         vectors = network.item_vectors(negatives)
@@ -77,35 +73,3 @@ def _same(targets: Tensor, negatives: Tensor) -> tuple[Tensor, ...]:
     column = torch.searchsorted(negatives, targets).clamp(max=len(negatives) - 1)
     rows = (negatives[column] == targets).nonzero().squeeze(1)
     return rows, column[rows]
-
-
-_LOGITS = 3
-"""Arrays of one number for each target and item that a step over all items holds at a time."""
-
-
-def check_memory(config: SequenceConfig, sequences: Sequences, device: str) -> None:
-    """Refuse a softmax over so many items that a batch would not fit.
-
-    Raises
-    ------
-    ConfigError
-        With what to choose instead.
-    """
-    if config.loss != "softmax":
-        return
-    n_items, has = sequences.train.n_items, memory(device)
-    needs = 4 * _LOGITS * sequences.most_targets * n_items
-    if needs > has / 2:
-        raise ConfigError(
-            f"loss=softmax over {n_items:,} items takes {needs / 2**30:.1f} GiB a batch, where there are "
-            f"{has / 2**30:.1f}: choose loss=sampled_softmax, or a smaller batch_size"
-        )
-
-
-def memory(device: str) -> int:
-    """Bytes of the device, or of this machine within the limit of the process."""
-    if device.startswith("cuda"):
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return has if limit == resource.RLIM_INFINITY else min(has, limit)
