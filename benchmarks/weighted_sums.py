@@ -2,7 +2,8 @@
 
     python benchmarks/weighted_sums.py
 
-One thread of a CPU. Sizes are those of ``colarec-phone``: 27,879 users, 10,429 items, about 150,000 interactions that nobody made, d = 64.
+One thread of a CPU. Sizes are those of ``colarec-phone``: 27,879 users, 10,429 items, about 150,000 interactions that
+nobody made, d = 64.
 
 - a propagation over the graph of users and items (:mod:`bench_torchkit.graph`), against torch's sparse product;
 - scores of the 22 codes that may come next of 2,048 identifiers, with their gradients
