@@ -115,6 +115,7 @@ class HSTU(SequenceModel):
     """Gated attention without soft-max, with distances in time (Zhai et al., ICML 2024), small."""
 
     Config = HSTUConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}, "softmax": {"loss": "softmax"}}
     config: HSTUConfig
 
     @property
