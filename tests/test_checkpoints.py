@@ -85,7 +85,9 @@ def test_next_attempt_goes_on(attempt, uninterrupted, tmp_path, how, die):
     assert [validation.epoch for validation in whole.validations] == [1, 2, 3, 4] * 2
     done = ALL.index(die) + 1
     assert found.phases["fit"].seconds > found.resumed_seconds > 0.02 * done
+    assert found.phases["fit"].cpu_seconds is None  # those of the first attempt went with it
     assert whole.resumed_seconds == 0
+    assert whole.phases["fit"].cpu_seconds > 0
     assert list(tmp_path.glob("cells/*/work")) == list(tmp_path.glob("cells/*/job")) == []
 
 

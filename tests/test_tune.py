@@ -14,10 +14,12 @@ import bench as package
 from bench.data.hidden import HiddenTest
 from bench.data.infer_card import make_card
 from bench.errors import BenchError
+from bench.messages.cell import ValidationRecord
 from bench.messages.spec import RunSpec
 from bench.messages.study import Study
 from bench.report.table import tables
 from bench.report.verdict import verdict
+from bench.runs import tune as runs_tune
 from bench.runs.plan import make_plan
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER
@@ -207,6 +209,22 @@ def test_trials_asked_for_together_do_not_depend_on_who_ran_them(tiny_cards, tmp
     assert [trial.number for trial in two.trials] == [0, 1, 2, 3]
     (tmp_path / FOLDER / "cells" / two.trials[3].cell / "result.json").unlink()
     assert told(tuned(tmp_path, trials=4, jobs=2)) == told(two)
+
+
+def test_nothing_is_held_against_a_trial_that_failed(tiny_cards, tmp_path, monkeypatch):
+    """It is made again, and the trials after it would be asked other things before and after that."""
+    validations = [ValidationRecord(stage="", epoch=epoch, score=0.9, improved=epoch == 1) for epoch in range(1, 9)]
+    failed, held, run_cells = (
+        {"status": "failed", "reason": "gone", "validations": validations},
+        [],
+        runs_tune.run_cells,
+    )
+    monkeypatch.setattr(
+        runs_tune, "run_cells", lambda *words: [result.model_copy(update=failed) for result in run_cells(*words)]
+    )
+    monkeypatch.setattr(runs_tune, "floors", lambda trainings: held.append(len(trainings)) or [])
+    assert [trial.score for trial in tuned(tmp_path, trials=3).trials] == [None, None, None]
+    assert held == [0, 0, 0]
 
 
 @pytest.mark.slow
