@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from bench.errors import plain
-from bench.evaluation.metrics import main_cut_off
+from bench.evaluation.metrics import cut_offs, main_cut_off
 from bench.messages.cell import Cell, Result
 from bench.messages.events import Again, Event, Finished, Kept, PhaseBegan, Started, Validated, Waiting
 from bench.messages.events import Progress as ProgressEvent
@@ -131,7 +131,7 @@ class Progress:
             self._say(f"{head}  failed: {result.reason}")
             return
         metrics = result.groups["all"].metrics if "all" in result.groups else {}
-        cuts = {int(metric.rpartition("@")[2]) for metric in metrics}
+        cuts = cut_offs(metrics)
         name = f"ndcg@{main_cut_off(cuts)}" if cuts else None  # by which the table is ordered
         score = f"{name} {metrics[name]:.4f}" if name else "nothing measured"
         if name == cell.stopping.name and result.validation is not None:

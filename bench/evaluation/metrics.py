@@ -123,6 +123,11 @@ def per_user(
     return {f"{name}@{k}": METRICS[name](hits, lengths, k) for name in metrics for k in ks}
 
 
-def main_cut_off(cut_offs: Collection[int]) -> int:
+def cut_offs(names: Iterable[str]) -> set[int]:
+    """Those of metrics whose names are ``metric@k``."""
+    return {int(name.rpartition("@")[2]) for name in names}
+
+
+def main_cut_off(ks: Collection[int]) -> int:
     """That of the metrics by which rows are ordered and compared: 10, or the largest if 10 is none of them."""
-    return 10 if 10 in cut_offs else max(cut_offs, default=10)
+    return 10 if 10 in ks else max(ks, default=10)

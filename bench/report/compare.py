@@ -16,7 +16,7 @@ from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
 from bench.errors import ResultsError, UnknownName, plain
 from bench.evaluation.intervals import ASSUMED_SPREAD, ERRORS, LEAST_USERS, Estimate, Sample, holm
-from bench.evaluation.metrics import main_cut_off
+from bench.evaluation.metrics import cut_offs, main_cut_off
 from bench.report.per_user import common_users, kept_columns, per_user, sample
 from bench.report.row import Row
 from bench.report.table import Table, tables
@@ -198,8 +198,7 @@ def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
 def _cut_off(table: Table, rows: tuple[Row, Row], k: int | None) -> int:
     """``k``, or the best one, if both rows were measured at it."""
     cuts = [
-        {int(name.split("@")[1]) for name in table.metrics if any(row.has(group, name) for group in table.groups)}
-        for row in rows
+        cut_offs(name for name in table.metrics if any(row.has(group, name) for group in table.groups)) for row in rows
     ]
     both = cuts[0] & cuts[1]
     if both and (k in both or k is None):

@@ -175,7 +175,7 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
 
 def looks(table: Table, width: int | None = None) -> str:
     """What the lists are like, at the cut-off of the main table; in blocks where it is wider than ``width``."""
-    cut = table.main_metrics[0].rpartition("@")[2]
+    cut = table.cut_off
     heads: dict[str | None, str] = {f"{name}@{cut}": name for name in NAMES if f"{name}@{cut}" in table.looks}
     rows = [row for row in table.rows if not row.failed]
     if not rows or not heads:
@@ -258,7 +258,7 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
         if row.first.cell.preset == FUSED and not {i for r in row.results for i in r.facts.get("cells", [])} <= there:
             lines.append(f"{row.name} is fused from lists that are not in this table any more: fuse it again")
         short = max((r.cell.list_length for r in row.results), default=math.inf)
-        if not row.failed and short < int(table.main_metrics[0].rpartition("@")[2]):
+        if not row.failed and short < table.cut_off:
             lines.append(f"{row.name} has lists of {short}: 'bench score {row.name} --k {short}' measures them")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())

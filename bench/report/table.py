@@ -112,10 +112,14 @@ class Table:
         return record
 
     @property
+    def cut_off(self) -> int:
+        """That of the main table."""
+        return metrics.main_cut_off(metrics.cut_offs(self.metrics))
+
+    @property
     def main_metrics(self) -> list[str]:
         """The metrics of the main table; the first one orders the rows."""
-        cut = metrics.main_cut_off({int(name.split("@")[1]) for name in self.metrics})
-        return [f"{metric}@{cut}" for metric in _MAIN]
+        return [f"{metric}@{self.cut_off}" for metric in _MAIN]
 
 
 def tables(results: Iterable[Result]) -> list[Table]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ResultsError, plain
+from bench.evaluation.metrics import cut_offs
 from bench.messages.cell import Cell, Result
 from bench.messages.spec import RunSpec
 from bench.runs.fuse import FUSED
@@ -40,7 +41,7 @@ def plan_again(results: Sequence[Result], dataset: str, raw_dir: Path | None, de
         options={cell.model: cell.config},
         **_rules(cell),
         seeds=sorted({result.cell.seed for result in results}),
-        ks=sorted({int(name.split("@")[1]) for name in first.groups["all"].metrics}),
+        ks=sorted(cut_offs(first.groups["all"].metrics)),
         raw_dir=raw_dir,
         threads=first.hardware.get("threads"),
         processes=first.hardware.get("processes", 1),

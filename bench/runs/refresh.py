@@ -87,7 +87,7 @@ def refreshed(result: Result, fold: Fold, ks: list[int], store: Store, held: Cla
 def _measured(result: Result, fold: Fold, ks: list[int], store: Store) -> Result:
     """The result, measured from its lists, in place of the one before."""
     current = result.metrics_version == metrics.VERSION
-    before = {int(name.split("@")[1]) for group in result.groups.values() for name in group.metrics}
+    before = metrics.cut_offs(name for group in result.groups.values() for name in group.metrics)
     cut_offs = sorted(before | set(result.cell.reached(ks)))
     kept = result.groups if current else {}
     groups = {**kept, **evaluate.measure(store.path(result.cell_id), fold.split, fold.groups, cut_offs)}

@@ -187,12 +187,8 @@ def test_softmax_over_all_items_is_the_cross_entropy_of_torch_in_pieces(at_a_tim
     expected = torch.nn.functional.cross_entropy(states @ vectors.T, targets)
     found = softmax(states, vectors, targets)
     torch.testing.assert_close(found, expected)
-    for ours, theirs in zip(
-        torch.autograd.grad(3 * found, [states, vectors]),
-        torch.autograd.grad(3 * expected, [states, vectors]),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, theirs)
+    ours, theirs = (torch.autograd.grad(3 * loss, [states, vectors]) for loss in (found, expected))
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_softmax_over_all_items_stays_finite_for_large_products():
