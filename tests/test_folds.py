@@ -11,7 +11,7 @@ from bench.data.protocol import protocol
 from bench.errors import BenchError
 from bench.report.compare import compare
 from bench.report.leaderboard import main
-from bench.report.per_user import _mean
+from bench.report.per_user import PerUser, _mean
 from bench.report.table import tables
 from bench.report.verdict import verdict
 from bench.runs.store import Store
@@ -116,18 +116,17 @@ def test_repeated_held_out_users(bench, tmp_path):
     assert found["b"] == pytest.approx(rows["pop"]["all/ndcg@10"], abs=1e-6)
 
 
-def frames(*splits):
-    return [pd.DataFrame({"user": list(split), "all/ndcg@10": list(split.values())}) for split in splits]
+def folds(*values):
+    return [PerUser(np.array(list(one), np.int64), np.array([list(one.values())]).T) for one in values]
 
 
 def test_splits_of_other_users_count_alike():
     """The mean over users is that of the splits' means, the value of a user in all splits the average."""
-    columns = ["all/ndcg@10"]
-    unequal = _mean(frames({0: 1.0, 1: 0.0, 2: 0.5}, {2: 1.0}, {}), columns)
-    assert unequal.index.tolist() == [0, 1, 2]
-    assert float(unequal.mean().iloc[0]) == pytest.approx((0.5 + 1.0) / 2)
-    alike = _mean(frames({0: 1.0, 1: 0.0}, {0: 0.5, 1: 0.2}), columns)
-    assert alike["all/ndcg@10"].tolist() == pytest.approx([0.75, 0.1])
+    unequal = _mean(folds({0: 1.0, 1: 0.0, 2: 0.5}, {2: 1.0}, {}))
+    assert unequal.users.tolist() == [0, 1, 2]
+    assert float(unequal.values.mean()) == pytest.approx((0.5 + 1.0) / 2)
+    alike = _mean(folds({0: 1.0, 1: 0.0}, {0: 0.5, 1: 0.2}))
+    assert alike.values[:, 0].tolist() == pytest.approx([0.75, 0.1])
 
 
 def test_a_group_that_is_empty_in_one_split_stays(make_result):

@@ -431,13 +431,20 @@ def test_page_of_failures_alone(browser, make_result, tmp_path):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The page of the published results, and its document."""
+    page, document, _ = write(build([PUBLISHED]), tmp_path_factory.mktemp("published") / "report.html")
+    return page, json.loads(document.read_text())
+
+
 @pytest.mark.parametrize("width", [1200, 360])
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_published_tables_are_drawn(browser, tmp_path, width, language):
-    [path, *_] = write(build([PUBLISHED]), tmp_path / "report.html")
+def test_published_tables_are_drawn(browser, published, width, language):
+    path, document = published
     page, wrong = browser.new_page(viewport={"width": width, "height": 900}), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    for table in json.loads((tmp_path / "report.json").read_text())["tables"]:
+    for table in document["tables"]:
         page.goto(f"{path.as_uri()}#language={language}&table={table['name']}")
         page.reload()
         drawn(page)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from bench.errors import BenchError, ResultsError
 from bench.evaluation.intervals import ERRORS, LEAST_USERS, Sample, detectable, holm, ranks, stacked
-from bench.report.per_user import common_users, per_user, sample
+from bench.report.per_user import PerUser, common_users, per_user, sample
 from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
 from bench.report.row import Row
@@ -119,7 +118,7 @@ def verdict(table: Table, store: Store) -> Verdict:
 def judged(table: Table, store: Store, group: str) -> Judged:
     """Compare all pairs of rows of ``table`` by its first main metric in a group, ablations left out."""
     metric, notes = table.main_metrics[0], list[str]()
-    values: dict[str, tuple[Row, dict[int, pd.DataFrame]]] = {}
+    values: dict[str, tuple[Row, dict[int, PerUser]]] = {}
     for row in table.rows:
         if row.lacks and not row.failed:
             notes.append(f"{row.name} has no rank: it lacks {row.lacks}, so that its mean is of other test items")
@@ -128,10 +127,10 @@ def judged(table: Table, store: Store, group: str) -> Judged:
                 values[row.name] = (row, per_user(store, row, [f"{group}/{metric}"]))
             except ResultsError as error:
                 notes.append(f"{row.name} has no rank: {error}")
-    users = common_users(*(frames for _, frames in values.values())) if values else np.empty(0, np.int64)
+    users = common_users(*(found for _, found in values.values())) if values else np.empty(0, np.int64)
     if len(users) < LEAST_USERS:
         return Judged(len(users), {}, [], (np.nan, np.nan), notes)
-    samples = {name: sample(row, frames, users) for name, (row, frames) in values.items()}
+    samples = {name: sample(row, found, users) for name, (row, found) in values.items()}
     return Judged(len(users), samples, *_pairs(samples), notes)
 
 
