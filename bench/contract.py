@@ -261,6 +261,9 @@ class Recommender(ABC):
     """Memory in MiB that they add there at most to that of the imported plugin; a large backbone takes more."""
     state: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that :meth:`recommend` needs: arrays, scipy sparse matrices and numbers."""
+    popularity: NDArray[Any] | None = None
+    """(n_items,): what users with an empty history get in place of :meth:`score`. A model whose scores say nothing of
+    them keeps ``train.popularity`` here and names it in :attr:`state`; None: :meth:`score` serves them too."""
 
     def __init__(self, config: Any) -> None:
         self.config: Any = config
@@ -293,7 +296,14 @@ class Recommender(ABC):
         has no item twice, and its scores are finite and do not rise. The list of 5 is the beginning of that of 10, and
         it does not depend on who else is asked for.
         """
-        return rank(lambda rows: self.score(users[rows], history.select(rows)), exclude, k)
+
+        def scores(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            found = self.score(users[rows], history.select(rows))
+            if self.popularity is not None:
+                found[history.lengths[rows] == 0] = self.popularity
+            return found
+
+        return rank(scores, exclude, k)
 
     def explain(
         self, users: NDArray[np.int64], history: Interactions, recommendations: Recommendations

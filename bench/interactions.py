@@ -53,6 +53,11 @@ class Interactions:
         """(n_interactions,): the row of each interaction."""
         return np.repeat(np.arange(self.n_users), self.lengths)
 
+    @property
+    def popularity(self) -> NDArray[np.int64]:
+        """(n_items,): how many interactions each item has."""
+        return np.bincount(self.items, minlength=self.n_items)
+
     def require_times(self) -> None:
         """Refuse what has no times; the harness gives one and the same to all interactions of data without any.
 

@@ -223,10 +223,13 @@ class ModelChecks:
 
     @asks("Recommender.recommend")
     def test_users_without_a_history_get_lists(self, fitted: Any) -> None:
-        """A user of whom nothing is known gets a list too."""
+        """A user of whom nothing is known gets a list too, and not that of the lowest numbers: see ``popularity``."""
         nothing = interactions_from([[], []], self._data.train.n_items)
         users = np.array([self._data.train.n_users - 1, 0])
-        _no_violations(fitted.recommend(users, nothing, nothing, 10), nothing, 10)
+        found = fitted.recommend(users, nothing, nothing, 10)
+        _no_violations(found, nothing, 10)
+        by_number = (found.items == np.arange(10)).all()
+        assert not by_number, "items 0 to 9: keep train.popularity as self.popularity, and name it in state"
 
     @asks("Recommender.fold_in")
     def test_users_outside_train_are_served_unless_it_says_so(self, fitted: Any, tmp_path: Path) -> None:

@@ -23,13 +23,14 @@ class EASE(Recommender):
 
     Config = EASEConfig
     deterministic = True
-    state = ("weights",)
+    state = ("weights", "popularity")
 
     weights: NDArray[np.float32]
     """(n_items, n_items): B of the paper; 4 · n_items² bytes, and up to twice as much again while fitting."""
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """P = (XᵀX + λI)⁻¹; B = I − P · diag(1 / diag P), eq. 8 of the paper, by an in-place Cholesky inverse."""
+        self.popularity = train.popularity
         x = matrix(train)
         gram = (x.T @ x).toarray(order="F")
         gram[np.diag_indices_from(gram)] += np.float32(self.config.l2)

@@ -27,16 +27,17 @@ class ItemKNN(Recommender):
 
     Config = ItemKNNConfig
     deterministic = True
-    state = ("similarity",)
+    state = ("similarity", "popularity")
 
     similarity: sp.csr_matrix
     """(n_items, n_items) float32: column j holds the similarities of j's neighbours to j."""
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Cosines by blocks of items, of which the best ``neighbours`` stay; ties by item index."""
+        self.popularity = train.popularity
         x = matrix(train)
         columns = x.T.tocsr()
-        norms = np.sqrt(np.bincount(train.items, minlength=train.n_items)).astype(np.float32)
+        norms = np.sqrt(self.popularity).astype(np.float32)
         size = chunk_size(train.n_items)
         rows, others, values = [], [], []
         for start in range(0, train.n_items, size):

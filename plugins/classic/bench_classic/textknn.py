@@ -25,17 +25,18 @@ class TextKNNConfig(ModelConfig):
 
 
 class TextKNN(Recommender):
-    """Items whose texts have the words of the latest items' texts; no interactions of others count."""
+    """Items whose texts have the words of the latest items' texts; without a history, what is popular."""
 
     Config = TextKNNConfig
     deterministic = True
-    state = ("texts",)
+    state = ("texts", "popularity")
 
     texts: sp.csr_matrix
     """(n_items, n_words) float32: tf-idf vectors."""
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Read the texts."""
+        self.popularity = train.popularity
         self.texts = required_text_vectors(context, "textknn")
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ class IALS(Recommender):
     Config = IALSConfig
     presets = {"default": {}, "dense": {"embedding_size": 64, "unobserved_weight": 0.3, "l2": 0.015}}
     """For data with few interactions per user, such as 5-cores of shops, and with many, such as MovieLens."""
-    state = ("items",)
+    state = ("items", "popularity")
 
     items: NDArray[np.float32]
     """(n_items, d)."""
@@ -68,6 +68,7 @@ class IALS(Recommender):
         An iteration is an epoch of the harness, like those of models by gradients: the best is not always the last.
         """
         config: IALSConfig = self.config
+        self.popularity = train.popularity
         training = _learner(config, matrix(train), config.solver, context.seed)
         best: NDArray[np.float32] | None = None
         for _ in context.epochs(config.epochs, unit="iteration"):

@@ -31,7 +31,7 @@ class RP3beta(Recommender):
 
     Config = RP3betaConfig
     deterministic = True
-    state = ("weights",)
+    state = ("weights", "popularity")
 
     weights: sp.csr_matrix
     """(n_items, n_items) float32: row i holds where walks from i end."""
@@ -44,8 +44,9 @@ class RP3beta(Recommender):
         back to their item.
         """
         config: RP3betaConfig = self.config
+        self.popularity = train.popularity
         x = matrix(train)
-        of_users, of_items = _degrees(train.lengths), _degrees(np.bincount(train.items, minlength=train.n_items))
+        of_users, of_items = _degrees(train.lengths), _degrees(self.popularity)
         from_item = sp.diags_array(of_items**-config.alpha) @ x.T
         to_item = sp.diags_array(of_items**-config.beta) @ x.T @ sp.diags_array(of_users**-config.alpha)
         found = Neighbours(sp.csr_matrix(from_item), cosine=False).of(sp.csr_matrix(to_item), config.neighbours + 1)

@@ -28,8 +28,7 @@ class SLIMConfig(ModelConfig):
     """The passes end when no weight has changed by more."""
     reproducible: bool = True
     """Whether irspack solves on one thread, so that runs of one seed give the same lists; else on all that the cell
-    has, where the order of a pass depends on which
-    thread was first, and weights differ within the tolerance."""
+    has, where the order of a pass depends on which thread was first, and weights differ within the tolerance."""
 
 
 class SLIM(Recommender):
@@ -37,7 +36,7 @@ class SLIM(Recommender):
 
     Config = SLIMConfig
     deterministic = True
-    state = ("weights",)
+    state = ("weights", "popularity")
 
     weights: sp.csr_matrix
     """(n_items, n_items) float32, zero diagonal: column j holds the weights with which other items predict j."""
@@ -47,6 +46,7 @@ class SLIM(Recommender):
         from irspack import SLIMRecommender
 
         config: SLIMConfig = self.config
+        self.popularity = train.popularity
         penalty = config.l1 + config.l2
         found = SLIMRecommender(
             matrix(train),

@@ -24,7 +24,8 @@ class UserKNNConfig(ModelConfig):
     shrink: Annotated[float, Field(ge=0), Search(0.0, 1000.0)] = 0.0
     """Added to the product of norms, so that few common items count less."""
     weighting: Annotated[Weighting, Search(choices=("none", "idf"))] = "idf"
-    """Whether all common items count the same, or each by the logarithm of users per user of the item."""
+    """Whether all common items count the same, or each by the square of the logarithm of users per user of the item,
+    which weighs both rows of a cosine."""
 
 
 class UserKNN(Recommender):
@@ -36,7 +37,7 @@ class UserKNN(Recommender):
 
     Config = UserKNNConfig
     deterministic = True
-    state = ("train",)
+    state = ("train", "popularity")
 
     train: sp.csr_matrix
     """(n_users, n_items) float32, 1 where there is an interaction."""
@@ -45,10 +46,11 @@ class UserKNN(Recommender):
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Keep train."""
+        self.popularity = train.popularity
         self.train = matrix(train)
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
-        """Users without a neighbour score 0 everywhere and get the first items by index."""
+        """Where no neighbour had an item it scores 0; ties go to the lower item."""
         config: UserKNNConfig = self.config
         if self._neighbours is None:
             self._weights = sp.diags_array(_weights(self.train, config.weighting))

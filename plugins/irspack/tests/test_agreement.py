@@ -27,15 +27,17 @@ def data(request):
 
 
 def ours(model, data, folder):
-    """The model, and its lists when train is both history and excluded."""
+    """The model, and its lists of users with a history when train is both history and excluded."""
     model.fit(data.train, data.valid, LocalContext(model, data, folder))
-    return model, model.recommend(np.arange(data.train.n_users), data.train, data.train, K)
+    users = np.flatnonzero(data.train.lengths)
+    known = data.train.select(users)
+    return model, model.recommend(users, known, known, K)
 
 
 def theirs(recommender_class, data, **options):
     """The recommender of irspack, and its lists."""
     found = recommender_class(matrix(data.train), **options).learn()
-    scores = found.get_score_remove_seen(np.arange(data.train.n_users))
+    scores = found.get_score_remove_seen(np.flatnonzero(data.train.lengths))
     return found, top_k(np.ascontiguousarray(scores, np.float32), K)
 
 

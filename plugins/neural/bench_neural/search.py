@@ -16,6 +16,8 @@ Floats = NDArray[np.float32]
 
 _ROWS = 1024
 """Users that are searched for together."""
+_DEPTH = 100
+"""Items that are searched for at least, so that shorter lists are the beginnings of those of this length."""
 _PER_LIST = 39
 """Items of an inverted list, below which faiss says that it cannot learn the lists."""
 
@@ -62,8 +64,12 @@ class Index:
 
     def lists(self, users: Floats, exclude: Interactions, k: int) -> Recommendations:
         """The ``k`` best items that are found for each row of ``users`` (n, d); all items are looked at for a row for
-        which too few are found.
+        which fewer than ``k``, or than a list of usual length has, are found.
         """
+        found = self._found(users, exclude, max(k, _DEPTH))
+        return Recommendations(found.items[:, :k].copy(), found.scores[:, :k].copy())
+
+    def _found(self, users: Floats, exclude: Interactions, k: int) -> Recommendations:
         n, n_items = exclude.shape
         found = Recommendations(np.full((n, k), UNFILLED, np.int32), np.full((n, k), -np.inf, np.float32))
         order = np.argsort(exclude.lengths, kind="stable")

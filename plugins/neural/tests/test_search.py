@@ -60,13 +60,21 @@ def test_lists_hold_nothing_excluded_and_are_never_shorter(probes):
 
 
 def test_some_lists_find_most_of_it():
-    users, items, bias, exclude = made(200, 5000, 2, 30)
+    users, items, bias, exclude = made(200, 20_000, 2, 30)
     shares = [
         recall(Index(items, bias, probes).lists(users, exclude, 10).items, exact(users, items, bias, exclude, 10).items)
         for probes in (0.05, 0.2, 1.0)
     ]
     assert 0.5 < shares[0] <= shares[1] <= shares[2]
     assert shares[1] > 0.9
+
+
+@pytest.mark.parametrize("probes", [0.02, 0.1])
+def test_a_list_of_ten_begins_that_of_a_hundred(probes):
+    """Also where the lists that are looked at have more than ten items and fewer than a hundred."""
+    users, items, bias, exclude = made(50, 3000, 3, 30)
+    index = Index(items, bias, probes)
+    np.testing.assert_array_equal(index.lists(users, exclude, 10).items, index.lists(users, exclude, 100).items[:, :10])
 
 
 def test_recall_is_the_share_of_exact_items():

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from bench_neural.sequences import training
 from bench_neural.sequences.config import BSARecConfig, SASRecConfig
 from bench_neural.sequences.models import BSARec, SASRec
 from bench_neural.sequences.training import Training
@@ -85,6 +86,22 @@ def test_negatives_of_a_target_are_new_to_its_user():
     assert found.shape == (len(batch.targets), 3)
     assert not data.train.contains(np.repeat(batch.users, 3), found.reshape(-1)).any()
     assert len(np.unique(found)) == 30
+
+
+def test_products_with_own_negatives_are_the_same_in_pieces(monkeypatch):
+    """Values and gradients; 0 floats at a time are one state at a time."""
+    found = []
+    for floats in (10_000, 0):
+        monkeypatch.setattr(training, "_FLOATS", floats)
+        generator = torch.Generator().manual_seed(0)
+        states, items = (torch.randn(n, 5, generator=generator).requires_grad_() for n in (7, 20))
+        negatives = torch.randint(20, (7, 3), generator=generator)
+        products = training._of_each(states, negatives, lambda chosen, items=items: items[chosen])
+        products.square().sum().backward()
+        found.append((products.detach(), states.grad, items.grad))
+    expected = torch.stack([items.detach()[own] @ state for state, own in zip(states.detach(), negatives, strict=True)])
+    torch.testing.assert_close(found[0][0], expected)
+    torch.testing.assert_close(found[1], found[0])
 
 
 def test_sampled_softmax_over_all_items_is_the_softmax():

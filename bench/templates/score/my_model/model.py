@@ -23,16 +23,16 @@ class MyModel(Recommender):
 
     Config = MyModelConfig
     deterministic = True  # the lists do not depend on context.seed
-    state = ("links",)  # what score() needs: it is saved, and loaded in another process
+    state = ("links", "popularity")  # what recommending needs: it is saved, and loaded in another process
 
     links: sp.csr_matrix
     """(n_items, n_items) float32."""
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Learn from ``train``; ``valid`` is for choices such as when to stop."""
+        self.popularity = train.popularity  # for users without a history, of whom score() would say nothing
         x = as_matrix(train)
-        counts = np.maximum(1, np.bincount(train.items, minlength=train.n_items))
-        scale = sp.diags(counts**-self.config.damping, dtype=np.float32)
+        scale = sp.diags(np.maximum(1.0, self.popularity) ** -self.config.damping, dtype=np.float32)
         self.links = sp.csr_matrix(scale @ (x.T @ x) @ scale)
         self.links.setdiag(0)
 
