@@ -83,7 +83,7 @@ def _of_each(states: Tensor, negatives: Tensor, vectors: Callable[[Tensor], Tens
     size = max(1, _FLOATS // (negatives.shape[1] * states.shape[1]))
     if len(states) <= size:
         return products(states, negatives)
-    pieces = zip(states.split(size), negatives.split(size), strict=True)
+    pieces = zip(torch.split(states, size), torch.split(negatives, size), strict=True)
     return torch.cat([checkpoint(products, *piece, use_reentrant=False) for piece in pieces])
 
 
