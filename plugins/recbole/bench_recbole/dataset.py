@@ -30,19 +30,22 @@ def histories(history: Interactions, width: int | None = None) -> tuple[torch.Te
     return torch.from_numpy(ids), torch.from_numpy(np.minimum(history.lengths, ids.shape[1]))
 
 
-def prefixes(history: Interactions, width: int) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
-    """What stood before each interaction but the first of its user; n of them.
+def prefixes(
+    history: Interactions, width: int, *, with_target: bool = False
+) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
+    """What stood before each interaction but the first of its user, and with ``with_target`` it too; n of them.
 
-    Returns (n,) places of the interactions, and as :func:`histories` the last ``width`` items before each.
+    Returns (n,) places of the interactions, and as :func:`histories` the last ``width`` of these items for each.
     """
     first = np.repeat(history.indptr[:-1], history.lengths)
     targets = np.flatnonzero(np.arange(len(history)) > first)
-    start = np.maximum(first[targets], targets - width)
-    at = start[:, None] + np.arange(width)
-    inside = at < targets[:, None]
-    ids = np.zeros(at.shape, np.int64)
-    ids[inside] = history.items[at[inside]] + 1
-    return targets, torch.from_numpy(ids), torch.from_numpy(targets - start)
+    end = targets + with_target
+    start = np.maximum(first[targets], end - width)
+    ids = np.zeros((len(targets), width), np.int64)
+    for column in range(width):  # all at once would take three times the memory
+        rows = np.flatnonzero(start + column < end)
+        ids[rows, column] = history.items[start[rows] + column] + 1
+    return targets, torch.from_numpy(ids), torch.from_numpy(end - start)
 
 
 class _Given(Dataset):  # type: ignore[misc]
@@ -70,7 +73,8 @@ class _Given(Dataset):  # type: ignore[misc]
             self.set_field_property(field, FeatureType.TOKEN, source, 1)
             self.field2id_token[field] = range(size + 1)  # RecBole only asks for its length
         rows = [self._rows(part) for part in self._parts]
-        self.inter_feat = Interaction({field: torch.cat([part[field] for part in rows]) for field in rows[0]})
+        joined = rows[0] if len(rows) == 1 else {name: torch.cat([part[name] for part in rows]) for name in rows[0]}
+        self.inter_feat = Interaction(joined)
         self.file_size_list = [len(part[self.uid_field]) for part in rows] + [0] * (len(PARTS) - len(rows))
 
     def _change_feat_format(self) -> None:
@@ -110,6 +114,7 @@ class GeneralData(_Given):
 class SequentialData(_Given, SequentialDataset):  # type: ignore[misc]
     """One row per prefix: the items before an interaction, and that interaction as the target.
 
+    Where items of the sequence are masked and predicted, the target is its last item: nothing else is learned from.
     A row of validation or test would be cut off from the user's train history, so that only train is of use here.
     """
 
@@ -117,7 +122,8 @@ class SequentialData(_Given, SequentialDataset):  # type: ignore[misc]
         """Nothing to do: the sequences are made in :meth:`_rows`."""
 
     def _rows(self, part: Interactions) -> dict[str, torch.Tensor]:
-        targets, sequences, lengths = prefixes(part, self.max_item_list_len)
+        masked = self.config["transform"] == "mask_itemseq"
+        targets, sequences, lengths = prefixes(part, self.max_item_list_len, with_target=masked)
         self.item_id_list_field = self.iid_field + self.config["LIST_SUFFIX"]
         self.set_field_property(
             self.item_id_list_field, FeatureType.TOKEN_SEQ, FeatureSource.INTERACTION, self.max_item_list_len

@@ -14,7 +14,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 from bench import Context, Interactions, Recommender, load_interactions, save_interactions
 from bench_recbole import training
 from bench_recbole.configs import SampledConfig
-from bench_recbole.scoring import reads_history, scores
+from bench_recbole.scoring import folds_in, scores
 from bench_recbole.setup import Built, build
 
 
@@ -25,7 +25,7 @@ class RecBoleModel(Recommender):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.fold_in = reads_history(cls.recbole_class)
+        cls.fold_in = folds_in(cls.recbole_class)
 
     _train: Interactions
     """What the model was made for; RecBole builds graphs and histories from it."""

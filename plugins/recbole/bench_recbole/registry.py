@@ -40,8 +40,9 @@ _REFUSED = {
 }
 """Models that cannot be had, and why."""
 
-_DETERMINISTIC = {"AsymKNN", "EASE", "ItemKNN", "SLIMElastic"}
-"""Models that draw nothing. Pop is not one of them: it counts an item once a batch, so the shuffle matters."""
+_DETERMINISTIC = {"AsymKNN", "EASE", "ItemKNN"}
+"""Models that draw nothing. Pop is not one of them: it counts an item once a batch, so the shuffle matters; nor is
+SLIMElastic, which fits its coefficients in a random order."""
 
 _NOT_PERSONALIZED = {"Pop"}
 

@@ -16,7 +16,7 @@ from recbole.data.interaction import Interaction
 from recbole.data.transform import MaskItemSequence
 from recbole.model.abstract_recommender import AbstractRecommender, AutoEncoderMixin, SequentialRecommender
 from recbole.model.general_recommender import NeuMF, SimpleX
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from bench import Interactions
 from bench_recbole.dataset import histories
@@ -29,6 +29,9 @@ USERS_AT_ONCE = 512
 
 PAIRS_AT_ONCE = 2**12
 """User-item pairs in one forward pass of a model that scores pairs: few enough to stay in the processor's cache."""
+
+USER_VECTORS = frozenset({"CDAE", "Caser", "FOSSIL", "FPMC", "HGN", "HRM", "NPE", "SHAN", "SimpleX", "TransRec"})
+"""Models that read the history and beside it what they have learned of each user by id."""
 
 
 def scores(built: Built, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
@@ -60,9 +63,10 @@ def _kind(built: Built) -> Score:
     return _by_user
 
 
-def reads_history(recbole_class: type[AbstractRecommender]) -> bool:
-    """Whether a model of this class is given the history here, and not only the user's id."""
-    return issubclass(recbole_class, (SequentialRecommender, AutoEncoderMixin, SimpleX))
+def folds_in(recbole_class: type[AbstractRecommender]) -> bool:
+    """Whether the given history is all that a model of this class needs to know of a user."""
+    reads_history = issubclass(recbole_class, (SequentialRecommender, AutoEncoderMixin))
+    return reads_history and recbole_class.__name__ not in USER_VECTORS
 
 
 def _by_user(built: Built, users: torch.Tensor, _history: Interactions) -> torch.Tensor:
@@ -73,13 +77,17 @@ def _by_user(built: Built, users: torch.Tensor, _history: Interactions) -> torch
 
 def _by_sequence(built: Built, users: torch.Tensor, history: Interactions) -> torch.Tensor:
     """From the latest items of the history. An empty one is a sequence of one padding item."""
-    sequences, lengths = histories(history, built.data.max_item_list_len)
+    masked = isinstance(built.transform, MaskItemSequence)
+    width = built.data.max_item_list_len
+    sequences, lengths = histories(history, width - masked)
+    if masked:  # RecBole puts the mask behind the items, and drops the first column
+        sequences, lengths = pad(sequences, (1, 0)), lengths + 1
     batch = Interaction({
         built.data.uid_field: users.cpu(),
         built.data.item_id_list_field: sequences,
         built.data.item_list_length_field: lengths.clamp(min=1),
     })  # fmt: skip
-    if not isinstance(built.transform, MaskItemSequence):  # masking is for training only
+    if not masked:  # masking is for training only
         batch = built.transform(built.data, batch)
     scores: torch.Tensor = built.model.full_sort_predict(batch.to(users.device))
     return scores.view(len(users), -1)

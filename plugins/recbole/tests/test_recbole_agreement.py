@@ -1,12 +1,14 @@
 """The wrapped models against RecBole used plainly, and the benchmark's rules against RecBole's."""
 
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
-from bench_recbole.dataset import GeneralData, SequentialData, histories
-from bench_recbole.models import BPR, GRU4Rec
+from bench_recbole.dataset import GeneralData, SequentialData, histories, prefixes
+from bench_recbole.models import BPR, BERT4Rec, GRU4Rec
+from bench_recbole.scoring import scores
 from bench_recbole.setup import build
 from bench_recbole.training import get_state, set_state
 from recbole.data.dataset import Dataset
@@ -105,6 +107,46 @@ def test_sequences_are_those_of_recbole_augmentation():
     sequences, lengths = histories(history, 2)
     assert sequences.tolist() == [[8, 0], [0, 0], [3, 6]]
     assert lengths.tolist() == [1, 0, 2]
+
+
+def test_masked_sequences_hold_their_target():
+    """BERT4Rec's loss reads the masked sequence alone."""
+    history = interactions_from([[7], [], [3, 1, 2, 5]], 9)
+    rows = build(BERT4Rec.recbole_class, BERT4Rec.Config(max_seq_length=3), [history], 1, "cpu").data.inter_feat
+    assert rows["user_id"].tolist() == [3, 3, 3]
+    assert rows["item_id"].tolist() == [2, 3, 6]
+    assert rows["item_id_list"].tolist() == [[4, 2, 0], [4, 2, 3], [2, 3, 6]]
+    assert rows["item_length"].tolist() == [2, 3, 3]
+
+
+@pytest.mark.parametrize(("width", "expected"), [
+    (1, [[10], [10], [10]]),
+    (3, [[10, 0, 0], [8, 10, 0], [5, 6, 10]]),
+    (4, [[10, 0, 0, 0], [8, 10, 0, 0], [4, 5, 6, 10]]),
+])  # fmt: skip
+def test_the_mask_stands_behind_all_items_of_a_short_history_and_behind_the_latest_of_a_long_one(width, expected):
+    history = interactions_from([[], [7], [1, 2, 3, 4, 5]], 9)
+    built = build(BERT4Rec.recbole_class, BERT4Rec.Config(max_seq_length=width), [history], 1, "cpu")
+    forward, read = built.model.forward, []
+    built.model.forward = lambda items: read.extend(items.tolist()) or forward(items)
+    assert scores(built, np.arange(3), history).shape == (3, 9)
+    assert read == expected  # 10: the mask
+
+
+def test_sequences_take_little_more_memory_than_they_are_kept_in():
+    history = interactions_from([list(range(100))] * 200, 100)
+    tracemalloc.start()
+    try:
+        _, sequences, _ = prefixes(history, 50)
+        assert tracemalloc.get_traced_memory()[1] < 1.3 * sequences.numpy().nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_rows_of_a_single_part_are_not_copied(monkeypatch):
+    monkeypatch.setattr(torch, "cat", lambda *_: pytest.fail("a copy"))
+    built = build(GRU4Rec.recbole_class, GRU4Rec.Config(), [DATA.train], 1, "cpu")
+    assert len(built.data.inter_feat) == len(DATA.train) - (DATA.train.lengths > 0).sum()
 
 
 def test_split_counts_are_those_of_recbole():

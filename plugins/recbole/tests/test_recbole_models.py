@@ -61,7 +61,14 @@ class TestSASRec(ModelChecks):
 
 class TestBERT4Rec(ModelChecks):
     name = "bert4rec"
-    options: ClassVar = {**QUICK, "max_seq_length": 6, "n_layers": 1, "ft_ratio": 1.0}
+    options: ClassVar = {
+        **QUICK,
+        "epochs": 25,
+        "learning_rate": 0.005,
+        "max_seq_length": 6,
+        "n_layers": 1,
+        "ft_ratio": 1.0,
+    }
     fold_in_ndcg = None  # it learns the 60 sequences by heart
 
 

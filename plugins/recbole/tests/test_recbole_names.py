@@ -4,12 +4,16 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 
+import numpy as np
 import pytest
 from bench_recbole.registry import config_class, model_class, model_names
+from bench_recbole.setup import build
 from pydantic import ValidationError
+from recbole.model.abstract_recommender import AutoEncoderMixin, SequentialRecommender
 
 from bench import BenchError, ConfigError
 from bench.plugins import load_model
+from bench.testing import LocalContext, block_interactions
 
 NAMED = sorted(
     entry.name for entry in entry_points(group="bench.models") if entry.value.startswith("bench_recbole.models:")
@@ -107,3 +111,27 @@ def test_a_model_that_draws_its_lists_anew_at_each_call_is_refused():
 @pytest.mark.parametrize(("name", "samples"), [("BPR", True), ("EASE", False), ("ItemKNN", False), ("MultiDAE", False)])
 def test_negatives_are_an_option_of_models_that_draw_some(name, samples):
     assert ("negative_samples" in config_class(name).model_fields) == samples
+
+
+def test_no_model_with_vectors_of_users_serves_strangers():
+    train = block_interactions(n_users=83).train
+    for name in model_names():
+        model = model_class(f"recbole:{name}")
+        if model.fold_in or issubclass(model.recbole_class, (AutoEncoderMixin, SequentialRecommender)):
+            built = build(model.recbole_class, model.Config(), [train], 1, "cpu")
+            sizes = {weights.shape[0] for weights in built.model.parameters() if weights.ndim}
+            assert model.fold_in == (train.n_users + 1 not in sizes), name
+    assert not load_model("simplex").fold_in
+    assert load_model("sasrec").fold_in
+
+
+@pytest.mark.parametrize("name", ["AsymKNN", "EASE", "ItemKNN", "SLIMElastic"])
+def test_models_that_are_declared_deterministic_draw_nothing(name, tmp_path):
+    data = block_interactions()
+    users, found = np.arange(data.train.n_users), []
+    for seed in (1, 2):
+        model = model_class(f"recbole:{name}")
+        model = model(model.Config())
+        model.fit(data.train, data.valid, LocalContext(model, data, tmp_path, seed))
+        found.append(model.score(users, data.train))
+    assert np.array_equal(*found) == model.deterministic

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from bench import Interactions, Recommendations
-from bench_titles.catalogue import NONE
 from bench_titles.grounding import Grounder
 
 _SAME = 1e-3
@@ -36,13 +35,13 @@ def by_trie(
         found.append([])
         for place, item in enumerate(slots[slots >= 0].tolist()):
             title = int(catalogue.titles[item])
-            score = written[row].get(title, -np.inf)
-            if abs(score - recommendations.scores[row, place]) > _SAME * max(1.0, abs(score)):
+            score = written[row].get(title)  # none of an item without a title
+            if score is None or abs(score - recommendations.scores[row, place]) > _SAME * max(1.0, abs(score)):
                 found[-1].append(_FILLED)
                 continue
             about: dict[str, Any] = {"written": catalogue.texts[item], "log_probability": score}
             sharing = np.flatnonzero(catalogue.titles == title)
-            if title != NONE and len(sharing) > 1:
+            if len(sharing) > 1:
                 about["shared_with"] = [{"item": int(other)} for other in sharing if other != item]
             found[-1].append(about)
     return found

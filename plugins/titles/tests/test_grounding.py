@@ -1,9 +1,11 @@
 """From what was written to items: BM25 by hand, titles that several items share, and lists."""
 
+import json
 import math
 
 import numpy as np
 import pytest
+from bench_titles import explain
 from bench_titles.catalogue import NONE, Candidates, expand, item_titles, make_catalogue, popular_first, to_lists
 from bench_titles.grounding import Query
 from bench_titles.retriever import BM25, BM25Config, Retriever, words
@@ -101,6 +103,17 @@ def test_a_list_of_the_trie_is_that_of_all_titles_expanded(tiny):
         expected = [score[grounder.catalogue.titles[item]] for item in left]
         np.testing.assert_allclose(found.scores[row, :n], expected, rtol=1e-4)
         assert found.scores[row, n] == pytest.approx(found.scores[row, n - 1] - 1)
+
+
+def test_an_item_without_a_title_is_never_explained_as_written(tiny):
+    grounder = tiny.grounder(num_beams=2)
+    history = interactions_from([[0], [2]], 10)
+    found = grounder.by_trie(history, history, 9, 2)
+    reasons = explain.by_trie(grounder, history, found)
+    for items, about in zip(found.items.tolist(), reasons, strict=True):
+        assert "popularity" in about[items.index(5)]["written"]
+        assert about[0]["written"] == grounder.catalogue.texts[items[0]]
+    assert json.dumps(reasons, allow_nan=False)
 
 
 def test_written_titles_bring_their_best_new_items_in_turn(tiny, monkeypatch):

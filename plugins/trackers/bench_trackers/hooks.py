@@ -20,8 +20,8 @@ class Tracker(Protocol):
     def begin(self, cell: Cell) -> None:
         """A new attempt of a cell; it takes the place of any earlier one."""
 
-    def validated(self, cell: Cell, record: ValidationRecord) -> None:
-        """A cell that was begun has been validated, by ``cell.stopping.name``."""
+    def validated(self, cell: Cell, records: Sequence[ValidationRecord]) -> None:
+        """A cell that was begun has been validated, once or several times, by ``cell.stopping.name``."""
 
     def end(self, cell: Cell, result: Result) -> None:
         """A cell that was begun has its result, a failed one too."""
@@ -54,7 +54,7 @@ class Hooks:
             self._begin(cell)
         elif isinstance(event, Validated) and cell.id in self._running:
             told = event.model_dump(include=set(ValidationRecord.model_fields))
-            self._validated(cell, ValidationRecord.model_validate(told))
+            self._validated(cell, [ValidationRecord.model_validate(told)])
         elif isinstance(event, Kept) and not self._tracker.knows(event.result):
             self._begin(cell)
             self._end(cell, event.result)
@@ -73,13 +73,13 @@ class Hooks:
         self._tracker.begin(cell)
         self._running[cell.id] = cell, 0
 
-    def _validated(self, cell: Cell, record: ValidationRecord) -> None:
-        self._tracker.validated(cell, record)
-        self._running[cell.id] = cell, self._running[cell.id][1] + 1
+    def _validated(self, cell: Cell, records: Sequence[ValidationRecord]) -> None:
+        self._tracker.validated(cell, records)
+        self._running[cell.id] = cell, self._running[cell.id][1] + len(records)
 
     def _end(self, cell: Cell, result: Result) -> None:
-        for record in result.validations[self._running[cell.id][1] :]:
-            self._tracker.validated(cell, record)
+        if untold := result.validations[self._running[cell.id][1] :]:
+            self._validated(cell, untold)
         self._tracker.end(cell, result)
         del self._running[cell.id]
 

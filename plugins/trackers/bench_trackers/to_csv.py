@@ -3,82 +3,47 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from bench.files import write_text
 from bench.messages.cell import Cell, Result, ValidationRecord
 from bench.report.names import csv as safe
 from bench_trackers.content import metrics, parameters, provenance
 from bench_trackers.hooks import Hooks
-
-Row = dict[str, str]
+from bench_trackers.table import Row, Table
 
 
 class CsvTracker:
-    """Rewrites a table as a whole, so that a reader never sees a part of it, under a lock, so that runs share it."""
+    """Nothing is open between two calls, so that other runs may write to the same tables."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._cells, self._validations = Table(folder / "cells.csv"), Table(folder / "validations.csv")
 
     def knows(self, result: Result) -> bool:
-        return any(
-            (row["id"], row["created"]) == (result.cell_id, result.created) for row in _read(self._folder / "cells.csv")
-        )
+        row = self._cells.last(result.cell_id)
+        return row is not None and row["created"] == result.created
 
     def begin(self, cell: Cell) -> None:
-        with self._changed("validations.csv") as rows:
-            rows[:] = [row for row in rows if row["id"] != cell.id]
+        self._validations.put([], instead_of=cell.id)
 
-    def validated(self, cell: Cell, record: ValidationRecord) -> None:
-        with self._changed("validations.csv") as rows:
-            told = {"id": cell.id, "label": cell.label, "metric": cell.stopping.name, **record.model_dump()}
-            rows.append(_row(told))
+    def validated(self, cell: Cell, records: Sequence[ValidationRecord]) -> None:
+        about = {"id": cell.id, "label": cell.label, "metric": cell.stopping.name}
+        self._validations.put(_rows([{**about, **record.model_dump()} for record in records]))
 
     def end(self, cell: Cell, result: Result) -> None:
         told = {"id": cell.id, "label": cell.label, **provenance(result), **parameters(cell), **metrics(result)}
-        with self._changed("cells.csv") as rows:
-            rows[:] = [row for row in rows if row["id"] != cell.id]
-            rows.append(_row(told))
+        self._cells.put(_rows([told]), instead_of=cell.id)
 
     def close(self, interrupted: Sequence[Cell]) -> None:
         """Nothing is open."""
 
-    @contextmanager
-    def _changed(self, name: str) -> Iterator[list[Row]]:
-        """The rows of a table, which are written when the block has changed them."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            rows = _read(self._folder / name)
-            before = list(rows)
-            yield rows
-            if rows == before:
-                return
-            columns = dict.fromkeys(column for row in rows for column in row)
-            text = io.StringIO()
-            writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            write_text(self._folder / name, text.getvalue())
 
-
-def _read(path: Path) -> list[Row]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
-
-
-def _row(told: Mapping[str, object]) -> Row:
+def _rows(told: Sequence[Mapping[str, object]]) -> list[Row]:
     """As texts, of which none is a formula to a spreadsheet."""
-    return next(csv.DictReader(io.StringIO(safe(pd.DataFrame([told])))))
+    return list(csv.DictReader(io.StringIO(safe(pd.DataFrame(told)), newline="")))
 
 
 hooks = Hooks(CsvTracker)

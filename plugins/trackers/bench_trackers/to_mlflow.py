@@ -51,9 +51,10 @@ class MlflowTracker:
         for start in range(0, len(told), _AT_ONCE):
             self._client.log_batch(made.info.run_id, params=told[start : start + _AT_ONCE])
 
-    def validated(self, cell: Cell, record: ValidationRecord) -> None:
-        name = "/".join(filter(None, ("validation", record.stage, cell.stopping.name)))
-        self._client.log_metric(self._runs[cell.id], _name(name), record.score, step=record.epoch)
+    def validated(self, cell: Cell, records: Sequence[ValidationRecord]) -> None:
+        for record in records:
+            name = "/".join(filter(None, ("validation", record.stage, cell.stopping.name)))
+            self._client.log_metric(self._runs[cell.id], _name(name), record.score, step=record.epoch)
 
     def end(self, cell: Cell, result: Result) -> None:
         run = self._runs.pop(cell.id)
@@ -72,8 +73,12 @@ class MlflowTracker:
     def _experiment(self, cell: Cell) -> str:
         name = f"{cell.dataset} {cell.protocol.name} {cell.fingerprint[:8]}"
         found = self._client.get_experiment_by_name(name)
-        artifacts = None if os.environ.get("MLFLOW_TRACKING_URI") else str(self._folder / "mlflow-artifacts")
-        return str(found.experiment_id if found else self._client.create_experiment(name, artifacts))
+        if found is None:
+            artifacts = None if os.environ.get("MLFLOW_TRACKING_URI") else str(self._folder / "mlflow-artifacts")
+            return str(self._client.create_experiment(name, artifacts))
+        if found.lifecycle_stage == "deleted":  # its name stays taken
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
 
     def _of(self, cell: Cell) -> list[Any]:
         """The runs of a cell."""

@@ -45,9 +45,10 @@ class TensorboardTracker:
         self._writers[cell.id] = EventFileWriter(str(self._place(cell)))
         self._write(cell, hparams_pb(parameters(cell), trial_id=cell.id))
 
-    def validated(self, cell: Cell, record: ValidationRecord) -> None:
-        name = "/".join(filter(None, ("validation", record.stage, cell.stopping.name)))
-        self._write(cell, scalar_pb(name, record.score), record.epoch)
+    def validated(self, cell: Cell, records: Sequence[ValidationRecord]) -> None:
+        for record in records:
+            name = "/".join(filter(None, ("validation", record.stage, cell.stopping.name)))
+            self._write(cell, scalar_pb(name, record.score), record.epoch)
         self._writers[cell.id].flush()
 
     def end(self, cell: Cell, result: Result) -> None:

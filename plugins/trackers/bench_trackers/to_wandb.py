@@ -50,9 +50,10 @@ class WandbTracker:
         )
         self._runs[cell.id] = run
 
-    def validated(self, cell: Cell, record: ValidationRecord) -> None:
-        name = "/".join(filter(None, ("validation", record.stage, cell.stopping.name)))
-        self._runs[cell.id].log({name: record.score, "epoch": record.epoch})
+    def validated(self, cell: Cell, records: Sequence[ValidationRecord]) -> None:
+        for record in records:
+            name = "/".join(filter(None, ("validation", record.stage, cell.stopping.name)))
+            self._runs[cell.id].log({name: record.score, "epoch": record.epoch})
 
     def end(self, cell: Cell, result: Result) -> None:
         run = self._runs.pop(cell.id)

@@ -10,8 +10,10 @@ import sys
 import time
 
 import pytest
+from bench_trackers import table, to_csv
 
 from bench.data.protocol import PROTOCOLS
+from bench.files import write_text
 from bench.messages.cell import Cell, Result, ValidationRecord
 from bench.messages.events import Kept, Started, Validated
 
@@ -122,6 +124,43 @@ def test_csv(tell):
     ]  # fmt: skip
 
 
+def test_csv_tables_grow_without_being_rewritten(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(table, "write_text", lambda path, text: written.append(path.name) or write_text(path, text))
+    to_csv.hooks.bench_run_started(cells=(), results=tmp_path)
+    cells = [cell(f"m{number}") for number in range(4)]
+    for one in cells[:2]:
+        to_csv.hooks.bench_event(cell=one, event=Kept(result=result(one, scores=(0.1, 0.2))))
+    for one in cells[2:]:
+        to_csv.hooks.bench_event(cell=one, event=Started(resumed=False))
+        to_csv.hooks.bench_event(cell=one, event=validated(1, 0.1))
+        to_csv.hooks.bench_cell_finished(cell=one, result=result(one, scores=(0.1, 0.2)))
+    assert written == ["validations.csv", "cells.csv"]  # by the first result
+    found, validations = read("csv", tmp_path)
+    assert [row["id"] for row in found] == [one.id for one in cells]
+    assert [(row["id"], row["epoch"]) for row in validations] == [(one.id, epoch) for one in cells for epoch in "12"]
+    other = cell("other", config={"width": 8})
+    to_csv.hooks.bench_event(cell=other, event=Kept(result=result(other)))
+    assert written == ["validations.csv", "cells.csv", "cells.csv"]  # a new column
+    assert [row["config/width"] for row in read("csv", tmp_path)[0]] == ["", "", "", "", "8"]
+
+
+def test_csv_line_that_a_crash_cut_off_counts_for_nothing(tmp_path):
+    tracker, path = to_csv.CsvTracker(tmp_path), tmp_path / "validations.csv"
+    records = [ValidationRecord(stage='"ü",\n', epoch=epoch, score=0.5, improved=True) for epoch in range(3)]
+    tracker.validated(LEARNS, records[:1])
+    begin = path.stat().st_size
+    tracker.validated(LEARNS, records[1:2])
+    data = path.read_bytes()
+    for size in range(begin, len(data)):
+        path.write_bytes(data[:size])
+        (to_csv.CsvTracker(tmp_path) if size % 2 else tracker).validated(LEARNS, records[2:])
+        with path.open(newline="", encoding="utf-8") as rows:
+            assert [(row["epoch"], row["stage"]) for row in csv.DictReader(rows)] == [
+                ("0", records[0].stage), ("2", records[2].stage),
+            ]  # fmt: skip
+
+
 def read_mlflow(folder):
     from mlflow.tracking import MlflowClient
 
@@ -156,6 +195,21 @@ def test_mlflow(tell):
     assert (learnt.metrics["all/ndcg_at_10"], learnt.metrics["20_/hit_at_10"]) == (0.25, 0.5)
     assert history[LEARNS.id] == [(1, 0.1), (2, 0.2), (3, 0.15)]
     assert history[OLD.id] == [(1, 0.3)]
+
+
+@pytest.mark.slow
+def test_mlflow_experiment_that_was_deleted_is_restored(tmp_path):
+    pytest.importorskip("mlflow", reason="pip install 'recsys-bench-trackers[mlflow]'")
+    hooks = importlib.import_module("bench_trackers.to_mlflow").hooks
+    hooks.bench_run_started(cells=(), results=tmp_path)
+    hooks.bench_event(cell=OLD, event=Kept(result=KEPT))
+    client = hooks._tracker._client
+    [experiment] = [one for one in client.search_experiments() if one.name != "Default"]
+    client.delete_experiment(experiment.experiment_id)
+    hooks.bench_event(cell=LEARNS, event=Kept(result=LEARNT))
+    _, runs, _, n = read_mlflow(tmp_path / "tracking")
+    assert set(runs) == {OLD.id, LEARNS.id}
+    assert n == 2
 
 
 def read_tensorboard(folder):
