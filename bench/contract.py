@@ -99,6 +99,9 @@ class Search:
     """Whether factors count rather than differences."""
     choices: tuple[Any, ...] = ()
     """Values to choose from, in place of a range."""
+    only_if: tuple[str, Any] | None = None
+    """Another field, which is not tuned, and the value that it has to have, or a tuple of such values: with others this
+    one has no effect, and no trial is spent on it. ``Search(0.5, 4.0, only_if=("init", "svd"))``."""
 
     def __post_init__(self) -> None:
         ends = (self.low, self.high)
@@ -112,7 +115,12 @@ class Search:
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
         """Shown in the schema of the config, as ``search``."""
         space: dict[str, Any] = {"low": self.low, "high": self.high, "log": self.log}
-        return {**handler(core_schema), "search": {"choices": list(self.choices)} if self.choices else space}
+        if self.choices:
+            space = {"choices": list(self.choices)}
+        if self.only_if:
+            name, value = self.only_if
+            space["only_if"] = [name, list(value) if isinstance(value, tuple) else [value]]
+        return {**handler(core_schema), "search": space}
 
 
 class Validation(NamedTuple):

@@ -1,10 +1,13 @@
 """Search spaces: declared on the fields of a config, shown, and refused where they cannot be."""
 
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import pytest
 
 from bench import ModelConfig, Search
+from bench.cli.models import _space
+from bench.runs.sampler import search_space
 
 
 class Config(ModelConfig):
@@ -14,6 +17,7 @@ class Config(ModelConfig):
     layers: Annotated[int, Search(1, 4)] = 2
     loss: Annotated[Literal["bce", "softmax"], Search(choices=("bce", "softmax"))] = "bce"
     epochs: int = 10
+    negatives: Annotated[int, Search(1, 64, only_if=("loss", "softmax"))] = 8
 
 
 def test_schema_of_a_config_holds_the_spaces():
@@ -22,6 +26,17 @@ def test_schema_of_a_config_holds_the_spaces():
     assert fields["layers"]["search"] == {"low": 1, "high": 4, "log": False}
     assert fields["loss"]["search"] == {"choices": ["bce", "softmax"]}
     assert "search" not in fields["epochs"]
+    assert fields["negatives"]["search"]["only_if"] == ["loss", ["softmax"]]
+
+
+@pytest.mark.parametrize(("loss", "searched"), [("bce", False), ("softmax", True)])
+def test_a_field_without_effect_is_not_searched(loss, searched):
+    config = Config(loss=loss)
+    about = SimpleNamespace(model="m", config=config.model_dump(), config_schema=Config.model_json_schema())
+    space = search_space(about)
+    assert ("negatives" in space) == searched
+    assert {"rate", "layers", "loss"} <= set(space)
+    assert all("only_if" not in part for part in space.values())
 
 
 def test_a_space_binds_no_value():
@@ -50,3 +65,8 @@ def test_spaces_are_shown(bench):
     done = bench("models", "info", "ease")
     assert done.status == 0
     assert "tuned from 1 to 10000 by factors" in done.out
+
+
+def test_a_condition_is_shown():
+    space = Config.model_json_schema()["properties"]["negatives"]["search"]
+    assert _space(space) == 'from 1 to 64, if loss is "softmax"'

@@ -108,5 +108,8 @@ def _type(field: dict[str, Any]) -> str:
 
 def _space(space: dict[str, Any]) -> str:
     if "choices" in space:
-        return f"among {', '.join(json.dumps(value) for value in space['choices'])}"
-    return f"from {space['low']:g} to {space['high']:g}{' by factors' if space['log'] else ''}"
+        told = f"among {', '.join(json.dumps(value) for value in space['choices'])}"
+    else:
+        told = f"from {space['low']:g} to {space['high']:g}{' by factors' if space['log'] else ''}"
+    name, values = space.get("only_if", ("", ()))
+    return f"{told}, if {name} is {' or '.join(json.dumps(value) for value in values)}" if name else told

@@ -48,7 +48,7 @@ class Sampler:
 def search_space(model: Description) -> Space:
     """Where to look, by field: ``low``, ``high`` and ``log``, or ``choices``, and its ``type``.
 
-    The value of the preset is made a part of it.
+    The value of the preset is made a part of it. A field that has no effect in the preset is left out.
 
     Raises
     ------
@@ -59,6 +59,9 @@ def search_space(model: Description) -> Space:
     for name, field in model.config_schema["properties"].items():
         if search := field.get("search"):
             value, part = model.config[name], {key: kept for key, kept in search.items() if kept is not None}
+            other, values = part.pop("only_if", ("", ()))
+            if other and model.config[other] not in values:
+                continue
             if "choices" in part:
                 part["choices"] = [*part["choices"], *([] if value in part["choices"] else [value])]
             else:

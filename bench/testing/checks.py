@@ -163,14 +163,22 @@ class ModelChecks:
 
     @asks("Recommender.presets")
     def test_presets_can_be_tuned_from(self) -> None:
-        """A field that is tuned by factors is above 0 in every preset."""
+        """A field that is tuned by factors is above 0 in every preset, and depends on fields that are not tuned."""
         model_class, _ = self.configured()
+        spaces = {
+            name: part
+            for name, field in model_class.Config.model_fields.items()
+            for part in field.metadata
+            if isinstance(part, Search)
+        }
+        for name, space in spaces.items():
+            other = space.only_if[0] if space.only_if else ""
+            known = not other or (other in model_class.Config.model_fields and other not in spaces)
+            assert known, f"{name} is tuned only by some values of {other}, which is no field, or tuned itself"
         for preset, changes in model_class.presets.items():
             values = model_class.Config(**changes).model_dump()
-            for name, field in model_class.Config.model_fields.items():
-                for space in (part for part in field.metadata if isinstance(part, Search)):
-                    fits = not space.log or values[name] > 0
-                    assert fits, f"{name} is tuned by factors, and {values[name]} of {preset} is none"
+            for name in (name for name, space in spaces.items() if space.log):
+                assert values[name] > 0, f"{name} is tuned by factors, and {values[name]} of {preset} is none"
 
     @asks("Recommender.ablations")
     def test_ablations_are_valid(self) -> None:

@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from bench import ModelConfig, Search
 
+SPARE = 4
+"""Dimensions of a network from scratch that hold something else than the vectors that it begins from."""
+
 
 class Lengths(NamedTuple):
     """How much of a history fits into an input."""
@@ -139,7 +142,7 @@ class ColaRecConfig(TeacherConfig):
     score by less than the users of a validation err, a look at each ends a training by chance."""
     teacher_items: int = Field(200, ge=1)
     """Unseen items of each user that the teacher draws from, its best."""
-    teacher_spread: Annotated[float, Search(4.0, 100.0, log=True)] = Field(24.0, ge=1)
+    teacher_spread: Annotated[float, Search(4.0, 100.0, log=True, only_if=("samples", "taught"))] = Field(24.0, ge=1)
     """Over how many items the draws of the median user spread: the perplexity of softmax(sharpness · score), in which
     the sharpness follows from it. At most a quarter of ``teacher_items``, or of the catalogue."""
     epochs: int = Field(5, ge=1)
@@ -168,7 +171,7 @@ class ColaRecConfig(TeacherConfig):
     """Of the beam search."""
     score: Literal["generate", "match", "both"] = "generate"
     """log P(identifier | user) (paper), the product h(user) · h(item) of L_bpr, or their weighted sum."""
-    match_weight: Annotated[float, Search(0.3, 10.0, log=True)] = Field(3.0, ge=0)
+    match_weight: Annotated[float, Search(0.3, 10.0, log=True, only_if=("score", "both"))] = Field(3.0, ge=0)
     """Of the product in the sum."""
 
     @model_validator(mode="after")
@@ -177,6 +180,13 @@ class ColaRecConfig(TeacherConfig):
             raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
         if not (self.rec_weight or self.index_weight or self.bpr_weight or self.contrastive_weight):
             raise ValueError("with all weights of losses at 0 nothing is trained: raise rec_weight")
+        if not (self.content or self.item_ids):
+            raise ValueError("with neither content nor item_ids all histories look the same: choose one of them")
+        if self.backbone == "scratch" and self.init == "vectors" and self.embedding_size <= SPARE:
+            raise ValueError(
+                f"embedding_size {self.embedding_size} has no room for vectors beside {SPARE} other dimensions: raise "
+                "it, or choose init=random"
+            )
         return self
 
     @property
@@ -236,7 +246,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no_bpr": {"bpr_weight": 0.0},
     "no_contrastive": {"contrastive_weight": 0.0},
     "no_content": {"content": False},
-    "no_item_ids": {"item_ids": False},
+    "no_item_ids": {"item_ids": False, "content": True},  # something has to tell items apart
     "release_inputs": {"index_inputs": "release"},
     "gid_random": {"gid_source": "random"},
     "gid_text": {"gid_source": "text"},

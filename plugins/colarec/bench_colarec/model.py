@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import safetensors.torch
 import torch
+from bench_classic.matrix import matrix
 from numpy.typing import NDArray
 
 from bench import UNFILLED, Context, Interactions, Recommendations, Recommender, rank
@@ -53,11 +54,14 @@ class ColaRec(Recommender):
         super().__init__(config)
         self._vectors: Vectors | None = None
         """Ranks while the vectors are trained."""
+        self._untrained: NDArray[np.bool_] | None = None
+        """(n_users,): who has no train interactions, and so is the sum of the items of the history, not a vector."""
         self._ranker: Ranker | None = None
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Vectors, identifiers and tokens, then the network."""
         config = self.config
+        self._untrained = train.lengths == 0
         context.note("backbone", "scratch" if config.backbone == "scratch" else Path(config.backbone).name)
         # What the user has to fix shows before anything is trained.
         loaded = backbone.load(config)
@@ -133,8 +137,18 @@ class ColaRec(Recommender):
         if self._ranker is not None:
             return self._ranker.recommend(history, exclude, k)
         assert self._vectors is not None
-        found = self._vectors
-        return rank(lambda rows: found.users[users[rows]] @ found.items.T, exclude, k)
+        assert self._untrained is not None
+        found, untrained = self._vectors, self._untrained[users]
+
+        def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            scores: NDArray[np.float32] = found.users[users[rows]] @ found.items.T
+            new = untrained[rows]
+            if new.any():
+                known = matrix(history.select(rows[new]))
+                scores[new] = (known @ found.items) @ found.items.T
+            return scores
+
+        return rank(score, exclude, k)
 
     def explain(
         self, users: NDArray[np.int64], history: Interactions, recommendations: Recommendations

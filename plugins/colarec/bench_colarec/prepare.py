@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from bench_torchkit.item_texts import minilm_vectors
+from bench_torchkit.item_texts import check_words, has_words, minilm_vectors
+from bench_torchkit.text import minilm_folder
 from bench_torchkit.tree import Tree, tree
 from numpy.typing import NDArray
 
@@ -20,6 +21,8 @@ from bench_colarec.training.sampling import Sampler
 
 _ITEM_USERS = 9
 """Place in the sampler's randomness of the users that items show when recommending."""
+_MINILM = "gid_source=minilm"
+"""For errors."""
 
 
 def check(config: ColaRecConfig, context: Context, n_items: int) -> None:
@@ -28,14 +31,16 @@ def check(config: ColaRecConfig, context: Context, n_items: int) -> None:
     Raises
     ------
     ConfigError, DataError
-        If the data set lacks what ``config`` asks for, or the tree has too few places.
+        If the data set or the environment lacks what ``config`` asks for, or the tree has too few places.
     """
     if config.gid_source == "published":
         identifiers.published(column(context, "gid"), n_items)
     else:
         identifiers.check_capacity(n_items, config.codes, _width(config, n_items))
     if config.gid_source in ("text", "minilm"):
-        column(context, "text")
+        check_words(column(context, "text"), "colarec", vectors.INSTEAD)
+    if config.gid_source == "minilm":
+        minilm_folder("colarec", _MINILM)
 
 
 def _width(config: ColaRecConfig, n_items: int) -> int:
@@ -83,7 +88,7 @@ def collaborative(
     if not config.cold_texts or not cold.any():
         return own
     texts = context.item_texts()
-    if "text" not in texts or not texts["text"].str.strip().any():
+    if "text" not in texts or not has_words([str(text) for text in texts["text"]]):
         context.log(f"{cold.sum():,} items have neither interactions nor texts: chance decides their identifiers")
         return own
     like = vectors.twins(cold, [str(text) for text in texts["text"]])
@@ -129,7 +134,7 @@ def identify(config: ColaRecConfig, given: Vectors | None, context: Context, n_i
     if config.gid_source == "text":
         source = vectors.text_vectors(column(context, "text"), config.vectors_size, seed)
     elif config.gid_source == "minilm":
-        source = minilm_vectors(context, "colarec", "gid_source=minilm", vectors.INSTEAD)
+        source = minilm_vectors(context, "colarec", _MINILM, vectors.INSTEAD)
     else:
         assert given is not None
         source = given.items

@@ -24,7 +24,7 @@ class Teacher(Recommender):
     Config = TeacherConfig
     presets: ClassVar = {"default": {"cold_texts": PRESETS["distilled"]["cold_texts"]}}
     fold_in = False
-    state = ("users", "items", "weights")
+    state = ("users", "items", "weights", "popularity")
 
     users: NDArray[np.float32]
     """(n_users, d): vectors."""
@@ -36,6 +36,7 @@ class Teacher(Recommender):
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Vectors, stopped by validation, then EASE in closed form."""
         self.weights = np.zeros((0, 0), np.float32)
+        self.popularity = train.popularity
         self.teach_by(collaborative(self.config, train, context, self._publish), train, valid, context)
 
     def teach_by(self, vectors: Vectors, train: Interactions, valid: Interactions, context: Context) -> None:

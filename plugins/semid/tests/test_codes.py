@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from bench_semid.config import RPGConfig, TigerConfig
 from bench_semid.items import vectors
 from bench_semid.items.facts import as_lines, describe, numbered
 from bench_semid.items.quantize import product, residual_k_means, rotated_product
 from bench_semid.items.rqvae import rq_vae
 from bench_semid.items.tokenizer import tables
+from pydantic import ValidationError
 from sklearn.decomposition import PCA
 
 from bench import ConfigError, DataError
@@ -64,6 +66,20 @@ def test_a_rotation_loses_less_where_slices_do_not_lie_along_the_axes():
 def test_slices_have_to_be_equal():
     with pytest.raises(ConfigError, match="6 dimensions have no 4 equal slices"):
         product(np.zeros((3, 6), np.float32), 4, 2, 0)
+
+
+@pytest.mark.parametrize(("config", "changes", "said"), [
+    (TigerConfig, {"quantizer": "product"}, {"codes": 4, "vectors_size": 129}),
+    (RPGConfig, {"vectors_size": 100}, {"codes": 20, "vectors_size": 96}),
+    (RPGConfig, {"vectors": "words", "vectors_size": 30, "codes": 64}, {"codes": 30, "vectors_size": 64}),
+    (RPGConfig, {"vectors_file": "own.npz", "vectors_size": 24}, {"codes": 12, "vectors_size": 32}),
+])  # fmt: skip
+def test_dimensions_without_equal_slices_are_refused_with_values_that_fit(config, changes, said):
+    fit = " or ".join(f"{name}={value}" for name, value in said.items())
+    with pytest.raises(ValidationError, match=f"no .* equal slices: choose {fit}"):
+        config(**changes)
+    for name, value in said.items():
+        config(**{**changes, name: value})
 
 
 def test_rq_vae_tells_planted_clusters_apart():
@@ -148,6 +164,13 @@ def test_vectors_of_a_file_are_found_by_original_ids(tmp_path, form):
     else:
         pd.DataFrame({"id": ids, "x": KNOWN[:, 0], "y": KNOWN[:, 1]}).to_parquet(path)
     np.testing.assert_array_equal(vectors.from_file(str(path), IDS), KNOWN[[1, 2, 0]])
+
+
+def test_an_id_that_a_file_has_twice_is_refused(tmp_path):
+    path = str(tmp_path / "vectors.npz")
+    np.savez(path, ids=np.array(["a", "c", "b", "c", "a"]), vectors=np.eye(5))
+    with pytest.raises(DataError, match="has a more than once"):
+        vectors.from_file(path, IDS)
 
 
 def test_bad_files_say_what_is_wrong(tmp_path):

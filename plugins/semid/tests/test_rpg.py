@@ -8,6 +8,7 @@ from bench_semid.rpg import RPG, RPGNetwork
 from bench_semid.tiger.model import Tiger
 from bench_torchkit.rows import histories, pack
 from bench_torchkit.testing import successors
+from pydantic import ValidationError
 
 from bench import DataError, Interactions
 from bench.testing import LocalContext, ModelChecks, interactions_from
@@ -37,7 +38,7 @@ def test_scores_are_mean_log_probabilities_of_codes_by_hand():
     codes = rng.integers(0, 5, (11, 3)).astype(np.int32)
     torch.manual_seed(0)
     network = RPGNetwork(
-        RPGConfig(embedding_size=8, heads=2, codes=3, codebook_size=5, temperature=0.1), codes, 5
+        RPGConfig(embedding_size=8, heads=2, codes=3, codebook_size=5, temperature=0.1, vectors_size=3), codes, 5
     ).eval()
     torch.nn.init.normal_(network.heads, std=0.5)
     history = interactions_from([[1, 4, 2], [7]], 11)
@@ -89,6 +90,12 @@ def test_data_without_times_or_texts_are_refused_before_training(tmp_path):
     data.items = data.items.drop(columns="text")
     with pytest.raises(DataError, match=r"no item of this data set has a text.*--set rpg.vectors=interactions"):
         model.fit(train, data.valid, LocalContext(model, data, tmp_path))
+
+
+def test_no_more_codes_are_sampled_than_there_are():
+    with pytest.raises(ValidationError, match="sampled_codes 17 is more than codes 16"):
+        RPGConfig(sampled_codes=17)
+    RPGConfig(sampled_codes=16)
 
 
 @pytest.mark.parametrize(("model", "config"), [(RPG, RPGConfig), (Tiger, TigerConfig)])

@@ -1,5 +1,7 @@
 """TIGER: the published checks, probabilities against whole passes, and lists that are never short."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -125,6 +127,18 @@ def test_likelihoods_in_training_are_those_of_the_search():
             assert sorted(targets.tolist()) == wanted
 
 
+@pytest.mark.parametrize("kind", [PackedTokens, PrefixTokens])
+def test_batches_hold_nothing_for_each_interaction_of_train_but_where_it_begins(kind):
+    rows = [list(range(row % 7, 7)) * 3 for row in range(400)]
+    train, catalogue = interactions_from(rows, len(CODES)), tree(CODES, WIDTH)
+    tracemalloc.start()
+    sequences = kind(train, catalogue, 5, 8)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 20 * len(train)
+    assert sequences._train is train
+
+
 def test_excluded_items_take_no_beam():
     network, catalogue, known = networks()[0], tree(CODES, WIDTH), interactions_from(HISTORY, len(CODES))
     exclude = interactions_from([[0, 1, 2, 3], [], [0, 1, 2, 3, 4, 5, 6]], len(CODES))
@@ -134,6 +148,14 @@ def test_excluded_items_take_no_beam():
     assert found[0].tolist() == [item for item in expected[0].tolist() if item > 3]
     assert (found[1] >= 0).all()
     assert found[2].tolist() == [-1] * 3
+
+
+def test_a_diverged_model_is_an_error(tmp_path):
+    data = successors(40, 24)
+    options = {"vectors": "interactions", "epochs": 2, "learning_rate": 1e30, "averaging": 0.0}
+    model = Tiger(TigerConfig(**{**SMALL, **options}))
+    with pytest.raises(ValueError, match="the model diverged"):
+        model.fit(data.train, data.valid, LocalContext(model, data, tmp_path))
 
 
 def test_learns_what_follows_and_notes_how_the_search_went(tmp_path):

@@ -71,6 +71,11 @@ def beam_search(
     -------
     Items (n, num_beams) int64, best first, and their log-probabilities (n, num_beams); -1 for codes of no item, which
     are found only if not ``constrained``, and with minus infinity where there are fewer items than beams.
+
+    Raises
+    ------
+    ValueError
+        If a score is not a number, as :func:`bench.rank` does.
     """
     log_probs, cache = decoder.first()
     device = log_probs.device
@@ -93,6 +98,8 @@ def beam_search(
         most = tree.size(level + 1) if constrained else reached.shape[1]
         scores, at = reached.topk(min(num_beams, most, reached.shape[1]))
         nodes = children.gather(1, at).masked_fill(scores == -torch.inf, -1)
+    if bad := int(scores.isnan().any(1).sum()):
+        raise ValueError(f"scores of {bad} of {len(scores)} users are not numbers (NaN): the model diverged")
     items = there.items[nodes.clamp(min=0)].masked_fill(nodes < 0, -1)
     short = num_beams - items.shape[1]
     return (

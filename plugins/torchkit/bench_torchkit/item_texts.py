@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def has_words(texts: Sequence[str]) -> bool:
+    """Whether a text has one."""
+    return any(re.search(r"\w", text) for text in texts)
+
+
 def check_words(texts: Sequence[str], model: str, instead: str) -> None:
     """See that there are words.
 
@@ -24,7 +29,7 @@ def check_words(texts: Sequence[str], model: str, instead: str) -> None:
     DataError
         If no text has one; ``model`` and what to do ``instead`` are for the message.
     """
-    if not any(re.search(r"\w", text) for text in texts):
+    if not has_words(texts):
         raise DataError(f"{model}: no item of this data set has a text: {instead}")
 
 

@@ -35,6 +35,8 @@ def _factor(optimizer: Optimizer, name: str, n_steps: int, warm_up: float) -> Ca
     from transformers import get_scheduler  # imported late: it takes seconds, more than some models train
 
     rise = min(max(1, math.ceil(warm_up * n_steps)), n_steps - 1) if warm_up else 0
+    if rise and name == "constant":
+        name = "constant_with_warmup"
     found: LambdaLR = get_scheduler(name, optimizer, num_warmup_steps=rise, num_training_steps=n_steps)
     factor = found.lr_lambdas[0]
     return lambda step: factor(step + (step < rise))

@@ -225,7 +225,8 @@ class Trainer(Generic[Batch]):
                 break
             place = Place(number, epoch)
             self.team.tell(place)
-            self.train_epoch(place)
+            if not math.isfinite(loss := self.train_epoch(place)):
+                raise ValueError(f"the loss of epoch {epoch} is {loss}: the model diverged")
             self._swap()
             with self.task.validating():
                 found = self.context.validate()
@@ -238,8 +239,8 @@ class Trainer(Generic[Batch]):
             if found.stop:
                 break
 
-    def train_epoch(self, place: Place) -> None:
-        """One epoch, together with the rest of the team."""
+    def train_epoch(self, place: Place) -> float:
+        """One epoch, together with the rest of the team; returns the sum of its losses."""
         stage = self.task.stages[place.stage]
         self.task.module.train()
         torch.manual_seed(self.task.seed(place) + self.team.rank)
@@ -252,6 +253,7 @@ class Trainer(Generic[Batch]):
         totals = self.team.sums(sums)
         means = ", ".join(f"{name} {value / stage.steps:.4f}" for name, value in totals.items())
         self.context.log(f"{stage.name} epoch {place.epoch}: {means}".strip())
+        return totals.get("total", 0.0)
 
     def _update(self, batch: Batch, place: Place) -> dict[str, Tensor]:
         """A step of all processes; if one is short of memory, all of them try again with smaller parts."""

@@ -117,6 +117,13 @@ def test_a_node_is_closed_if_all_items_below_are_excluded(data):
             assert mask == [items <= set(row) for items in below]
 
 
+def test_scores_that_are_no_numbers_are_an_error(catalogue):
+    decoder = Table()
+    decoder.logits[1][2] = torch.nan
+    with pytest.raises(ValueError, match=r"scores of 1 of 4 users are not numbers \(NaN\): the model diverged"):
+        beam_search(decoder, catalogue, 6)
+
+
 def test_without_the_tree_beams_are_the_most_likely_codes_of_all(catalogue):
     decoder = Table()
     items, scores = beam_search(decoder, catalogue, WIDTH**LENGTH, constrained=False)

@@ -98,6 +98,13 @@ def test_the_reason_of_one_that_fails_is_told(tmp_path, digits, fault, said):
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.slow
+def test_a_training_that_diverges_is_told_by_the_leader(tmp_path, digits):
+    with pytest.raises(ValueError, match=r"^the loss of epoch 2 is nan: the model diverged"):
+        trained(digits("diverges"), tmp_path, 2)
+    assert not torch.distributed.is_initialized()
+
+
 def test_each_process_has_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     assert team.devices("cpu", 2) == ["cpu", "cpu"]

@@ -115,6 +115,25 @@ def test_the_mean_losses_of_an_epoch_are_logged(tmp_path):
     assert made.context.messages == [f"epoch 1: total {mean:.4f}, double {2 * mean:.4f}"]
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_training_that_diverges_is_an_error_after_its_epoch(tmp_path, value):
+    task = Regression()
+    losses = task.losses
+
+    def diverging(batch, place):
+        found = losses(batch, place)
+        return {**found, "total": found["total"] + (value if (place.epoch, place.step) == (3, 1) else 0.0)}
+
+    task.losses = diverging
+    with pytest.raises(ValueError, match=f"the loss of epoch 3 is {value}: the model diverged"):
+        trainer(tmp_path, task, [None] * 4).train()
+    assert len(task.validated) == 2
+    again = Regression()
+    again.losses = task.losses
+    with pytest.raises(ValueError, match="the loss of epoch 3"):
+        trainer(tmp_path, again, [None] * 4).train()
+
+
 STAGES = [Stage("first", 3, 2), Stage("second", 3, 4)]
 
 
@@ -241,6 +260,17 @@ def test_a_linear_schedule_rises_by_stairs_and_falls_to_zero(n, warm_up, rise):
     expected = [(step + 1) / rise if step < rise else (n - step) / (n - rise) for step in range(n)]
     assert rates == pytest.approx(expected)
     assert scheduler.get_last_lr()[0] == 0
+
+
+@pytest.mark.parametrize(("n", "warm_up", "rise"), [(20, 0.25, 5), (10, 0.01, 1), (1, 0.5, 1)])
+def test_a_constant_schedule_rises_by_stairs_and_stays(n, warm_up, rise):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    scheduler, rates = schedule(optimizer, "constant", n, warm_up), []
+    for _ in range(n):
+        rates.append(scheduler.get_last_lr()[0] / 2)
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([min(1, (step + 1) / rise) for step in range(n)])
 
 
 def test_schedules_without_a_rise():

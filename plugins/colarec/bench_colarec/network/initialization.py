@@ -26,6 +26,7 @@ from bench_torchkit.tree import Tree
 from bench_torchkit.vectors import unit_rows
 from numpy.typing import NDArray
 
+from bench_colarec.config import SPARE
 from bench_colarec.items.tokens import EOS
 from bench_colarec.items.vectors import Vectors
 from bench_colarec.network.inputs import USER_TASK, InputTable
@@ -33,8 +34,6 @@ from bench_colarec.network.network import Network
 
 Floats = NDArray[np.float64]
 
-_SPARE = 4
-"""Dimensions that hold something else than the vectors."""
 _LENGTH, _MARK, _END, _CONSTANT = -4, -3, -2, -1
 
 _PREFERENCE = 5.0
@@ -63,7 +62,7 @@ def set_embeddings(
     network: Network, inputs: InputTable, tree: Tree, vectors: Vectors, like: Vectors, seed: int, scratch: bool
 ) -> None:
     """The part of :func:`from_vectors` that depends on the vectors, with the axes that suit those of ``like``."""
-    axes = _axes(like, network.hidden_size - _SPARE * scratch, seed)
+    axes = _axes(like, network.hidden_size - SPARE * scratch, seed)
     if not scratch:
         _set_items_and_users(network, inputs, vectors, axes)
         return
@@ -72,13 +71,13 @@ def set_embeddings(
     lengths = np.linalg.norm(items, axis=1)
     typical = max(float(lengths.mean()), 1e-9)
     embedded = np.zeros((inputs.n_items, size))
-    embedded[:, :-_SPARE] = unit_rows(items) * root
+    embedded[:, :-SPARE] = unit_rows(items) * root
     embedded[:, _LENGTH] = (lengths - typical) / max(float(lengths.std()), 1e-9) * _LENGTH_WEIGHT
     table = network.table.weight.detach().double().numpy().copy()
     rows = np.split(table[inputs.n_tokens :], [inputs.n_items, inputs.n_items + inputs.n_users])
     rows[0][:] = embedded
     rows[1][:] = 0
-    rows[1][:, :-_SPARE] = unit_rows(users) * root
+    rows[1][:, :-SPARE] = unit_rows(users) * root
     rows[2][:] = 0
     rows[2][USER_TASK, _LENGTH] = root
     _tokens(table, inputs, embedded)
@@ -93,7 +92,7 @@ def set_embeddings(
     network.begin[_CONSTANT] = 1
     if network.codebooks.per_prefix:
         scaled = np.zeros((inputs.n_items, size))
-        scaled[:, :-_SPARE] = items * (_SHARPNESS / typical)
+        scaled[:, :-SPARE] = items * (_SHARPNESS / typical)
         for level, book in enumerate(network.codebooks.inputs, 1):
             weight = book.get_parameter("weight")
             weight.copy_(torch.from_numpy(_means(tree.nodes[:, level], np.arange(inputs.n_items), scaled)))

@@ -109,6 +109,8 @@ class Step:
                 for index in (items.positive, items.sibling, items.negative)
             )
             found["contrastive"] = bpr_loss(anchor, near, far)
+        if not found:  # L_c is all there is, and no target has a sibling
+            found["contrastive"] = 0.0 * encoded.pooled.sum()
         return found
 
     def total(self, found: dict[str, Tensor]) -> Tensor:

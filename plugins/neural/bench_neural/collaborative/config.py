@@ -40,7 +40,7 @@ class MFConfig(CollaborativeConfig):
 
     init: Literal["svd", "random"] = "svd"
     """How vectors begin: as the leading singular vectors of the normalized interactions, or at random."""
-    initial_length: Annotated[float, Search(0.5, 4.0, log=True)] = Field(1.5, gt=0)
+    initial_length: Annotated[float, Search(0.5, 4.0, log=True, only_if=("init", "svd"))] = Field(1.5, gt=0)
     """Length of the vectors that begin as singular vectors. Longer ones trust them more, against the popularity in the
     bias."""
     l2: Annotated[float, Search(1e-3, 0.3, log=True)] = Field(0.07, ge=0)
@@ -57,7 +57,7 @@ class GCNConfig(MFConfig):
     """As in ``mf``, and cheap beside a propagation."""
     learning_rate: Annotated[float, Search(1e-3, 5e-2, log=True)] = Field(8e-3, gt=0)
     """Of Adam."""
-    initial_length: Annotated[float, Search(1.0, 8.0, log=True)] = Field(1.5, gt=0)
+    initial_length: Annotated[float, Search(1.0, 8.0, log=True, only_if=("init", "svd"))] = Field(1.5, gt=0)
     """Length of the vectors that begin as singular vectors, before propagation."""
     l2: Annotated[float, Search(1e-4, 0.1, log=True)] = Field(0.007, ge=0)
     """Weight in the loss of the squared vectors of the batch's users, items and negatives, before propagation."""

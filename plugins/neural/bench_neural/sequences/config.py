@@ -11,6 +11,7 @@ from bench import ModelConfig, Search
 from bench_neural.sequences.network import Positions
 
 Loss = Literal["sampled_softmax", "softmax", "bce", "gbce"]
+_WITH_NEGATIVES = ("sampled_softmax", "bce", "gbce")
 
 
 class SequenceConfig(ModelConfig):
@@ -42,7 +43,7 @@ class SequenceConfig(ModelConfig):
     loss: Loss = "sampled_softmax"
     """``softmax``: cross-entropy over all items; ``sampled_softmax``: over the target and the negatives; ``bce`` and
     ``gbce`` (Petrov and Macdonald, RecSys 2023): each score by itself."""
-    negatives: Annotated[int, Search(64, 4096, log=True)] = Field(1024, ge=1)
+    negatives: Annotated[int, Search(64, 4096, log=True, only_if=("loss", _WITH_NEGATIVES))] = Field(1024, ge=1)
     """Items drawn uniformly: for a batch, where a target is not among its own negatives, or for each target."""
     negatives_of: Literal["batch", "target"] = "batch"
     """Who shares them: all targets of a batch, or none; then they are new to the user, as in the paper of SASRec."""

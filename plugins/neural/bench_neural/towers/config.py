@@ -29,7 +29,7 @@ class TwoTowerConfig(VectorConfig):
     init: Literal["svd", "zero"] = "svd"
     """How the items' own vectors begin: as the leading singular vectors of the interactions, or as nothing, so that the
     texts decide as long as they can."""
-    initial_length: Annotated[float, Search(0.5, 4.0, log=True)] = Field(1.5, gt=0)
+    initial_length: Annotated[float, Search(0.5, 4.0, log=True, only_if=("item_id", True))] = Field(1.5, gt=0)
     """Length of the items' own vectors that begin as singular vectors."""
 
     # User tower
@@ -57,7 +57,7 @@ class TwoTowerConfig(VectorConfig):
     """Of AdamW."""
     weight_decay: Annotated[float, Search(1e-6, 1e-1, log=True)] = Field(1e-4, ge=0)
     """Of AdamW, for all but the items' own vectors."""
-    l2: Annotated[float, Search(1e-3, 0.3, log=True)] = Field(0.02, ge=0)
+    l2: Annotated[float, Search(1e-3, 0.3, log=True, only_if=("item_id", True))] = Field(0.02, ge=0)
     """Weight in the loss of the squared own vectors of the batch's items."""
 
     @model_validator(mode="after")

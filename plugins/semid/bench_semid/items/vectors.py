@@ -45,10 +45,13 @@ def from_file(path: str, ids: Sequence[str]) -> Vectors:
     Raises
     ------
     DataError
-        If the file cannot be read, lacks an item, or has values that are not finite.
+        If the file cannot be read, lacks an item or has one twice, or has values that are not finite.
     """
     known, vectors = _read(path)
     row_of = {one: row for row, one in enumerate(known)}
+    if len(row_of) < len(known):
+        first = next(one for row, one in enumerate(known) if row_of[one] != row)
+        raise DataError(f"vectors file {path} has {first} more than once: give each item one vector")
     if missing := [one for one in ids if one not in row_of]:
         raise DataError(f"vectors file {path} lacks {len(missing):,} of {len(ids):,} items, such as {missing[0]}")
     found = vectors[[row_of[one] for one in ids]].astype(np.float32)

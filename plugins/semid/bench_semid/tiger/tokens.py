@@ -24,6 +24,12 @@ def as_tokens(interactions: Interactions, tree: Tree) -> Interactions:
     return Interactions(interactions.indptr * tree.length, tokens.reshape(-1).astype(np.int32), times, n_tokens)
 
 
+def tokens_of(train: Interactions, slices: Slices, tree: Tree) -> Interactions:
+    """Rows of the tokens of ``slices`` of ``train``."""
+    at, indptr = slices.positions(), np.concatenate([[0], np.cumsum(slices.lengths)])
+    return as_tokens(Interactions(indptr, train.items[at], train.times[at], train.n_items), tree)
+
+
 class TokenBatch(NamedTuple):
     """Sequences with their targets."""
 
@@ -44,7 +50,7 @@ class PackedTokens:
     """
 
     def __init__(self, train: Interactions, tree: Tree, most: int, batch_size: int) -> None:
-        self._tokens, self._tree = as_tokens(train, tree), tree
+        self._train, self._tree = train, tree
         self._slices = training_sequences(train, most, "packed")
         self._width = (most + 1) * tree.length - 1
         self._batch_size = batch_size
@@ -61,14 +67,15 @@ class PackedTokens:
 
     def _batch(self, items: Slices) -> TokenBatch:
         length = self._tree.length
+        tokens = tokens_of(self._train, Slices(items.begin, items.lengths + 1), self._tree)
         # What goes in ends before the last code of the last target.
-        slices = Slices(items.begin * length, (items.lengths + 1) * length - 1)
-        rows = pack(self._tokens, slices, self._width)
+        slices = Slices(tokens.indptr[:-1], tokens.lengths - 1)
+        rows = pack(tokens, slices, self._width)
         counts = items.lengths * length
         begin = rows.last.numpy() - slices.lengths + length
         at = np.repeat(begin, counts) + within(counts)
         behind = np.repeat(slices.begin + length, counts) + within(counts)
-        codes = self._tokens.items[behind].reshape(-1, length) - np.arange(length) * self._tree.width
+        codes = tokens.items[behind].reshape(-1, length) - np.arange(length) * self._tree.width
         return TokenBatch(rows, torch.from_numpy(at), torch.from_numpy(codes.astype(np.int64)))
 
 
@@ -88,8 +95,7 @@ class PrefixTokens:
     """Batches of all beginnings of the training rows."""
 
     def __init__(self, train: Interactions, tree: Tree, most: int, batch_size: int) -> None:
-        self._tokens, self._tree = as_tokens(train, tree), tree
-        self._targets = torch.from_numpy(tree.codes[train.items].astype(np.int64))
+        self._train, self._tree = train, tree
         self._slices = training_sequences(train, most, "prefixes")
         self._batch_size = batch_size
 
@@ -102,12 +108,10 @@ class PrefixTokens:
         order = rng.permutation(len(self._slices.lengths))
         for begin in range(0, len(order), self._batch_size):
             slices = self._slices.take(order[begin : begin + self._batch_size])
-            lengths = slices.lengths * self._tree.length
-            at = slices.begin[:, None] * self._tree.length + np.arange(lengths.max())
-            inside = np.arange(lengths.max()) < lengths[:, None]
-            items = np.full(at.shape, self._tokens.n_items, np.int64)
-            items[inside] = self._tokens.items[at[inside]]
-            yield PrefixBatch(torch.from_numpy(items), self._targets[slices.begin + slices.lengths])
+            tokens = tokens_of(self._train, slices, self._tree)
+            items = torch.from_numpy(tokens.padded(fill=tokens.n_items))
+            targets = self._tree.codes[self._train.items[slices.begin + slices.lengths]]
+            yield PrefixBatch(items, torch.from_numpy(targets.astype(np.int64)))
 
 
 def one_a_row(history: Interactions, tree: Tree, most: int) -> Rows:
