@@ -78,6 +78,29 @@ def rank(
     return Recommendations(items, scores)
 
 
+def popular_without_history(
+    lists: Callable[[NDArray[np.int64]], Recommendations],
+    popularity: NDArray[Any],
+    history: Interactions,
+    exclude: Interactions,
+    k: int,
+) -> Recommendations:
+    """For a model that overrides :meth:`bench.Recommender.recommend`: what is popular for rows with an empty history.
+
+    ``lists`` is given the numbers of the other rows, and returns theirs, (len(rows), k); ``popularity`` is (n_items,).
+    """
+    empty = history.lengths == 0
+    if not empty.any():
+        return lists(np.arange(len(empty)))
+    rows, others = np.flatnonzero(~empty), np.flatnonzero(empty)
+    items = np.full((len(empty), k), UNFILLED, np.int32)
+    scores = np.full((len(empty), k), -np.inf, np.float32)
+    popular = rank(lambda some: np.tile(popularity.astype(np.float32), (len(some), 1)), exclude.select(others), k)
+    for chosen, found in ((rows, lists(rows)), (others, popular)):
+        items[chosen], scores[chosen] = found.items, found.scores
+    return Recommendations(items, scores)
+
+
 def top_k(scores: NDArray[np.float32], k: int) -> Recommendations:
     """The ``k`` highest scores of each row, ties by lower index, minus infinity never.
 

@@ -123,3 +123,19 @@ def test_chunk_is_planned_from_catalogue_and_budget(n_items, budget, rows):
 def test_no_scores_at_all_are_named_so():
     with pytest.raises(ValueError, match=r"score\(\) returned nothing"):
         topk.rank(lambda rows: None, interactions_from([[0]], 3), 2)
+
+
+def test_rows_without_a_history_get_what_is_popular():
+    history = interactions_from([[3], [], [0, 1], []], 5)
+    popularity = np.array([2, 7, 1, 7, 0])
+    asked = []
+
+    def lists(rows):
+        asked.append(rows.tolist())
+        return topk.Recommendations(np.full((len(rows), 2), 4, np.int32), np.ones((len(rows), 2), np.float32))
+
+    exclude = interactions_from([[], [], [], [1]], 5)
+    found = topk.popular_without_history(lists, popularity, history, exclude, 2)
+    assert asked == [[0, 2]]
+    assert found.items.tolist() == [[4, 4], [1, 3], [4, 4], [3, 0]]
+    assert found.scores.tolist() == [[1, 1], [7, 7], [1, 1], [7, 2]]

@@ -14,6 +14,7 @@ from bench_classic.matrix import matrix
 from numpy.typing import NDArray
 
 from bench import UNFILLED, Context, Interactions, Recommendations, Recommender, rank
+from bench.topk import popular_without_history
 from bench_colarec.config import ABLATIONS, PRESETS, ColaRecConfig
 from bench_colarec.explain import explain
 from bench_colarec.items import prefixes, tokens
@@ -31,6 +32,8 @@ from bench_colarec.training.task import Generator, train_generator
 
 _FLAT = 4
 """The draws of the median user spread over at most one in so many of the teacher's items, or their order is lost."""
+_POPULAR: Mapping[str, Any] = {"generated": "nothing: it is popular, and the user has no history"}
+"""For explanations."""
 
 
 class ColaRec(Recommender):
@@ -61,7 +64,7 @@ class ColaRec(Recommender):
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Vectors, identifiers and tokens, then the network."""
         config = self.config
-        self._untrained = train.lengths == 0
+        self._untrained, self.popularity = train.lengths == 0, train.popularity
         context.note("backbone", "scratch" if config.backbone == "scratch" else Path(config.backbone).name)
         # What the user has to fix shows before anything is trained.
         loaded = backbone.load(config)
@@ -133,9 +136,20 @@ class ColaRec(Recommender):
     def recommend(
         self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
     ) -> Recommendations:
-        """By histories alone; while the collaborative vectors are trained, by these."""
-        if self._ranker is not None:
-            return self._ranker.recommend(history, exclude, k)
+        """By histories alone, or while collaborative vectors are trained by these; without history what is popular."""
+        assert self.popularity is not None
+
+        def lists(rows: NDArray[np.int64]) -> Recommendations:
+            known, left_out = history.select(rows), exclude.select(rows)
+            if self._ranker is not None:
+                return self._ranker.recommend(known, left_out, k)
+            return self._by_vectors(users[rows], known, left_out, k)
+
+        return popular_without_history(lists, self.popularity, history, exclude, k)
+
+    def _by_vectors(
+        self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
+    ) -> Recommendations:
         assert self._vectors is not None
         assert self._untrained is not None
         found, untrained = self._vectors, self._untrained[users]
@@ -155,7 +169,10 @@ class ColaRec(Recommender):
     ) -> list[list[Mapping[str, Any]]]:
         """For each item its identifier, how likely each code was, and the items of the history nearest to it."""
         assert self._ranker is not None
-        return explain(self._ranker, history, recommendations)
+        found: list[list[Mapping[str, Any]]] = explain(self._ranker, history, recommendations)
+        for row in np.flatnonzero(history.lengths == 0):
+            found[row] = [_POPULAR] * len(found[row])
+        return found
 
     def save(self, folder: Path) -> None:
         """Weights, the network's shape, and what it was made for."""
@@ -165,6 +182,7 @@ class ColaRec(Recommender):
         shape = {name: stack.config.to_dict() for name, stack in network.stacks().items()}
         (folder / "shape.json").write_text(json.dumps(shape, indent=2), encoding="utf-8")
         self._ranker.parts.save(folder)
+        np.save(folder / "popularity.npy", self.popularity)
 
     def load(self, folder: Path, device: str) -> None:
         """See :meth:`save`."""
@@ -173,6 +191,7 @@ class ColaRec(Recommender):
         network = backbone.of_shape(self.config, parts, shape)
         safetensors.torch.load_model(network, folder / "network.safetensors")
         self._use(network.to(device), parts)
+        self.popularity = np.load(folder / "popularity.npy")
 
     @classmethod
     def fetch(cls, config: ColaRecConfig) -> None:

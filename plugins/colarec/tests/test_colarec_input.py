@@ -195,13 +195,15 @@ def test_users_outside_train_are_ranked_by_their_history_while_vectors_are_train
     with pytest.raises(Interrupted):
         model.fit(train, valid, context)
     assert len(set(context.scores)) > 1
-    found, vectors = tiny.lists(model), model._vectors
-    new, rest = np.flatnonzero(train.lengths == 0), np.flatnonzero(train.lengths)
-    sums = matrix(DATA.train) @ vectors.items
-    of_users = rank(lambda rows: vectors.users[rows] @ vectors.items.T, DATA.train, 10)
-    of_histories = rank(lambda rows: sums[rows] @ vectors.items.T, DATA.train, 10)
+    users = np.flatnonzero(DATA.train.lengths)
+    history, vectors = DATA.train.select(users), model._vectors
+    found = model.recommend(users, history, history, 10)
+    sums = matrix(history) @ vectors.items
+    of_users = rank(lambda rows: vectors.users[users[rows]] @ vectors.items.T, history, 10)
+    of_histories = rank(lambda rows: sums[rows] @ vectors.items.T, history, 10)
+    new = train.lengths[users] == 0
     for name in ("items", "scores"):
-        np.testing.assert_array_equal(getattr(found, name)[rest], getattr(of_users, name)[rest])
+        np.testing.assert_array_equal(getattr(found, name)[~new], getattr(of_users, name)[~new])
         np.testing.assert_allclose(getattr(found, name)[new], getattr(of_histories, name)[new], rtol=1e-4)
 
 

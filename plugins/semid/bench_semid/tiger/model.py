@@ -17,7 +17,8 @@ from bench_torchkit.tree import Tree, tree
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench import UNFILLED, Context, Interactions, Recommendations, Recommender, rank
+from bench import UNFILLED, Context, Interactions, Recommendations, Recommender
+from bench.topk import popular_without_history
 from bench_semid.config import TigerConfig
 from bench_semid.items.facts import numbered
 from bench_semid.items.tokenizer import tokenize
@@ -88,7 +89,6 @@ class Tiger(Recommender):
     config: TigerConfig
     _network: DecoderOnly | EncoderDecoder
     _tree: Tree
-    _popularity: NDArray[np.float32]
 
     @classmethod
     def longest_list(cls, config: TigerConfig) -> int | None:
@@ -107,7 +107,7 @@ class Tiger(Recommender):
         train.require_times()
         tokens = tokenize(config, train, context, "tiger")
         self._tree = tree(numbered(tokens.codes, config.codebook_size), config.codebook_size)
-        self._popularity = np.bincount(train.items, minlength=train.n_items).astype(np.float32)
+        self.popularity = train.popularity
         torch.manual_seed(context.seed)
         self._network = self._make()
         if config.init == "vectors":
@@ -141,36 +141,35 @@ class Tiger(Recommender):
         self, users: NDArray[np.int64], history: Interactions, exclude: Interactions, k: int
     ) -> Recommendations:
         """By histories; who has none gets what is popular in train."""
+        assert self.popularity is not None
+
+        def lists(rows: NDArray[np.int64]) -> Recommendations:
+            return self._search(history.select(rows), exclude.select(rows), k)
+
+        return popular_without_history(lists, self.popularity, history, exclude, k)
+
+    def _search(self, history: Interactions, exclude: Interactions, k: int) -> Recommendations:
         network, config = self._network.eval(), self.config
         items = np.full((history.n_users, k), UNFILLED, np.int32)
         scores = np.full((history.n_users, k), -np.inf, np.float32)
-        known, new = np.flatnonzero(history.lengths), np.flatnonzero(history.lengths == 0)
+        device = str(network.tokens.weight.device)
         with torch.inference_mode():
-            found, reached = search(
-                network,
-                self._tree,
-                config.max_length,
-                history.select(known),
-                exclude.select(known),
-                config.num_beams,
-                str(network.tokens.weight.device),
-            )
-        items[known, : config.num_beams], scores[known, : config.num_beams] = found[:, :k], reached[:, :k]
-        popular = rank(lambda rows: np.tile(self._popularity, (len(rows), 1)), exclude.select(new), k)
-        items[new], scores[new] = popular.items, popular.scores
+            found, reached = search(network, self._tree, config.max_length, history, exclude, config.num_beams, device)
+        items[:, : config.num_beams], scores[:, : config.num_beams] = found[:, :k], reached[:, :k]
         return Recommendations(items, scores)
 
     def save(self, folder: Path) -> None:
         """Weights, codes, and what is popular."""
         safetensors.torch.save_model(self._network, str(folder / "network.safetensors"))
-        kept = {"codes": torch.from_numpy(self._tree.codes), "popularity": torch.from_numpy(self._popularity)}
+        assert self.popularity is not None
+        kept = {"codes": torch.from_numpy(self._tree.codes), "popularity": torch.from_numpy(self.popularity)}
         safetensors.torch.save_file(kept, folder / "items.safetensors")
 
     def load(self, folder: Path, device: str) -> None:
         """The inverse of :meth:`save`."""
         kept = safetensors.torch.load_file(folder / "items.safetensors")
         self._tree = tree(kept["codes"].numpy(), self.config.codebook_size)
-        self._popularity = kept["popularity"].numpy()
+        self.popularity = kept["popularity"].numpy()
         network = self._make()
         safetensors.torch.load_model(network, folder / "network.safetensors")
         self._network = network.to(device).eval()
