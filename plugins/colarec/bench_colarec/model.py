@@ -177,6 +177,7 @@ class ColaRec(Recommender):
     def save(self, folder: Path) -> None:
         """Weights, the network's shape, and what it was made for."""
         assert self._ranker is not None
+        assert self.popularity is not None
         network = self._ranker.network
         safetensors.torch.save_model(network, str(folder / "network.safetensors"))
         shape = {name: stack.config.to_dict() for name, stack in network.stacks().items()}
