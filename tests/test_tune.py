@@ -227,6 +227,20 @@ def test_nothing_is_held_against_a_trial_that_failed(tiny_cards, tmp_path, monke
     assert held == [0, 0, 0]
 
 
+def test_trials_at_their_limit_of_time_are_told(tiny_cards, tmp_path, monkeypatch):
+    cut, run_cells = {"stopped_by_budget": True}, runs_tune.run_cells
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            runs_tune, "run_cells", lambda *words: [result.model_copy(update=cut) for result in run_cells(*words)]
+        )
+        study = tuned(tmp_path, trials=3)
+    assert [trial.at_limit for trial in study.trials] == [True] * 3
+    package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path)
+    [table] = tables(Store(tmp_path).results())
+    assert any("best of 3 trials in" in note and "s, 3 of them at their limit of time;" in note
+               for note in verdict(table, Store(tmp_path)).notes)  # fmt: skip
+
+
 @pytest.mark.slow
 def test_a_trial_that_is_given_up_is_measured_and_told(start_bench, rough_site, tmp_path):
     words = ("tune", "--models", "rough-shaken", "--dataset", "tiny", "--trials", "14", "--json", "--results", tmp_path)

@@ -35,7 +35,9 @@ _BUDGET = ("trials", "trial_time", "sampler_seed", "at_once", "prune")
 @click.option("--groups", help="More groups, as for 'bench run'.")
 @click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Configs to try of a model.")
-@click.option("--trial-time", type=click.FloatRange(min=0, min_open=True), help="Seconds that a trial may train.")
+@click.option(
+    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Most seconds of a training, by the clock."
+)
 @click.option("--sampler-seed", type=click.IntRange(min=0), default=1, show_default=True, help="What is tried.")
 @click.option("--at-once", type=click.IntRange(min=1), default=1, show_default=True, help="Trials asked for together.")
 @click.option("--prune/--no-prune", default=True, help="Give up a trial behind the median of those before.  [prune]")

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 @raw_dir_option
 @results_option
 @protocol_options
-@click.option("--trial-time", type=click.FloatRange(min=0, min_open=True), help="Seconds that a trial may train.")
+@click.option(
+    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Most seconds of a training, by the clock."
+)
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"
 )
@@ -139,6 +141,7 @@ def _say(study: Study, trial: Trial, trials: int, seconds: float) -> None:
 
     score = f"{study.metric} {trial.score:.4f}" if trial.score is not None else f"failed: {trial.reason}"
     score += f", given up after epoch {trial.pruned}" if trial.pruned else ""
+    score += ", at its limit" if trial.at_limit else ""
     best = f", best {study.best.score:.4f}" if study.best else ""
     wanted = trials if study.space else 1
     each = max(seconds, study.seconds / len(study.trials) / study.at_once)  # trials of before take no time now
@@ -169,12 +172,13 @@ def _table(studies: list[Study]) -> str:
             len(study.trials),
             sum(trial.score is None for trial in study.trials) or "",
             sum(trial.pruned is not None for trial in study.trials) or "",
+            sum(trial.at_limit for trial in study.trials) or "",
             "" if first is None else f"{first:.4f}",
             "" if best is None else f"{best.score:.4f}",
             f"{study.seconds:.0f}",
         ])  # fmt: skip
     metric = f"{studies[0].metric}, validation"
-    heads = ["model", "trials", "failed", "given up", f"{metric}: preset", "best", "fit s"]
+    heads = ["model", "trials", "failed", "given up", "at limit", f"{metric}: preset", "best", "fit s"]
     table = tabulate(lines, headers=heads, disable_numparse=True)
     found = [f"{study.model}@{TUNED}: {_config(study.best)}" for study in studies if study.best]
     return "\n".join([table, "", *(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in found)])

@@ -27,6 +27,8 @@ class Trial(Strict):
     """How many were best, of a model that trains in one stage of epochs."""
     pruned: int | None = None
     """The epoch that ended its training, below the median of the trials before."""
+    at_limit: bool = False
+    """Whether ``--trial-time`` ended its training: by the clock, which other work on the machine shortens."""
     cell: str
     """Id of its cell below ``tuning/``."""
 

@@ -158,7 +158,9 @@ def _of_tuning(table: Table, row: Row, store: Store) -> str:
     before, best = study.trials[0].score, study.best
     if row.failed or best is None or before is None or best.score is None:
         return ""
+    limited = sum(trial.at_limit for trial in study.trials)
     told = f"{row.name}: best of {len(study.trials)} trials in {study.seconds:,.0f} s"
+    told += f", {limited} of them at their limit of time" if limited else ""
     gain = f"; {study.metric} from the preset to it, validation {before:.4f} to {best.score:.4f}"
     untuned = [o for o in table.rows if o.first.cell.model == cell.model and o.first.cell.preset == study.preset]
     if metric != study.metric or len(untuned) != 1 or untuned[0].failed:

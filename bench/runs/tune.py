@@ -162,6 +162,7 @@ def _judged(number: int, options: dict[str, Any], metric: str, result: Result) -
         seconds=result.phases["fit"].seconds if "fit" in result.phases else 0.0,
         epochs=_best_epoch(result),
         pruned=pruned_at(result.cell.floors, result.validations),
+        at_limit=result.stopped_by_budget,
         cell=result.cell_id,
     )
 
