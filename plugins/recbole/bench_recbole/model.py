@@ -61,5 +61,6 @@ class RecBoleModel(Recommender):
         training.set_state(self._built.model, torch.load(folder / "state.pt", map_location=device, weights_only=True))
 
     def _build(self, train: Interactions, seed: int, device: str) -> None:
-        self._train, self._seed, self.popularity = train, seed, train.popularity
+        self._train, self._seed = train, seed
+        self.popularity = train.popularity if self.personalized else None
         self._built = build(self.recbole_class, self.config, [train], seed, device)
