@@ -438,8 +438,7 @@ def published(tmp_path_factory):
     return page, json.loads(document.read_text())
 
 
-@pytest.mark.parametrize("width", [1200, 360])
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(("language", "width"), [("en", 1200), ("zh", 360)])
 def test_published_tables_are_drawn(browser, published, width, language):
     path, document = published
     page, wrong = browser.new_page(viewport={"width": width, "height": 900}), []
