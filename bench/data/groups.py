@@ -138,7 +138,7 @@ def popularity_groups(counts: NDArray[np.int64]) -> list[Group]:
 
 def cold_groups(train: Interactions) -> list[Group]:
     """Users and items without a train interaction."""
-    counts = np.bincount(train.items, minlength=train.n_items)
+    counts = train.popularity
     return [
         Group("cold users", "no train interaction", train.lengths == 0),
         Group("cold items", "no train interaction", counts == 0, "items"),
@@ -162,7 +162,7 @@ CASES = "memory"
 FAMILIES: dict[str, Callable[[Interactions], list[Group]]] = {
     "quartiles": lambda train: quantile_groups(train.lengths, 4, "Q"),
     "deciles": lambda train: quantile_groups(train.lengths, 10, "D"),
-    "popularity": lambda train: popularity_groups(np.bincount(train.items, minlength=train.n_items)),
+    "popularity": lambda train: popularity_groups(train.popularity),
     "cold": cold_groups,
 }
 

@@ -23,7 +23,7 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
     found = {
         "size": f"{whole.n_users:,} users, {whole.n_items:,} items, {len(whole):,} interactions, density {density:.3%}",
         "per user": _quantiles(whole.lengths),
-        "per item": _quantiles(np.bincount(whole.items, minlength=whole.n_items)),
+        "per item": _quantiles(whole.popularity),
         "time": f"{_day(first)} to {_day(last)}" if last > first else "not known",
     }
     for what, texts in (("item texts", dataset.item_texts()), ("user texts", dataset.user_texts())):
@@ -40,7 +40,7 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
     found["split"] = f"{protocol.describe()}: {sizes}"
     short = int((whole.lengths < 3).sum())
     found["short users"] = f"{short:,} with fewer than three interactions (one: train; two: train and test)"
-    seen = np.bincount(train.items, minlength=train.n_items) > 0
+    seen = train.popularity > 0
     cold = [f"{_cold(part, seen):,} in {name}" for name, part in (("validation", valid), ("test", test))]
     found["cold items"] = f"{int((~seen).sum()):,} without train interaction; interactions with them: {', '.join(cold)}"
     if len(test):

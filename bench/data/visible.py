@@ -97,7 +97,7 @@ class Visible(ABC):
         if self.candidates == "all":
             return np.empty(0, np.int32)
         train = self.train
-        return np.flatnonzero(np.bincount(train.items, minlength=train.n_items) == 0).astype(np.int32)
+        return np.flatnonzero(train.popularity == 0).astype(np.int32)
 
     @cached_property
     def judged(self) -> Interactions:

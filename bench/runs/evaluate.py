@@ -168,7 +168,7 @@ def beyond_accuracy(folder: Path, split: Split, ks: Sequence[int]) -> dict[str, 
     """
     _, items = read_lists(folder / "lists.parquet")
     train = split.visible.union("train")
-    counts = np.bincount(train.items, minlength=train.n_items)
+    counts = train.popularity
     niche = popularity_groups(counts)[1].members
     found = beyond(items, counts, int(np.count_nonzero(train.lengths)), niche, ks)
     for name, vectors in item_vectors(split.visible).items():

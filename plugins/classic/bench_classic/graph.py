@@ -75,7 +75,7 @@ class Graph(Recommender):
         context.note("order", "weight" if found is None else "text")
         counts = transitions(train, 1) + config.second_step * transitions(train, 2)
         self.links = _scaled(sp.csr_matrix(counts + config.backward * counts.T))
-        of_items = np.bincount(train.items, minlength=train.n_items)
+        of_items = train.popularity
         self.popularity = (_POPULARITY * of_items / max(1, of_items.max())).astype(np.float32)
         context.note("links", self.links.nnz)
 

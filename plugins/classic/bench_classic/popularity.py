@@ -15,7 +15,7 @@ class Popularity(Recommender):
 
     def fit(self, train: Interactions, valid: Interactions, context: Context) -> None:
         """Count: (n_items,) float32."""
-        self.counts = np.bincount(train.items, minlength=train.n_items).astype(np.float32)
+        self.counts = train.popularity.astype(np.float32)
 
     def score(self, users: NDArray[np.int64], history: Interactions) -> NDArray[np.float32]:
         """The counts, for everybody."""

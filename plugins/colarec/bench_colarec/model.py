@@ -214,7 +214,7 @@ _PREFIXES = 256
 
 
 def _note_prefixes(parts: Parts, train: Interactions, context: Context) -> None:
-    popularity = np.bincount(train.items, minlength=train.n_items)
+    popularity = train.popularity
     every = prefixes.describe(parts.tree.codes, context.item_texts(), popularity)
     kept = sorted(range(len(every)), key=lambda row: -every[row]["interactions"])[:_PREFIXES]
     found = [every[row] for row in sorted(kept)]

@@ -84,7 +84,7 @@ def collaborative(
     }
     kept = context.cached(stage.replace(" ", "-"), inputs, compute)
     own = Vectors(kept["users"], kept["items"])
-    cold = np.bincount(train.items, minlength=train.n_items) == 0
+    cold = train.popularity == 0
     if not config.cold_texts or not cold.any():
         return own
     texts = context.item_texts()

@@ -47,7 +47,7 @@ def item_titles(frame: pd.DataFrame, field: str | None, model: str) -> list[str]
 
 def popular_first(train: Interactions) -> NDArray[np.int64]:
     """(n_items,): all items, the most popular of ``train`` first, then by number."""
-    return np.argsort(-np.bincount(train.items, minlength=train.n_items), kind="stable")
+    return np.argsort(-train.popularity, kind="stable")
 
 
 @dataclass(frozen=True)

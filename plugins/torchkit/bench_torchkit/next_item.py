@@ -143,7 +143,7 @@ class NextItemModel(Recommender):
             If the network sees at one place what it has to predict there.
         """
         network = self._network = task.module
-        network.popularity.copy_(torch.from_numpy(np.bincount(train.items, minlength=train.n_items)))
+        network.popularity.copy_(torch.from_numpy(train.popularity))
         context.note("parameters", sum(parameter.numel() for parameter in network.parameters()))
         task.check_unseen()
         Trainer(task, context, settings).train()

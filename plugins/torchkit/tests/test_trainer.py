@@ -249,40 +249,35 @@ def test_gradients_are_clipped_over_all_parameters_together(tmp_path):
     assert math.sqrt(sum(float(change.square().sum()) for change in moved)) == pytest.approx(0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize(("n", "warm_up", "rise"), [(40, 0.05, 2), (33, 0.3, 10), (10, 0.01, 1), (1, 0.5, 0)])
-def test_a_linear_schedule_rises_by_stairs_and_falls_to_zero(n, warm_up, rise):
+def rates_of(name, n, warm_up=0.0):
+    """The share of the learning rate in each of n steps, and behind them."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
-    scheduler, rates = schedule(optimizer, "linear", n, warm_up), []
+    scheduler, rates = schedule(optimizer, name, n, warm_up), []
     for _ in range(n):
         rates.append(scheduler.get_last_lr()[0] / 2)
         optimizer.step()
         scheduler.step()
+    return rates, scheduler.get_last_lr()[0] / 2
+
+
+@pytest.mark.parametrize(("n", "warm_up", "rise"), [(40, 0.05, 2), (33, 0.3, 10), (10, 0.01, 1), (1, 0.5, 0)])
+def test_a_linear_schedule_rises_by_stairs_and_falls_to_zero(n, warm_up, rise):
+    rates, behind = rates_of("linear", n, warm_up)
     expected = [(step + 1) / rise if step < rise else (n - step) / (n - rise) for step in range(n)]
     assert rates == pytest.approx(expected)
-    assert scheduler.get_last_lr()[0] == 0
+    assert behind == 0
 
 
 @pytest.mark.parametrize(("n", "warm_up", "rise"), [(20, 0.25, 5), (10, 0.01, 1), (1, 0.5, 1)])
 def test_a_constant_schedule_rises_by_stairs_and_stays(n, warm_up, rise):
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
-    scheduler, rates = schedule(optimizer, "constant", n, warm_up), []
-    for _ in range(n):
-        rates.append(scheduler.get_last_lr()[0] / 2)
-        optimizer.step()
-        scheduler.step()
+    rates, _ = rates_of("constant", n, warm_up)
     assert rates == pytest.approx([min(1, (step + 1) / rise) for step in range(n)])
 
 
 def test_schedules_without_a_rise():
     for name, expected in (("constant", [1, 1, 1, 1]), ("linear", [1, 0.75, 0.5, 0.25]),
                            ("cosine", [(1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)])):  # fmt: skip
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        scheduler, rates = schedule(optimizer, name, 4), []
-        for _ in range(4):
-            rates.append(scheduler.get_last_lr()[0])
-            optimizer.step()
-            scheduler.step()
-        assert rates == pytest.approx(expected)
+        assert rates_of(name, 4)[0] == pytest.approx(expected)
 
 
 def test_a_stage_goes_on_at_the_rate_that_the_one_before_ended_with(tmp_path):

@@ -76,8 +76,8 @@ class Sampler:
         self._negatives = NegativeSampler(train)
         order = np.argsort(train.items, kind="stable")
         self._users_of = train.users[order]
-        self._users_indptr = pointers(np.bincount(train.items, minlength=train.n_items))
-        self.counts = np.bincount(train.items, minlength=train.n_items)
+        self.counts = train.popularity
+        self._users_indptr = pointers(self.counts)
         """(n_items,): train interactions of each item."""
         # Siblings, the items that share all but the last code of an identifier, side by side.
         self._group = tree.nodes[:, -2]

@@ -25,7 +25,7 @@ class Negatives(NamedTuple):
 
 def popularity_shares(train: Interactions) -> NDArray[np.float64]:
     """(n_items,): share of each item in the train interactions; equal if there are none."""
-    counts = np.bincount(train.items, minlength=train.n_items)
+    counts = train.popularity
     return counts / len(train) if len(train) else np.full(train.n_items, 1 / train.n_items)
 
 
