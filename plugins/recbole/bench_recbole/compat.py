@@ -17,6 +17,9 @@ import torch
 from recbole.config import Config
 from scipy.sparse import dok_matrix
 
+# Switched on for the whole process by the import of RecBole's sequential models (sine.py); doubles the time of BPR.
+torch.autograd.set_detect_anomaly(False)
+
 
 @functools.cache
 def patch() -> None:
@@ -28,8 +31,6 @@ def patch() -> None:
     if not hasattr(matrices, "_update"):  # gone in scipy 1.13; the graph models fill their adjacency matrix with it
         matrices._update = lambda matrix, entries: matrix._dict.update(entries)
     recbole.trainer.trainer.get_tensorboard = lambda _logger: _NoWriter()
-    # Switched on for the whole process by the import of RecBole's sequential models (sine.py); doubles the time of BPR.
-    torch.autograd.set_detect_anomaly(False)
     # RecBole uses old spellings of torch's functions, which no user of the benchmark can change.
     warnings.filterwarnings("ignore", category=FutureWarning, message=r".*torch\.cuda\.amp.*")
     warnings.filterwarnings("ignore", category=UserWarning, message=r".*torch\.sparse\.SparseTensor.*")

@@ -40,6 +40,12 @@ def test_the_package_imports_neither_torch_nor_recbole():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("module", ["models", "registry"])
+def test_the_models_leave_torch_as_it_is(module):
+    code = f"import sys, torch, bench_recbole.{module}; sys.exit(torch.is_anomaly_enabled())"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", ["bpr", "recbole:ENMF"])
 def test_without_recbole_the_error_says_how_to_install_it(name):
     code = f"import sys; sys.modules['recbole'] = None; from bench.plugins import load_model; load_model('{name}')"
