@@ -16,22 +16,10 @@ def lines(monkeypatch, capsys):
     """Tell a cell's events, each with the second that it comes at; returns the lines said of the cell."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock.now)
-    facts = {
-        "dataset": "d",
-        "users": 3,
-        "items": 4,
-        "interactions": 5,
-        "source": {"reader": "csv"},
-        "problems": {},
-        "warnings": {},
-    }
-    rules = SimpleNamespace(name="loo", describe=lambda: "the last one")
     cell = cast(Any, SimpleNamespace(id="a", label="mine seed 1"))
-    plan = cast(Any, SimpleNamespace(cells=[cell], dataset=SimpleNamespace(facts=facts), protocol=rules))
 
     def tell(*events):
-        shown = progress.Progress(plan)
-        capsys.readouterr()
+        shown = progress.CellProgress()
         for clock.now, event in events:
             shown.tell(cell, event)
         return capsys.readouterr().err.splitlines()

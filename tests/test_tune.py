@@ -11,6 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import bench as package
+from bench.cli import progress
 from bench.data.hidden import HiddenTest
 from bench.data.infer_card import make_card
 from bench.errors import BenchError
@@ -295,11 +296,13 @@ def test_a_place_that_optuna_cannot_write_is_one_line(bench, tmp_path):
         assert done.err.splitlines()[-1].startswith(f"error: --optuna {place}: ")
 
 
-def test_command_prints_trials_and_the_way_on(bench, tmp_path):
+def test_command_prints_trials_and_the_way_on(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0)
     done = bench("tune", "--models", "ease,pop", "--dataset", "tiny", "--trials", "2", "--results", tmp_path)
     assert done.status == 0, done.err
     assert "ease 1/2  ndcg@10 " in done.err
     assert "pop 1/1  ndcg@10 " in done.err
+    assert re.search(r"^  ease · recommend 48/48 users, ", done.err, re.MULTILINE)
     way_on = f"bench run --models ease,ease@tuned,pop,pop@tuned --dataset tiny --results {tmp_path}\n"
     assert done.out.endswith(f"test them:  {way_on}")
     done = bench("tune", "--models", "ease", "--dataset", "tiny", "--trials", "2", "--results", tmp_path, "--json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -21,10 +22,10 @@ _LINE_EVERY = 15.0
 """Seconds between two plain lines of one cell."""
 
 
-class Progress:
-    """Watches a run; ``tell`` is called with every event."""
+class CellProgress:
+    """Watches cells that are worked at; ``tell`` is called with every event."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bars = Bars(
             TextColumn("{task.description}", markup=False),
@@ -39,9 +40,6 @@ class Progress:
             disable=not self._console.is_terminal,
             transient=True,
         )
-        self._total = len(plan.cells)
-        self._done = 0
-        self._width = max(len(cell.label) for cell in plan.cells)
         self._task: dict[str, TaskID] = {}
         self._phase: dict[str, str] = {}
         self._score: dict[str, str] = {}
@@ -50,17 +48,8 @@ class Progress:
         self._start: dict[tuple[str, str], float] = {}
         """When a cell began to count a unit, such as epochs or the steps within them."""
         self._last_event: dict[str, float] = {}
-        facts = plan.dataset.facts
-        self._say(
-            f"{facts['dataset']}: {facts['users']:,} users, {facts['items']:,} items, {facts['interactions']:,} "
-            f"interactions (read as {facts['source']['reader']})"
-        )
-        for what, found in (("left out", facts["problems"]), ("warning", facts["warnings"])):
-            for problem, number in found.items():
-                self._say(f"  {what}: {number:,} {problem}")
-        self._say(f"protocol {plan.protocol.name}: {plan.protocol.describe()}")
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -69,7 +58,8 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line, above the bars if there are any."""
         shown = "".join(sign if sign.isprintable() else " " for sign in line)  # names are strangers'
         self._console.print(shown, highlight=False, markup=False, soft_wrap=True)
 
@@ -77,25 +67,23 @@ class Progress:
         """Show an event."""
         match event:
             case Waiting(holder=holder):
-                self._say(f"  {cell.label}: {holder} works at it, its result will be taken over")
+                self.say(f"  {cell.label}: {holder} works at it, its result will be taken over")
             case Started(resumed=resumed):
                 self._task[cell.id] = self._bars.add_task(cell.label, total=None, unit="", score="")
                 self._last_line[cell.id] = self._last_event[cell.id] = time.monotonic()
                 if resumed:
-                    self._say(f"  {cell.label}: an earlier attempt left checkpoints, which the model may go on from")
+                    self.say(f"  {cell.label}: an earlier attempt left checkpoints, which the model may go on from")
             case Again(reason=reason):
                 self._bars.remove_task(self._task.pop(cell.id))
-                self._say(f"  {cell.label}: {reason}; it is run once more with the machine to itself")
+                self.say(f"  {cell.label}: {reason}; it is run once more with the machine to itself")
             case PhaseBegan(name=name):
                 self._begin_phase(cell, name)
             case ProgressEvent():
                 self._progress(cell, event)
             case Validated(metric=metric, score=score):
                 self._score[cell.id] = f"{metric} {score:.4f}"
-            case Finished(result=result):
-                self._finished(cell, result, kept=False)
-            case Kept(result=result):
-                self._finished(cell, result, kept=True)
+            case Finished() if cell.id in self._task:
+                self._bars.remove_task(self._task.pop(cell.id))
 
     def _begin_phase(self, cell: Cell, name: str) -> None:
         self._phase[cell.id] = name
@@ -120,15 +108,38 @@ class Progress:
         self._last_line[cell.id] = now
         phase, start = self._phase.get(cell.id, ""), self._start[key]
         left = f", at most {clock((now - start) / done * (total - done))} left" if total and 0 < done <= total else ""
-        self._say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {clock(now - start)}{left} {score}")
+        self.say(f"  {cell.label} · {phase} {done:,}/{total or '?'} {unit}, {clock(now - start)}{left} {score}")
+
+
+class Progress(CellProgress):
+    """Watches a run: says what it is made of, and each result."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._total = len(plan.cells)
+        self._done = 0
+        self._width = max(len(cell.label) for cell in plan.cells)
+        facts = plan.dataset.facts
+        self.say(
+            f"{facts['dataset']}: {facts['users']:,} users, {facts['items']:,} items, {facts['interactions']:,} "
+            f"interactions (read as {facts['source']['reader']})"
+        )
+        for what, found in (("left out", facts["problems"]), ("warning", facts["warnings"])):
+            for problem, number in found.items():
+                self.say(f"  {what}: {number:,} {problem}")
+        self.say(f"protocol {plan.protocol.name}: {plan.protocol.describe()}")
+
+    def tell(self, cell: Cell, event: Event) -> None:
+        """Show an event."""
+        super().tell(cell, event)
+        if isinstance(event, Finished | Kept):
+            self._finished(cell, event.result, isinstance(event, Kept))
 
     def _finished(self, cell: Cell, result: Result, kept: bool) -> None:
-        if cell.id in self._task:
-            self._bars.remove_task(self._task.pop(cell.id))
         self._done += 1
         head = f"[{self._done}/{self._total}] {cell.label:{self._width}}"
         if result.status == "failed":
-            self._say(f"{head}  failed: {result.reason}")
+            self.say(f"{head}  failed: {result.reason}")
             return
         metrics = result.groups["all"].metrics if "all" in result.groups else {}
         cuts = cut_offs(metrics)
@@ -137,7 +148,7 @@ class Progress:
         if name == cell.stopping.name and result.validation is not None:
             score += f" (at validation {result.validation:.4f})"
         note = "already there" if kept else clock(sum(phase.seconds for phase in result.phases.values()))
-        self._say(f"{head}  {score}  ({note})")
+        self.say(f"{head}  {score}  ({note})")
 
 
 def clock(seconds: float) -> str:

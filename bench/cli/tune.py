@@ -77,6 +77,7 @@ def command(
         bench run --models MODEL,MODEL@tuned --dataset NAME
     """
     from bench.api import make_spec
+    from bench.cli.progress import CellProgress
     from bench.cli.run import given
     from bench.messages.planned import OF_THE_MACHINE, Budget
     from bench.runs.planned import tuning_of
@@ -105,14 +106,15 @@ def command(
     studies, began = [], time.monotonic()
 
     def say(study: Study, trial: Trial) -> None:
-        _say(study, trial, trials, (time.monotonic() - began) / (trial.number + 1))
+        progress.say(_told(study, trial, trials, (time.monotonic() - began) / (trial.number + 1)))
 
-    for name, model in zip(spec.models, models, strict=True):
-        began = time.monotonic()
-        own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
-        studies.append(tune(own, trials, sampler_seed, results, lambda cell, event: None, say, prune, track))
-        if place:
-            copy_to_optuna(studies[-1], place)
+    with CellProgress() as progress:
+        for name, model in zip(spec.models, models, strict=True):
+            began = time.monotonic()
+            own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
+            studies.append(tune(own, trials, sampler_seed, results, progress.tell, say, prune, track))
+            if place:
+                copy_to_optuna(studies[-1], place)
     if as_json:
         click.echo(json.dumps([study.model_dump(mode="json") for study in studies], indent=2, ensure_ascii=False))
         return
@@ -135,8 +137,8 @@ def _same(context: click.Context, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _say(study: Study, trial: Trial, trials: int, seconds: float) -> None:
-    """A line for a trial, on standard error; ``seconds`` is what each has taken here, with all but its training."""
+def _told(study: Study, trial: Trial, trials: int, seconds: float) -> str:
+    """A line for a trial; ``seconds`` is what each has taken here, with all but its training."""
     from bench.cli.progress import clock
 
     score = f"{study.metric} {trial.score:.4f}" if trial.score is not None else f"failed: {trial.reason}"
@@ -148,7 +150,7 @@ def _say(study: Study, trial: Trial, trials: int, seconds: float) -> None:
     left = (wanted - trial.number - 1) * each
     time_left = f", about {clock(left)} left" if left >= 1 else ""
     took = f"({clock(trial.seconds)}{time_left})"
-    click.echo(f"{study.model} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}", err=True)
+    return f"{study.model} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}"
 
 
 def _config(trial: Trial) -> str:
