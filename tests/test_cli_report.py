@@ -33,7 +33,7 @@ def results(made, tmp_path):
 def test_page_has_lists_with_titles_and_hits(bench, results, tmp_path):
     done = bench("report", "--results", results, "--out", tmp_path / "page.html")
     assert done.status == 0
-    assert "1 tables, 2 rows" in done.out
+    assert "1 table, 2 rows" in done.out
     [table] = json.loads((tmp_path / "page.json").read_text())["tables"]
     parts = split(prepare(card("tiny")), PROTOCOLS["random"])
     titles, ids = parts.visible.item_texts()["title"].tolist(), parts.visible.user_texts()["id"].tolist()

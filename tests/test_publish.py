@@ -31,7 +31,7 @@ def folder(root):
 def test_published_records_make_the_same_table_without_lists_and_paths(own, tmp_path, bench):
     done = bench("results", "publish", "--results", own, "--to", tmp_path / "published")
     assert done.status == 0, done.err
-    assert "published 1 tables" in done.out
+    assert "published 1 table;" in done.out
     published = Store(tmp_path / "published")
     [name] = [path.name for path in (own / "leaderboards").glob("*.csv")]
     assert (published.leaderboards / name).read_text() == (own / "leaderboards" / name).read_text()

@@ -156,6 +156,11 @@ def clock(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds))).removeprefix("0:") if seconds >= 60 else f"{seconds:.1f} s"
 
 
+def counted(number: int, word: str) -> str:
+    """A number of something: ``1 row``, ``12,000 rows``."""
+    return f"{number:,} {word if number == 1 else plural(word)}"
+
+
 def plural(word: str) -> str:
     """Several of what a unit names: steps, passes, vectors epochs."""
     return f"{word}{'es' if word.endswith(('s', 'x', 'z', 'sh', 'tch')) else 's'}"

@@ -46,6 +46,7 @@ def command(
             write_text(out, text + "\n")
             click.echo(f"written: {out}")
         return
+    from bench.cli.progress import counted
     from bench.report.page.build import build
     from bench.report.page.files import write
 
@@ -53,8 +54,8 @@ def command(
     paths = write(page, out or Path("report.html"))
     rows = sum(len(table.rows) for table in page.tables)
     sizes = ", ".join(f"{path} ({path.stat().st_size / 2**10:,.0f} KiB)" for path in paths)
-    left_out = f"; what was left out is in its notes ({len(page.left_out)} lines)" if page.left_out else ""
-    click.echo(f"{len(page.tables)} tables, {rows} rows: {sizes}{left_out}")
+    left_out = f"; what was left out is in its notes ({counted(len(page.left_out), 'line')})" if page.left_out else ""
+    click.echo(f"{counted(len(page.tables), 'table')}, {counted(rows, 'row')}: {sizes}{left_out}")
 
 
 def _printed(folders: tuple[Path, ...], dataset: str | None, as_latex: bool) -> str:

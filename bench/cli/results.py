@@ -99,6 +99,7 @@ def publish_tables(results: Path, dataset: str | None, to: Path) -> None:
     It is a results folder too, for --results of 'bench leaderboard' and 'bench compare', with the results, values per
     user of the main metrics by numbers instead of ids, and studies; without lists, logs, models and paths.
     """
+    from bench.cli.progress import counted
     from bench.report.publish import publish
     from bench.report.table import tables
     from bench.runs.store import Store
@@ -109,7 +110,8 @@ def publish_tables(results: Path, dataset: str | None, to: Path) -> None:
         raise ResultsError(f"no results to publish in {store.cells}: make some with 'bench run'")
     paths = publish(found, store, Store(to))
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file()) / 2**20
-    click.echo(f"published {len(found)} tables; {to} has {len(paths)} files of tables and {size:,.1f} MiB in all")
+    what, files = counted(len(found), "table"), counted(len(paths), "file")
+    click.echo(f"published {what}; {to} has {files} of tables and {size:,.1f} MiB in all")
 
 
 def _store(results: Path) -> Store:
@@ -141,11 +143,12 @@ def _show(cells: Sequence[Kept]) -> None:
 
 def _remove(store: Store, cells: list[Kept], yes: bool, part: str = "") -> None:
     """Remove cells, or a part of their folders, and write the tables anew that they stood in."""
+    from bench.cli.progress import counted
     from bench.report.files import rewrite
     from bench.runs.removal import remove_cell
 
     size = sum(one.model_size if part else one.size for one in cells) / 2**20
-    what = f"{'the models of ' if part else ''}{len(cells)} cells, {size:,.1f} MiB"
+    what = f"{'the models of ' if part else ''}{counted(len(cells), 'cell')}, {size:,.1f} MiB"
     _show(cells)
     if not yes:
         click.echo(f"would remove {what}: give --yes to do it" if cells else "nothing to remove")

@@ -20,6 +20,7 @@ def command(names: str, results: Path, dataset: str | None) -> None:
     'bench run --track NAMES' tells them while cells run. What a tracker knows already is not told twice.
     """
     from bench.api import words
+    from bench.cli.progress import counted
     from bench.messages.events import Kept
     from bench.runs.hooks import LifeCycle
     from bench.runs.store import Store
@@ -33,4 +34,4 @@ def command(names: str, results: Path, dataset: str | None) -> None:
     for result in found:
         hooks.tell("bench_event", cell=result.cell, event=Kept(result=result))
     hooks.tell("bench_run_finished", results=found)
-    click.echo(f"{len(found)} results of {results} told to {', '.join(words(names))}")
+    click.echo(f"{counted(len(found), 'result')} of {results} told to {', '.join(words(names))}")
