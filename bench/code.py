@@ -58,7 +58,7 @@ def code_hash(plugin: Plugin) -> str:
     """
     code = _reached_by(plugin)
     trees = {name: parsed(path).meaning.hash for name, path in code.modules.items()}
-    return content_hash({**_rest(code), "modules": trees, "topk": topk.VERSION})
+    return content_hash({**_rest(code), "entry": plugin.value, "modules": trees, "topk": topk.VERSION})
 
 
 def description_hash(plugin: Plugin) -> str:
@@ -70,7 +70,8 @@ def description_hash(plugin: Plugin) -> str:
         See :func:`code_hash`.
     """
     code = _reached_by(plugin)
-    return content_hash({**_rest(code), "modules": {name: parsed(path).hash for name, path in code.modules.items()}})
+    modules = {name: parsed(path).hash for name, path in code.modules.items()}
+    return content_hash({**_rest(code), "entry": plugin.value, "modules": modules})
 
 
 def module_hash(module: str, package: str) -> str:

@@ -152,11 +152,13 @@ def _imports(node: ast.AST) -> Iterator[Import]:
             yield Import(0, alias.name)
     elif isinstance(node, ast.ImportFrom):
         yield Import(node.level or 0, node.module or "", tuple(alias.name for alias in node.names))
-    elif isinstance(node, ast.Call) and node.args:
+    elif isinstance(node, ast.Call):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
-        texts = [part.value if isinstance(part, ast.Constant) else None for part in node.args]
-        texts += [k.value.value for k in node.keywords if k.arg == "package" and isinstance(k.value, ast.Constant)]
-        if called in _IMPORTERS and isinstance(texts[0], str):
-            name = texts[0].lstrip(".")
-            package = texts[1] if called == "import_module" and len(texts) > 1 else None
-            yield Import(len(texts[0]) - len(name), name, (), package if isinstance(package, str) else "")
+        if called in _IMPORTERS:
+            named = {"name": 0, "package": 1} if called == "import_module" else {"name": 0}
+            given = {name: node.args[at] for name, at in named.items() if at < len(node.args)}
+            given |= {k.arg: k.value for k in node.keywords if k.arg in named}
+            texts = {k: part.value for k, part in given.items() if isinstance(part, ast.Constant)}
+            if isinstance(target := texts.get("name"), str):
+                name, package = target.lstrip("."), texts.get("package")
+                yield Import(len(target) - len(name), name, (), package if isinstance(package, str) else "")

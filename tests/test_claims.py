@@ -94,6 +94,40 @@ def test_clear_leaves_what_is_held(folder):
     assert list(folder.iterdir()) == []
 
 
+def test_clear_removes_no_claim_that_took_the_place_of_the_one_it_looked_at(folder, monkeypatch):
+    """Another run clears the same dead claim, and begins with claim.1 again, between a look and a removal."""
+    dead, remove, live = claim(folder), claims.remove, []
+    change(dead, boot="another")
+
+    def remove_late(path):
+        if not live:
+            live.append(None)
+            clear(folder)
+            live[0] = claim(folder)
+        remove(path)
+
+    monkeypatch.setattr(claims, "remove", remove_late)
+    clear(folder)
+    assert isinstance(live[0], Held)
+    assert not is_claimed(folder)
+    monkeypatch.undo()
+    for _ in range(30):
+        change(claim(folder), boot="another")
+        together = threading.Barrier(8)
+
+        def attempt(_, together=together):
+            together.wait(30)
+            clear(folder)
+            return claim(folder)
+
+        with ThreadPoolExecutor(8) as pool:
+            got = list(pool.map(attempt, range(8)))
+        mine = [one for one in got if isinstance(one, Claim)]
+        assert len(mine) <= 1
+        for one in mine:
+            one.release()
+
+
 def test_heartbeats_touch_the_claim(folder, monkeypatch):
     monkeypatch.setattr(claims, "HEARTBEAT", 0.01)
     held = claim(folder)

@@ -121,6 +121,12 @@ def test_other_changes_are_the_same_code(site, changed):
     assert code_hash(PLUGIN) == before
 
 
+def test_another_class_of_the_same_module_is_another_code(site):
+    one, other = (Plugin("k", MODELS, f"kplug:{name}", "k-plug", "1") for name in ("Model", "Other"))
+    assert code_hash(one) != code_hash(other)
+    assert description_hash(one) != description_hash(other)
+
+
 def test_description_is_known_by_bytes(site):
     before, code = description_hash(PLUGIN), code_hash(PLUGIN)
     assert before == description_hash(PLUGIN)

@@ -15,6 +15,7 @@ from bench.data import raw
 from bench.data.catalog import Card, File
 from bench.data.fetch import fetch
 from bench.errors import BenchError
+from bench.files import cache_folder
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -228,6 +229,7 @@ def test_fetched_file_that_changed_on_disk_is_an_error(card, file):
     path = raw.locate(card(**file), None).paths["interactions"]
     assert raw.locate(card(**file), None).checksums()
     path.write_text(ROWS + "u1,i99,5\n")
+    assert path.is_relative_to(cache_folder())
     with pytest.raises(BenchError, match=r"rows.csv has changed since it was fetched: delete it"):
         raw.locate(card(**file), None).checksums()
 

@@ -106,6 +106,13 @@ def test_groups_of_a_file(tmp_path):
         groups_of_file(tmp_path / "none.csv", ["x"])
 
 
+def test_rows_of_a_file_that_cannot_be_read_are_one_line(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("user,group\nb,new\nc\na,new,old\n")
+    with pytest.raises(BenchError, match=r"^2 rows of mine.csv with too few .*: correct /.*mine.csv$"):
+        groups_of_file(path, ["a", "b", "c"])
+
+
 def test_an_unknown_family_has_a_suggestion():
     with pytest.raises(BenchError, match="did you mean 'deciles'"):
         find_groups(train_of([1]), AT_MOST_4, families=["decile"])

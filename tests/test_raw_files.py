@@ -1,9 +1,10 @@
 """Where raw files are looked for, and the real ones."""
 
 import pytest
+from pydantic import ValidationError
 
 from bench.data import raw
-from bench.data.catalog import card, cards
+from bench.data.catalog import Card, File, card, cards
 from bench.data.prepare import prepare
 from bench.data.protocol import PROTOCOLS
 from bench.data.split import split
@@ -55,6 +56,38 @@ def test_same_file_in_two_places_is_an_error(tmp_path):
     put(tmp_path / "b", *NAMES)
     with pytest.raises(BenchError, match="there twice"):
         raw.locate(card("beauty"), tmp_path)
+
+
+def test_files_of_one_name_are_told_apart(tmp_path):
+    """What is kept of them is made again when either changes."""
+    card, paths = two_of_one_name(tmp_path)
+    before = raw.locate(card, tmp_path).checksums()
+    assert sorted(before) == ["interactions-2: rows.csv", "interactions: rows.csv"]
+    paths[0].write_text("other")
+    after = raw.locate(card, tmp_path).checksums()
+    assert {name for name in after if after[name] != before[name]} == {"interactions: rows.csv"}
+
+
+def two_of_one_name(tmp_path):
+    paths = [tmp_path / part / "rows.csv" for part in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(f"rows of {path.parent.name}")
+    files = {role: {"name": str(path)} for role, path in zip(("interactions", "interactions-2"), paths, strict=True)}
+    source = {"reader": "table", "files": files}
+    return Card.model_validate({"name": "two", "title": "Two", "sources": [source]}), paths
+
+
+def test_a_list_of_checksums_beside_files_of_ones_own_is_not_ours(tmp_path):
+    card, paths = two_of_one_name(tmp_path)
+    (paths[0].parent / "checksums.json").write_text('{"rows.csv": "md5:abc"}')
+    assert len(raw.locate(card, tmp_path).checksums()) == 2
+
+
+@pytest.mark.parametrize("name", ["../rows.csv", "/tmp/rows.csv", "below/rows.csv"])
+def test_a_file_that_is_fetched_has_a_name_and_no_path(name):
+    with pytest.raises(ValidationError, match="is a path: give the name alone"):
+        File(name=name, url="http://localhost/rows.csv")
 
 
 def test_every_card_can_be_used():

@@ -83,11 +83,11 @@ def test_removed_is_what_was_named_and_nothing_without_yes(bench, store, words, 
     words = ("results", *words, "--results", store.root)
     done = bench(*words)
     assert (done.status, there(store)) == (0, before)
-    assert f"would remove {len(gone)} cells" in done.out
+    assert f"would remove {len(gone)} cell{'s' * (len(gone) > 1)}, " in done.out
     assert all(store.ids[name] in done.out for name in gone)
     done = bench(*words, "--yes")
     assert (done.status, before - there(store)) == (0, ids(store, *gone))
-    assert f"removed {len(gone)} cells" in done.out
+    assert f"removed {len(gone)} cell{'s' * (len(gone) > 1)}, " in done.out
 
 
 def test_an_id_or_its_beginning_names_one_cell(bench, store):

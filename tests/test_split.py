@@ -77,6 +77,25 @@ def test_fitting_on_validation_too_makes_it_train_and_leaves_test_as_it_is(data,
     assert whole.fingerprint != plain.fingerprint
 
 
+@pytest.mark.parametrize("name", ["strong", "strong:2"])
+def test_fitting_on_validation_too_takes_all_of_users_that_were_there_for_validation(own_card, new_cache, name):
+    data = prepare(own_card([(user, item, 10 * user + item) for user in range(30) for item in range(6)]))
+    fold = protocol(name).folds[-1]
+    plain, whole = split(data, protocol(name), fold), split(data, protocol(name, fit="train+valid"), fold)
+    judged, tested = plain.visible.valid.lengths > 0, plain.hidden.test.lengths > 0
+    assert judged.any()
+    everything = data.interactions.lengths
+    assert whole.visible.train.lengths[judged].tolist() == everything[judged].tolist()
+    assert whole.visible.train.lengths[tested].sum() == 0
+    assert whole.visible.part("known").lengths[tested].tolist() == plain.visible.part("known").lengths[tested].tolist()
+
+
+def test_nothing_to_learn_from_is_one_line(own_card, new_cache):
+    rows = [(f"u{user}", f"i{item}", 1 if item < 9 else 2) for user in range(9) for item in range(10)]
+    with pytest.raises(DataError, match="protocol 'temporal' leaves no train interaction of 'own': choose another"):
+        split(prepare(own_card(rows)), protocol("temporal"))
+
+
 def test_content_tells_all_that_is_visible(own_card, new_cache):
     titles = {item: f"thing {item}" for item in range(6)}
 

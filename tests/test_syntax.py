@@ -167,6 +167,14 @@ def test_what_means_something_else_has_another_hash(old, new):
     assert tree(GOLDEN.replace(old, new, 1)) != tree(GOLDEN)
 
 
+@pytest.mark.parametrize(
+    "given", ["'.b', package='a'", "name='.b', package='a'", "'.b', 'a'", "package='a', name='.b'"]
+)
+def test_a_module_that_is_imported_by_name_is_seen_however_it_is_given(given):
+    [found] = meaning(f"importlib.import_module({given})".encode()).imports
+    assert found == (1, "b", (), "a")
+
+
 def test_function_without_a_body_is_the_same_with_and_without_a_docstring():
     assert len({tree(f"def f():\n    {body}\n") for body in ("pass", "...", "'says'", "'says'\n    pass")}) == 1
 

@@ -3,18 +3,22 @@
 import json
 import re
 import time
+from types import SimpleNamespace
+from typing import Annotated
 
 import optuna
 import pytest
 import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from pydantic import create_model
 
 import bench as package
+from bench import ModelConfig, Search
 from bench.cli import progress
 from bench.data.hidden import HiddenTest
 from bench.data.infer_card import make_card
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 from bench.messages.cell import ValidationRecord
 from bench.messages.spec import RunSpec
 from bench.messages.study import Study
@@ -22,6 +26,7 @@ from bench.report.table import tables
 from bench.report.verdict import verdict
 from bench.runs import tune as runs_tune
 from bench.runs.plan import make_plan
+from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER
 from bench.runs.tune import at_validation, tune
@@ -226,6 +231,48 @@ def test_nothing_is_held_against_a_trial_that_failed(tiny_cards, tmp_path, monke
     monkeypatch.setattr(runs_tune, "floors", lambda trainings: held.append(len(trainings)) or [])
     assert [trial.score for trial in tuned(tmp_path, trials=3).trials] == [None, None, None]
     assert held == [0, 0, 0]
+
+
+def test_a_trial_that_is_no_config_has_failed_and_the_others_go_on(tiny_cards, tmp_path, monkeypatch):
+    """As with a rule over two fields, which a space cannot know."""
+    same_data = runs_tune.same_data
+
+    def strict(plan, spec):
+        if spec.options["itemknn"].get("neighbours", 200) < 50:
+            raise ConfigError("itemknn: fewer than the rule says")
+        return same_data(plan, spec)
+
+    plain = tuned(tmp_path / "plain", trials=6)
+    few = [trial.number for trial in plain.trials if trial.options.get("neighbours", 200) < 50]
+    monkeypatch.setattr(runs_tune, "same_data", strict)
+    study = tuned(tmp_path / "strict", trials=6)
+    failed = [trial for trial in study.trials if trial.score is None]
+    assert few[:1] == [trial.number for trial in failed][:1] != []
+    assert {trial.reason for trial in failed} == {"itemknn: fewer than the rule says"}
+    assert len(study.trials) == 6
+    assert told(tuned(tmp_path / "strict", trials=6)) == told(study)
+
+
+@pytest.mark.parametrize(
+    ("field", "space"),
+    [
+        (Annotated[int | None, Search(2, 30)], {"low": 2, "high": 30, "type": "integer"}),
+        (Annotated[float | None, Search(0.1, 10, log=True)], {"low": 0.1, "high": 10, "type": "number"}),
+        (Annotated[int, Search(1.5, 8.2)], {"low": 2, "high": 8, "type": "integer"}),
+        (Annotated[int, Search(0.5, 8, log=True)], {"low": 1, "high": 8, "type": "integer"}),
+    ],
+)
+def test_spaces_are_of_the_type_of_their_field(field, space):
+    config = create_model("Config", __base__=ModelConfig, x=(field, None if "None" in str(field) else 4))
+    described = SimpleNamespace(model="m", config=config().model_dump(), config_schema=config.model_json_schema())
+    found = search_space(described)
+    assert {name: found["x"][name] for name in space} == space
+    sampler = Sampler(described, found, 1, together=False)
+    for number in range(12):
+        asked = sampler.ask(number)
+        assert asked == {} if number == 0 else space["low"] <= asked["x"] <= space["high"]
+        assert number == 0 or isinstance(asked["x"], int) == (space["type"] == "integer")
+        sampler.tell(number, 0.1)
 
 
 def test_trials_at_their_limit_of_time_are_told(tiny_cards, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from bench.errors import DataError, UnknownName, plain
 from bench.files import packaged
@@ -34,6 +34,12 @@ class File(Strict):
     size: str | None = None
     """About how much there is to fetch, such as ``44 MB``."""
 
+    @model_validator(mode="after")
+    def _fits(self) -> File:
+        if self.url and Path(self.name).name != self.name:
+            raise ValueError(f"name '{self.name}' of a file with a url is a path: give the name alone")
+        return self
+
 
 class Source(Strict):
     """One way to get at the raw data."""
@@ -48,7 +54,7 @@ class Source(Strict):
     """The command that installs that package."""
     instructions: str | None = None
     """What a person has to do where a file cannot simply be fetched, such as to log in."""
-    options: dict[str, Any] = {}
+    options: dict[str, JsonValue] = {}
     """Given to the reader as keyword arguments."""
 
 

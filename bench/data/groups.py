@@ -18,9 +18,6 @@ from bench.errors import ConfigError, UnknownName
 from bench.files import array_hash, content_hash
 from bench.interactions import Interactions
 
-VERSION = 1
-"""Goes up when the rule of any group changes."""
-
 _BINS = ((0, 4), (5, 9), (10, 19), (20, None))
 
 
@@ -176,13 +173,16 @@ def groups_of_file(path: Path, user_ids: Sequence[str]) -> list[Group]:
     Raises
     ------
     ConfigError
-        If it is missing or names no user of the data set.
+        If it is missing, has rows that cannot be read, or names no user of the data set.
     """
     from bench.data.sources.csv import read_csv
 
     if not path.is_file():
         raise ConfigError(f"the group file {path} does not exist")
-    table = read_csv(path, ["user", "group"], {})
+    problems: dict[str, int] = {}
+    table = read_csv(path, ["user", "group"], problems)
+    if problems:
+        raise ConfigError(f"{', '.join(f'{n:,} {what}' for what, n in problems.items())}: correct {path}")
     number = {user: i for i, user in enumerate(user_ids)}
     strangers = [user for user in table["user"] if user not in number]
     if len(strangers) == len(table):

@@ -56,7 +56,7 @@ def prepare(card: Card, raw_dir: Path | None = None, strict: bool = False) -> Da
         except TypeError as error:
             raise DataError(f"'{card.name}': options of its reader '{files.source.reader}': {error}") from error
         try:
-            data = read(files.paths, **options)
+            data = read(_Roles(card.name, files), **options)
             with new_folder(folder) as draft:
                 _write_dataset(draft, card, data, source)
         except MemoryError as error:
@@ -76,6 +76,18 @@ def _code(reader_name: str) -> list[str]:
     """What the code that prepares means."""
     own = (module_hash(__name__, "bench.data"), module_hash("bench.interactions", "bench.interactions"))
     return [*own, reader_code(reader_name)]
+
+
+class _Roles(dict[str, Path]):
+    """Paths by role, for a reader."""
+
+    def __init__(self, dataset: str, files: raw.RawFiles) -> None:
+        super().__init__(files.paths)
+        self._dataset, self._reader = dataset, files.source.reader
+
+    def __missing__(self, role: str) -> Path:
+        has = ", ".join(self) or "none"
+        raise DataError(f"'{self._dataset}': its reader '{self._reader}' needs a file of role '{role}', and has {has}")
 
 
 class _Canonical(NamedTuple):

@@ -22,16 +22,20 @@ class RawFiles:
     """Path by role."""
 
     def checksums(self) -> dict[str, str]:
-        """SHA-256 by file name.
+        """SHA-256 by file name, with its role where several files have one name.
 
         Raises
         ------
         DataError
             If a fetched file is no longer what it was.
         """
-        found = {path.name: file_hash(path) for path in self.paths.values()}
-        for path in self.paths.values():
-            if first_seen(path.parent).get(path.name, found[path.name]) != found[path.name]:
+        names = [path.name for path in self.paths.values()]
+        found = {}
+        for role, path in self.paths.items():
+            name, checksum = path.name, file_hash(path)
+            found[name if names.count(name) == 1 else f"{role}: {name}"] = checksum
+            fetched = first_seen(path.parent) if path.is_relative_to(_fetched()) else {}
+            if fetched.get(name, checksum) != checksum:
                 raise DataError(f"{path} has changed since it was fetched: delete it and it is fetched again")
         return found
 
@@ -83,7 +87,11 @@ def locate_local(card: Card, raw_dir: Path | None) -> RawFiles | None:
 
 def fetched_folder(card: Card) -> Path:
     """Where fetched files of a data set are kept."""
-    return cache_folder() / "raw" / card.name
+    return _fetched() / card.name
+
+
+def _fetched() -> Path:
+    return cache_folder() / "raw"
 
 
 def _named_raw_dir() -> Path | None:

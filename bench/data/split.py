@@ -49,10 +49,17 @@ def split(dataset: Dataset, protocol: Protocol, fold: int | None = None) -> Spli
         parts = protocol.split.assign(dataset, fold)
         fingerprint = _fingerprint(facts["interactions_hash"], protocol.split.identity(dataset, parts), protocol)
         if protocol.fit == "train+valid":
-            parts = np.where(parts == VALID, TRAIN, parts).astype(np.int8)
+            parts = _with_validation(dataset.interactions, parts)
         parts = _counted(dataset, protocol, parts)
         _write(dataset, protocol, parts, fingerprint, visible, hidden)
     return Split(VisibleSplit(visible), HiddenTest(hidden))
+
+
+def _with_validation(whole: Interactions, parts: Parts) -> Parts:
+    """The parts, with all of validation in train, also what is known of users that are there for validation alone."""
+    users = np.repeat(np.arange(len(whole.lengths)), whole.lengths)
+    judged = np.bincount(users[parts == VALID], minlength=len(whole.lengths)) > 0
+    return np.where((parts == VALID) | ((parts == KNOWN) & judged[users]), TRAIN, parts).astype(np.int8)
 
 
 def _counted(dataset: Dataset, protocol: Protocol, parts: Parts) -> Parts:
@@ -61,9 +68,10 @@ def _counted(dataset: Dataset, protocol: Protocol, parts: Parts) -> Parts:
         whole = dataset.interactions
         seen = np.bincount(whole.items[parts == TRAIN], minlength=whole.n_items) > 0
         parts = np.where((parts == TEST) & ~seen[whole.items], _NOWHERE, parts).astype(np.int8)
-    if not (parts == TEST).any():
-        name = dataset.facts["dataset"]
-        raise DataError(f"protocol '{protocol.name}' leaves no test interaction of '{name}': choose another one")
+    for part, what in ((TRAIN, "train"), (TEST, "test")):
+        if not (parts == part).any():
+            name = dataset.facts["dataset"]
+            raise DataError(f"protocol '{protocol.name}' leaves no {what} interaction of '{name}': choose another one")
     return parts
 
 

@@ -44,6 +44,11 @@ class SplitRule(Strict, ABC):
         """Whether the time of a user's interactions decides which part they belong to."""
         return False
 
+    @property
+    def of_new_users(self) -> bool:
+        """Whether users are tested that are not in train."""
+        return False
+
 
 class RatioSplit(SplitRule):
     """Per user, a share of the interactions for train, validation and test."""
@@ -133,6 +138,10 @@ class HeldOutSplit(SplitRule):
     """Share of a held-out user's interactions that is known when the rest is to be predicted."""
     seed: int = Field(2024, ge=0)
 
+    @property
+    def of_new_users(self) -> bool:
+        return True
+
     def describe(self) -> str:
         shares = f"{_colons(self.user_ratios)}, fold-in {self.fold_in_ratio:.0%}"
         return f"held-out users {shares} (split seed {self.seed})"
@@ -165,6 +174,10 @@ class RepeatedSplit(SplitRule):
     def seed(self) -> int:
         """The first seed: the first split is that of the rule alone."""
         return self.of.seed
+
+    @property
+    def of_new_users(self) -> bool:
+        return self.of.of_new_users
 
     def describe(self) -> str:
         return f"{self.repeats} times {self.of.describe()} and the seeds after it"

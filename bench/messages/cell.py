@@ -154,11 +154,11 @@ class ValidationRecord(Strict):
 def pruned_at(floors: Sequence[Floor], validations: Sequence[ValidationRecord]) -> int | None:
     """The first epoch of a stage with floors at which the best score so far is below one; None if there is none."""
     best = {floor.stage: -math.inf for floor in floors}
+    least = {(floor.stage, floor.epoch): floor.score for floor in floors}
     for record in validations:
         if record.stage in best:
             best[record.stage] = max(best[record.stage], record.score)
-            reached = [f.score for f in floors if f.stage == record.stage and f.epoch == record.epoch]
-            if any(best[record.stage] < score for score in reached):
+            if best[record.stage] < least.get((record.stage, record.epoch), -math.inf):
                 return record.epoch
     return None
 

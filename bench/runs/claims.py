@@ -45,9 +45,11 @@ class Claim:
         return left or max(others, default=0) > _number(self.path)
 
     def release(self) -> None:
-        """Give it up, and remove what dead holders left."""
+        """Give it up, and remove what dead holders before it left."""
+        for path in self.path.parent.glob("claim.*"):
+            if _number(path) < _number(self.path) and not _holder(path):
+                remove(path)
         self.give_way()
-        clear(self.path.parent)
 
     def give_way(self) -> None:
         """Give it up to another holder."""
@@ -109,10 +111,12 @@ def release_all(folders: Iterable[Path]) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the claims of dead runs, each looked at by itself: a live run may claim the cell meanwhile."""
-    for path in folder.glob("claim.*"):
-        if not _holder(path):
-            remove(path)
+    """Remove the claims of dead runs, unless a live run has claimed the cell, which does it in the end.
+
+    Under a claim: numbers begin anew after a release, so that one looked at could be another one when it is removed.
+    """
+    if any(folder.glob("claim.*")) and isinstance(held := claim(folder), Claim):
+        held.release()
 
 
 class Heart:

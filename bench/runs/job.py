@@ -236,7 +236,7 @@ def existing_path(value: Any) -> Path | None:
         return None
     try:
         path = Path(value).resolve()
-        return path if path.exists() else None
+        return path if path.exists() and path != Path(path.anchor) else None
     except (OSError, ValueError, RuntimeError):  # a text that begins like a path
         return None
 

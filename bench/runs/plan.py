@@ -11,7 +11,6 @@ from typing import Any
 from bench.data.dataset import Dataset
 from bench.data.protocol import Protocol
 from bench.data.raw import locate_local
-from bench.data.split_rules import HeldOutSplit
 from bench.errors import ConfigError
 from bench.files import content_hash, file_hash
 from bench.messages.cell import Ablation, Cell
@@ -141,7 +140,7 @@ def _described(requests: list[ModelRequest], rules: Protocol) -> list[Descriptio
     plain = [r.model_copy(update={"preset": None}) if r.preset == TUNED else r for r in requests]
     described = describe(plain)
     unfit = [model.model for model in described if not model.fold_in]
-    if isinstance(rules.split, HeldOutSplit) and unfit:
+    if rules.split.of_new_users and unfit:
         raise ConfigError(
             f"protocol '{rules.name}' tests users that are not in train, and {', '.join(unfit)} know users by id: "
             "leave them out or choose another --protocol"
@@ -158,7 +157,11 @@ def _absolute(value: Any) -> Any:
 def _cells(plan: Plan, model: Description, ablation: Ablation | None, config: dict[str, Any]) -> Iterator[Cell]:
     """A model with one config, for each fold and seed."""
     spec, folds = plan.spec, plan.folds
-    length = max(LIST_LENGTH, *spec.ks)
+    usual = max(LIST_LENGTH, *spec.ks)
+    length = min(usual, model.longest_list or usual)
+    if length < min(spec.ks):
+        lists = f"lists of {length} items of {model.model}"
+        raise ConfigError(f"{lists} cannot be measured at {min(spec.ks)}: give a smaller --k")
     code, device = code_hash(find_model(model.model)), environment.device(spec.device)
     files = {str(path): _content(path) for value in config.values() if (path := existing_path(value))}
     for fold, seed in itertools.product(folds, [0] if model.deterministic else spec.seeds):
@@ -178,7 +181,7 @@ def _cells(plan: Plan, model: Description, ablation: Ablation | None, config: di
             device=device,
             stopping=spec.stopping,
             time_budget=spec.time_budget,
-            list_length=min(length, model.longest_list or length),
+            list_length=length,
             ablation=ablation,
         )
 

@@ -108,6 +108,9 @@ class Child:
                     start_new_session=True,
                     env=self._environment(),
                 )
+            except OSError:
+                remove(scratch)
+                raise
             finally:
                 os.close(end)
         return True

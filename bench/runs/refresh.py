@@ -50,11 +50,25 @@ def asked_for(results: Sequence[Result], store: Store) -> list[Result]:
     for result in results:
         own = [other for other in rivals.get(row(result.cell), []) if other.cell_id != result.cell_id]
         if any(other.counts_from >= result.counts_from for other in own):
-            newest = store.result(result.cell_id) or result  # another run may have measured it for other groups
-            result = newest.model_copy(update={"asked": now()})
-            store.write(result)
+            result = _asked(result, store)
         found.append(result)
     return found
+
+
+def _asked(result: Result, store: Store) -> Result:
+    """The result as one that was asked for now; stored, unless another run works at it for long."""
+    start = time.monotonic()
+    while isinstance(got := claim(store.path(result.cell_id)), Held):
+        if time.monotonic() - start > _PATIENCE:
+            _log.warning("warning: %s counts in this table alone: %s works at it", result.cell.label, got.holder)
+            return result.model_copy(update={"asked": now()})
+        time.sleep(_LOOK_AGAIN)
+    try:
+        newest = store.result(result.cell_id) or result  # another run may have measured it for other groups
+        store.write(asked := newest.model_copy(update={"asked": now()}))
+        return asked
+    finally:
+        got.release()
 
 
 def refreshed(result: Result, fold: Fold, ks: list[int], store: Store, held: Claim | None = None) -> Result | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import optuna
@@ -28,7 +29,10 @@ class Sampler:
         self.seed, self.together = seed, together
         self.distributions = {name: _distribution(part) for name, part in space.items()}
         self.study = optuna.create_study(direction="maximize")
-        self.study.enqueue_trial({name: model.config[name] for name in space})
+        preset = {name: model.config[name] for name in space if model.config[name] is not None}
+        self.study.enqueue_trial(preset)
+        self.preset_counts = len(preset) == len(space)
+        """Whether it is a point of the space: one with a None among numbers is none."""
         self.asked: dict[int, optuna.Trial] = {}
 
     def ask(self, number: int) -> dict[str, Any]:
@@ -41,8 +45,10 @@ class Sampler:
 
     def tell(self, number: int, score: float | None) -> None:
         """The score of a config that was asked for; None if it failed."""
-        state = optuna.trial.TrialState.FAIL if score is None else None
-        self.study.tell(self.asked[number], score, state=state)
+        if score is None or not (number or self.preset_counts):
+            self.study.tell(self.asked[number], state=optuna.trial.TrialState.FAIL)
+        else:
+            self.study.tell(self.asked[number], score)
 
 
 def search_space(model: Description) -> Space:
@@ -65,12 +71,21 @@ def search_space(model: Description) -> Space:
             if "choices" in part:
                 part["choices"] = [*part["choices"], *([] if value in part["choices"] else [value])]
             else:
-                if part["log"] and value <= 0:
-                    raise PluginError(f"{model.model}: {name} is tuned by factors, and {value} is none")
-                part["type"] = field.get("type", "number")
-                part["low"], part["high"] = min(part["low"], value), max(part["high"], value)
+                part["type"] = _type(field)
+                if value is not None:  # or the preset is a trial without a place in the space
+                    part["low"], part["high"] = min(part["low"], value), max(part["high"], value)
+                if part["type"] == "integer":
+                    part["low"], part["high"] = math.ceil(part["low"]), math.floor(part["high"])
+                if part["log"] and part["low"] <= 0:
+                    raise PluginError(f"{model.model}: {name} is tuned by factors, and {part['low']} is none")
             found[name] = part
     return found
+
+
+def _type(field: dict[str, Any]) -> str:
+    """``integer`` or ``number``, of a field that may be None too."""
+    kinds = [field.get("type"), *(option.get("type") for option in field.get("anyOf", ()))]
+    return "integer" if "integer" in kinds and "number" not in kinds else "number"
 
 
 def _distribution(part: dict[str, Any]) -> optuna.distributions.BaseDistribution:
@@ -78,7 +93,7 @@ def _distribution(part: dict[str, Any]) -> optuna.distributions.BaseDistribution
         return optuna.distributions.CategoricalDistribution(part["choices"])
     low, high, log = part["low"], part["high"], part["log"]
     if part["type"] == "integer":
-        return optuna.distributions.IntDistribution(int(low), int(high), log=log)
+        return optuna.distributions.IntDistribution(low, high, log=log)
     return optuna.distributions.FloatDistribution(low, high, log=log)
 
 

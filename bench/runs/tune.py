@@ -16,9 +16,9 @@ from bench.data.hidden import Split, Validation
 from bench.data.protocol import Protocol
 from bench.data.split import split
 from bench.data.split_rules import CarvedSplit, LeaveOutSplit, PredefinedSplit, RatioSplit, TemporalSplit
-from bench.errors import ConfigError, DataError
+from bench.errors import ConfigError, DataError, one_line
 from bench.files import content_hash, write_text
-from bench.messages.cell import Cell, Result, ValidationRecord, pruned_at
+from bench.messages.cell import Cell, Floor, Result, ValidationRecord, pruned_at
 from bench.messages.description import ModelRequest
 from bench.messages.spec import RunSpec
 from bench.messages.study import Study, Trial
@@ -55,7 +55,7 @@ def tune(
     Raises
     ------
     ConfigError
-        If the protocol has several splits, or tests users that are not in train.
+        If the protocol has several splits, or nothing of train that could be put aside for validation.
     DataError
         If there is nothing to validate on.
     """
@@ -87,23 +87,25 @@ def tune(
     wanted = trials if space else 1
     for first in range(0, wanted, spec.jobs):
         numbers = range(first, min(first + spec.jobs, wanted))
-        asked = {number: {**fixed, **sampler.ask(number)} for number in numbers}
-        plans = [
-            at_validation(same_data(whole, whole.spec.model_copy(update={"options": {request.model: options}})))
-            for options in asked.values()
-        ]
         given_up_below = floors(before) if prune else []
-        cells = [
-            Cell.model_validate({**cell.model_dump(), "floors": given_up_below}) for one in plans for cell in one.cells
-        ]
-        if (longest := min(cell.list_length for cell in cells)) < spec.stopping.k:
-            made = f"{described.model} makes lists of {longest}, which {metric} cannot judge"
-            raise ConfigError(f"{made}: give it options that make longer ones")
-        done = run_cells(replace(plan, cells=cells), store, watch, track)
-        for (number, options), result in zip(asked.items(), done, strict=True):
-            trial = _judged(number, options, metric, result)
+        asked = {number: {**fixed, **sampler.ask(number)} for number in numbers}
+        found = {number: _cell(whole, request.model, options, given_up_below) for number, options in asked.items()}
+        if isinstance(refused := found.get(0), ConfigError):
+            raise refused
+        cells = [cell for cell in found.values() if isinstance(cell, Cell)]
+        done = dict(
+            zip((cell.id for cell in cells), run_cells(replace(plan, cells=cells), store, watch, track), strict=True)
+        )
+        for number, cell in found.items():
+            if isinstance(cell, Cell):
+                result = done[cell.id]
+                trial = _judged(number, asked[number], metric, result)
+                before += [] if trial.pruned or trial.score is None else [result.validations]  # failed: made again
+            else:
+                trial = Trial(
+                    number=number, options=asked[number], score=None, reason=one_line(cell), seconds=0, cell=""
+                )
             sampler.tell(number, trial.score)
-            before += [] if trial.pruned or trial.score is None else [result.validations]  # failed ones are made again
             study = study.model_copy(update={"trials": [*study.trials, trial]})
             if kept is None or not study.begins(kept):  # a study that is gone through again loses nothing on the way
                 write_text(path, study.model_dump_json(indent=2))
@@ -113,6 +115,19 @@ def tune(
             return kept
         write_text(path, study.model_dump_json(indent=2))
     return study
+
+
+def _cell(whole: Plan, model: str, options: dict[str, Any], floors: list[Floor]) -> Cell | ConfigError:
+    """The trial of ``options``, or why it cannot be one: rules over several fields are not those of a space."""
+    try:
+        plan = at_validation(same_data(whole, whole.spec.model_copy(update={"options": {model: options}})))
+    except ConfigError as error:
+        return error
+    [cell] = plan.cells
+    if cell.list_length < cell.stopping.k:
+        made = f"{model} makes lists of {cell.list_length}, which {cell.stopping.name} cannot judge"
+        return ConfigError(f"{made}: give it options that make longer ones")
+    return Cell.model_validate({**cell.model_dump(), "floors": floors})
 
 
 def at_validation(plan: Plan) -> Plan:

@@ -177,7 +177,7 @@ class ModelChecks:
             assert known, f"{name} is tuned only by some values of {other}, which is no field, or tuned itself"
         for preset, changes in model_class.presets.items():
             values = model_class.Config(**changes).model_dump()
-            for name in (name for name, space in spaces.items() if space.log):
+            for name in (name for name, space in spaces.items() if space.log and values[name] is not None):
                 assert values[name] > 0, f"{name} is tuned by factors, and {values[name]} of {preset} is none"
 
     @asks("Recommender.ablations")

@@ -21,8 +21,10 @@ from bench.data.sources.csv import NO_UTF8, find_layout, read_csv, to_frame
 from bench.data.sources.files import limit, open_raw, open_text, too_large
 from bench.data.sources.rows import add_problem, no_users, normalize_text, validate_interactions, written_id
 from bench.data.splits import TEST, TRAIN, VALID
-from bench.errors import DataError
+from bench.errors import DataError, UnknownName
 
+COLUMNS = ("user", "item", "time", "rating")
+"""What ``options.columns`` may name of interactions."""
 _SCALARS = frozenset({"user", "item", "id", "time", "rating"})
 _PARTS = {"interactions": None, "train": TRAIN, "valid": VALID, "test": TEST}
 
@@ -45,6 +47,9 @@ def read(
     problems: dict[str, int] = {}
     if missing := sorted({"user", "item"} - set(columns)):
         raise DataError(f"the card names no column for {' and '.join(missing)}: add it to options.columns")
+    for name in columns:
+        if name not in COLUMNS:
+            raise UnknownName("entry of options.columns", name, COLUMNS, f"what there is: {', '.join(COLUMNS)}")
     return RawData(
         interactions=_interactions(files, columns, encoding, problems),
         items=_texts(files.get("items"), items, encoding, problems),
