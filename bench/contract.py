@@ -307,7 +307,7 @@ class Recommender(ABC):
 
         def scores(rows: NDArray[np.int64]) -> NDArray[np.float32]:
             found = self.score(users[rows], history.select(rows))
-            if self.popularity is not None:
+            if self.popularity is not None and np.shape(found) == (len(rows), exclude.n_items):  # others are refused
                 found[history.lengths[rows] == 0] = self.popularity
             return found
 

@@ -157,7 +157,7 @@ def _floor(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
             maxima = np.concatenate([maxima, scores[:, whole:].max(axis=1, keepdims=True)], axis=1)
     if np.isnan(maxima).any():
         bad = int(np.isnan(maxima).any(axis=1).sum())
-        raise ValueError(f"scores of {bad} of {n} users are not numbers (NaN): the model diverged")
+        raise ValueError(f"scores of {bad} of {n} users are not numbers (NaN): the model diverged, or divides by zero")
     if maxima.shape[1] <= k:
         return np.full(n, -np.inf, np.float32)
     floor: NDArray[np.float32] = np.partition(maxima, maxima.shape[1] - k, axis=1)[:, -k]

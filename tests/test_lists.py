@@ -320,4 +320,6 @@ def test_a_row_of_short_lists_says_why_it_has_no_numbers(bench, known, tmp_path)
     path = write(tmp_path / "own.csv", rows_of({user: own[:5] for user, own in perfect(known).items()}))
     assert bench("run", "--models", "pop", "--dataset", "tiny", "--results", tmp_path).status == 0
     done = bench("import", "lists", path, "--name", "own", "--dataset", "tiny", "--results", tmp_path)
-    assert "own@imported has lists of 5: 'bench score own@imported --k 5' measures them" in " ".join(done.out.split())
+    assert "own@imported has lists of 5: 'bench score own@imported --dataset tiny --k 5' measures them" in " ".join(
+        done.out.split()
+    )

@@ -288,7 +288,7 @@ def test_tuned_row_is_joined_to_its_default_and_the_curve_rises(keep, make_resul
     scores = [0.1, None, 0.3, 0.2, 0.4]
     trials = [Trial(number=i, options={"x": i}, score=s, seconds=1.5, cell="c") for i, s in enumerate(scores)]
     known = {"dataset": cell.dataset, "fingerprint": cell.fingerprint, "metric": "ndcg@10", "seed": 1, "code": "c"}
-    study = Study(model="a", preset="default", space={}, trials=trials, **known)
+    study = Study(model="a", preset="default", space={}, config={"x": 1, "y": 2}, trials=trials, **known)
     path = study_path(root, cell.dataset, "a", cell.fingerprint)
     path.parent.mkdir()
     path.write_text(study.model_dump_json())

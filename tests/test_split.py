@@ -87,7 +87,7 @@ def test_fitting_on_validation_too_takes_all_of_users_that_were_there_for_valida
     everything = data.interactions.lengths
     assert whole.visible.train.lengths[judged].tolist() == everything[judged].tolist()
     assert whole.visible.train.lengths[tested].sum() == 0
-    assert whole.visible.part("known").lengths[tested].tolist() == plain.visible.part("known").lengths[tested].tolist()
+    assert whole.visible.load("known").lengths[tested].tolist() == plain.visible.load("known").lengths[tested].tolist()
 
 
 def test_nothing_to_learn_from_is_one_line(own_card, new_cache):

@@ -101,6 +101,21 @@ def test_the_tuned_model_stands_beside_the_default_one(tiny_cards, tmp_path):
     assert any(r.cell.config["neighbours"] == 3 and r.cell.preset == "tuned" for r in Store(tmp_path).results())
 
 
+def test_what_tuning_brought_is_told_of_the_config_that_it_began_with(tiny_cards, tmp_path):
+    """Not of the default, where the study began with another config."""
+    tuned(tmp_path, options={"itemknn": {"shrink": 7}})
+    package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path)
+    [table] = tables(Store(tmp_path).results())
+    [line] = [note for note in verdict(table, Store(tmp_path)).notes if "best of" in note]
+    assert ", validation 0." in line
+    assert "test" not in line
+    package.run("itemknn", "tiny", results=tmp_path, options={"itemknn": {"shrink": 7}})
+    [table] = tables(Store(tmp_path).results())
+    [line] = [note for note in verdict(table, Store(tmp_path)).notes if "best of" in note]
+    [began] = [row for row in table.rows if row.first.cell.config["shrink"] == 7 and row.first.cell.preset == "default"]
+    assert f", test {began.mean('all', 'ndcg@10'):.4f} to 0." in line
+
+
 def test_a_study_that_took_the_place_of_another_is_not_told_of_the_older_row(tiny_cards, tmp_path):
     study = tuned(tmp_path)
     package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path)
@@ -285,7 +300,7 @@ def test_trials_at_their_limit_of_time_are_told(tiny_cards, tmp_path, monkeypatc
     assert [trial.at_limit for trial in study.trials] == [True] * 3
     package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path)
     [table] = tables(Store(tmp_path).results())
-    assert any("best of 3 trials in" in note and "s, 3 of them at their limit of time;" in note
+    assert any("best of 3 trials, " in note and "s of training, 3 of them at their limit of time;" in note
                for note in verdict(table, Store(tmp_path)).notes)  # fmt: skip
 
 
@@ -392,7 +407,7 @@ def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp
         f"ndcg@10 from the preset to it, validation {study.trials[0].score:.4f} to {study.best.score:.4f}, "
         f"test {scores['default']:.4f} to {scores['tuned']:.4f}"
     )
-    assert f"itemknn@tuned: best of 3 trials in {study.seconds:,.0f} s; {line}" in done.out
+    assert f"itemknn@tuned: best of 3 trials, {study.seconds:,.0f} s of training; {line}" in done.out
 
 
 @pytest.mark.slow

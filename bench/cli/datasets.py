@@ -32,14 +32,15 @@ def list_datasets(as_json: bool = False) -> None:
         click.echo(json.dumps([card.model_dump(mode="json") for card in found.values()], indent=2, ensure_ascii=False))
         return
     for card in found.values():
-        click.echo(f"{card.name:14} {card.title}")
+        click.echo(f"{card.name:16} {card.title}")
 
 
 @command.command("info")
 @click.argument("name")
 @_RAW_DIR
+@click.option("--protocol", "split_by", help="Of the statistics; the data set's own if left out.")
 @_JSON
-def info(name: str, raw_dir: Path | None, as_json: bool) -> None:
+def info(name: str, raw_dir: Path | None, split_by: str | None, as_json: bool) -> None:
     """Show the card of a data set, and its live statistics where the raw files are at hand."""
     from bench.data.catalog import card as find_card
     from bench.data.prepare import prepare
@@ -52,12 +53,12 @@ def info(name: str, raw_dir: Path | None, as_json: bool) -> None:
     if locate_local(card, raw_dir) is None:
         missing = f"the raw files are not here; 'bench datasets prepare {name}' fetches them or says how to get them"
     else:
-        found = statistics(prepare(card, raw_dir), card, protocol(card.protocol))
+        found = statistics(prepare(card, raw_dir), card, protocol(split_by or card.protocol))
     if as_json:
         document = {"card": card.model_dump(mode="json"), "statistics": found, "missing": missing}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    click.echo(f"{card.name}: {card.title}\n\n{card.about}\n")
+    click.echo("\n\n".join(part for part in (f"{card.name}: {card.title}", card.about.strip()) if part) + "\n")
     lines = [("cite", card.citation), ("licence", card.licence)]
     for source in card.sources:
         for file in source.files.values():

@@ -124,7 +124,7 @@ class Progress(CellProgress):
             f"{facts['dataset']}: {facts['users']:,} users, {facts['items']:,} items, {facts['interactions']:,} "
             f"interactions (read as {facts['source']['reader']})"
         )
-        for what, found in (("left out", facts["problems"]), ("warning", facts["warnings"])):
+        for what, found in (("raw data", facts["problems"]), ("warning", facts["warnings"])):
             for problem, number in found.items():
                 self.say(f"  {what}: {number:,} {problem}")
         self.say(f"protocol {plan.protocol.name}: {plan.protocol.describe()}")

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 @results_option
 @protocol_options
 @click.option(
-    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Most seconds of a training, by the clock."
+    "--trial-time",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Most seconds of a training in epochs, by the clock.",
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"
@@ -81,7 +83,7 @@ def command(
     from bench.cli.run import given
     from bench.messages.planned import OF_THE_MACHINE, Budget
     from bench.runs.planned import tuning_of
-    from bench.runs.sampler import copy_to_optuna
+    from bench.runs.sampler import check_optuna, copy_to_optuna
     from bench.runs.tune import tune
 
     fields = {name: value for name, value in given(context).items() if name not in ("plan", "place")}
@@ -103,6 +105,8 @@ def command(
         raise ConfigError(f"options are given for {', '.join(sorted(strangers))}, which --models does not name")
     if twice := next((model for model in models if models.count(model) > 1), None):
         raise ConfigError(f"--models names {twice} twice: {twice}@tuned is one config, tune one preset of it")
+    if place:
+        check_optuna(place)
     studies, began = [], time.monotonic()
 
     def say(study: Study, trial: Trial) -> None:

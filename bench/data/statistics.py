@@ -57,10 +57,11 @@ def statistics(dataset: Dataset, card: Card, protocol: Protocol) -> dict[str, st
 
 def _same_titles(dataset: Dataset) -> str:
     texts = dataset.item_texts()
-    if "title" not in texts:
+    field = next((name for name in ("title", "name") if name in texts), None)
+    if field is None:
         return ""
-    titles = texts["title"][texts["title"] != ""].str.casefold()
-    return f"{int(titles.duplicated(keep=False).sum()):,} items share their title with another one"
+    titles = texts[field][texts[field] != ""].str.casefold()
+    return f"{int(titles.duplicated(keep=False).sum()):,} items share their {field} with another one"
 
 
 def _steps(whole: Interactions, moments: np.ndarray) -> dict[str, str]:

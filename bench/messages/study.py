@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from bench.messages.cell import Cell
 from bench.strict import Strict
 
 
@@ -54,6 +55,8 @@ class Study(Strict):
     """Where was looked, by field."""
     code: str
     """Hash of what the plugin's code means."""
+    config: dict[str, Any] | None = None
+    """Of the first trial, whole; None in studies of before this was kept."""
     trials: list[Trial] = []
     plan: str = ""
     """Hash of the plan that it carries out; empty if there is none."""
@@ -66,8 +69,17 @@ class Study(Strict):
 
     def gave(self, config: Mapping[str, Any]) -> bool:
         """Whether a config is that of the best trial, which may have ended before the epochs that were asked for."""
-        best = self.best.options if self.best else {}
+        best = {**(self.config or {}), **(self.best.options if self.best else {})}
         return all(config.get(name) == value for name, value in best.items() if name != "epochs")
+
+    def began_with(self, cell: Cell) -> bool:
+        """Whether the first trial had the config of a cell, as far as that is known: a default may have changed."""
+        if cell.model != self.model or cell.preset != self.preset:
+            return False
+        if self.config is not None:
+            return cell.config == self.config
+        given = self.trials[0].options
+        return cell.code == self.code and all(cell.config.get(name) == value for name, value in given.items())
 
     def begins(self, longer: Study) -> bool:
         """Whether the trials of the other study begin with those of this one."""

@@ -259,7 +259,8 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
             lines.append(f"{row.name} is fused from lists that are not in this table any more: fuse it again")
         short = max((r.cell.list_length for r in row.results), default=math.inf)
         if not row.failed and short < table.cut_off:
-            lines.append(f"{row.name} has lists of {short}: 'bench score {row.name} --k {short}' measures them")
+            way = f"bench score {row.name} --dataset {table.dataset} --k {short}"
+            lines.append(f"{row.name} has lists of {short}: '{way}' measures them")
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")

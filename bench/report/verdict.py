@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.errors import BenchError, ResultsError
 from bench.evaluation.intervals import ERRORS, LEAST_USERS, Sample, detectable, holm, ranks, stacked
+from bench.messages.study import Study
 from bench.report.per_user import PerUser, common_users, per_user, sample
 from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
@@ -159,13 +160,20 @@ def _of_tuning(table: Table, row: Row, store: Store) -> str:
     if row.failed or best is None or before is None or best.score is None:
         return ""
     limited = sum(trial.at_limit for trial in study.trials)
-    told = f"{row.name}: best of {len(study.trials)} trials in {study.seconds:,.0f} s"
+    told = f"{row.name}: best of {len(study.trials)} trials, {study.seconds:,.0f} s of training"
     told += f", {limited} of them at their limit of time" if limited else ""
     gain = f"; {study.metric} from the preset to it, validation {before:.4f} to {best.score:.4f}"
-    untuned = [o for o in table.rows if o.first.cell.model == cell.model and o.first.cell.preset == study.preset]
-    if metric != study.metric or len(untuned) != 1 or untuned[0].failed:
+    untuned = began_with(table, study)
+    if metric != study.metric or untuned is None:
         return told + gain
-    return f"{told}{gain}, test {untuned[0].mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
+    return f"{told}{gain}, test {untuned.mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
+
+
+def began_with(table: Table, study: Study) -> Row | None:
+    """The finished row of the config that a study began with; None if there is none, or more than one."""
+    whole = (row for row in table.rows if not (row.failed or row.ablation))
+    same = [row for row in whole if study.began_with(row.first.cell)]
+    return same[0] if len(same) == 1 else None
 
 
 def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], tuple[float, float]]:

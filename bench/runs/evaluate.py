@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -94,6 +95,8 @@ def read_scores(path: Path) -> NDArray[np.float32]:
 
 
 def _read(path: Path, column: str, is_kind: Callable[[Any], bool]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    if not os.path.lexists(path):
+        raise ResultsError(f"{path} is not there: published records have no lists, run the row again to have them")
     try:
         table = pq.read_table(regular(path), columns=["user", column])
         kind = table.schema.field(column).type

@@ -71,7 +71,7 @@ def keep(made: Made, task: Task, ks: Sequence[int], store: Store) -> Result:
             if before is not None and before.status == "finished":
                 current = refreshed(before, fold, list(ks), store, held)
                 if current is not None:
-                    return asked_for([current], store)[0]
+                    return asked_for([current], store, held)[0]
             result = _measured(made, task, fold, ks, store)
             store.write(result)
         finally:

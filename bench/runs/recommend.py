@@ -155,7 +155,7 @@ def ask(
         )
         if ended.reason:
             what = f"{cell.label}, loaded from {model}, failed: {ended.reason}"
-            raise ResultsError(f"{what}; remove that folder to train it again")
+            raise ResultsError(f"{what}; 'bench plugin test {cell.model}' tells whether it saves and loads well")
         output = job.folders.output
         found = Recommendations(*(read_array(output / f"{part}.npy", len(users) * k) for part in ("items", "scores")))
         reasons = _explanations(output / "explanations.json", found) if explain else None

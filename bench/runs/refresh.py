@@ -35,8 +35,11 @@ def refresh_metrics(plan: Plan, store: Store) -> None:
             refreshed(result, plan.folds[result.cell.fold], plan.spec.ks, store)
 
 
-def asked_for(results: Sequence[Result], store: Store) -> list[Result]:
-    """The results, of which those count again that others of their rows have replaced: code or data went back."""
+def asked_for(results: Sequence[Result], store: Store, held: Claim | None = None) -> list[Result]:
+    """The results, of which those count again that others of their rows have replaced: code or data went back.
+
+    They are written under a claim, ``held`` or one of its own.
+    """
 
     def row(cell: Cell) -> str:
         return cell.model_dump_json(exclude={"code", "content", "files"})
@@ -50,15 +53,15 @@ def asked_for(results: Sequence[Result], store: Store) -> list[Result]:
     for result in results:
         own = [other for other in rivals.get(row(result.cell), []) if other.cell_id != result.cell_id]
         if any(other.counts_from >= result.counts_from for other in own):
-            result = _asked(result, store)
+            result = _asked(result, store, held)
         found.append(result)
     return found
 
 
-def _asked(result: Result, store: Store) -> Result:
+def _asked(result: Result, store: Store, held: Claim | None) -> Result:
     """The result as one that was asked for now; stored, unless another run works at it for long."""
     start = time.monotonic()
-    while isinstance(got := claim(store.path(result.cell_id)), Held):
+    while isinstance(got := held or claim(store.path(result.cell_id)), Held):
         if time.monotonic() - start > _PATIENCE:
             _log.warning("warning: %s counts in this table alone: %s works at it", result.cell.label, got.holder)
             return result.model_copy(update={"asked": now()})
@@ -68,7 +71,8 @@ def _asked(result: Result, store: Store) -> Result:
         store.write(asked := newest.model_copy(update={"asked": now()}))
         return asked
     finally:
-        got.release()
+        if held is None:
+            got.release()
 
 
 def refreshed(result: Result, fold: Fold, ks: list[int], store: Store, held: Claim | None = None) -> Result | None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bench.errors import ConfigError, PluginError, one_line, plain
 from bench.messages.description import Description
-from bench.messages.study import Study
+from bench.messages.study import Study, Trial
 
 _RANDOM = 8
 """Trials that the sampler draws without having learnt, the preset among them."""
@@ -97,9 +97,34 @@ def _distribution(part: dict[str, Any]) -> optuna.distributions.BaseDistribution
     return optuna.distributions.FloatDistribution(low, high, log=log)
 
 
+def _state(trial: Trial) -> optuna.trial.TrialState:
+    if trial.score is None:
+        return optuna.trial.TrialState.FAIL
+    return optuna.trial.TrialState.COMPLETE if trial.pruned is None else optuna.trial.TrialState.PRUNED
+
+
 def _seed(seed: int, number: int) -> int:
     """Of the sampler for one trial, so that it does not matter how the study came to it."""
     return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
+
+
+def check_optuna(place: str) -> None:
+    """Raise ``ConfigError`` if studies cannot be read there, before any is made."""
+    try:
+        optuna.get_all_study_names(_storage(place))
+    except _OF_STORAGE as error:
+        raise _unusable(place, error) from error
+
+
+def _storage(place: str) -> Any:
+    return place if "://" in place else JournalStorage(JournalFileBackend(place))
+
+
+def _unusable(place: str, error: Exception) -> ConfigError:
+    return ConfigError(f"--optuna {plain(place)}: {plain(one_line(error), 200)}")
+
+
+_OF_STORAGE = (OSError, ValueError, ImportError, optuna.exceptions.OptunaError, SQLAlchemyError)
 
 
 def copy_to_optuna(study: Study, place: str) -> None:
@@ -114,19 +139,19 @@ def copy_to_optuna(study: Study, place: str) -> None:
     """
     name = f"{study.dataset}-{study.fingerprint[:8]}-{study.model}"
     try:
-        storage: Any = place if "://" in place else JournalStorage(JournalFileBackend(place))
+        storage = _storage(place)
         if name in optuna.get_all_study_names(storage):
             optuna.delete_study(study_name=name, storage=storage)
         copy = optuna.create_study(storage=storage, study_name=name, direction="maximize")
-    except (OSError, ValueError, ImportError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
-        raise ConfigError(f"--optuna {plain(place)}: {plain(one_line(error), 200)}") from error
+    except _OF_STORAGE as error:
+        raise _unusable(place, error) from error
     copy.set_user_attr("metric", study.metric)
     distributions = {name: _distribution(part) for name, part in study.space.items()}
     for trial in study.trials:
         options = {name: trial.options[name] for name in study.space if name in trial.options}
         copy.add_trial(
             optuna.trial.create_trial(
-                state=optuna.trial.TrialState.FAIL if trial.score is None else optuna.trial.TrialState.COMPLETE,
+                state=_state(trial),
                 value=trial.score,
                 params=options,
                 distributions={name: distributions[name] for name in options},

@@ -79,6 +79,7 @@ def tune(
         carved=plan.protocol.split.describe() if isinstance(plan.protocol.split, CarvedSplit) else "",
         space=space,
         code=plan.cells[0].code,
+        config=described.config,
         plan=spec.plan,
     )
     path = study_path(results, study.dataset, study.model, study.fingerprint)

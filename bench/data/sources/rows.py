@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.data.sources.times import AMBIGUOUS, SECOND, UNKNOWN, parse_times
+
+_DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]{1,2}")
+"""As in ``3,5``; with three digits, a comma may stand for thousands."""
 
 
 def no_users() -> pd.DataFrame:
@@ -52,6 +56,10 @@ def validate_interactions(table: pd.DataFrame, problems: dict[str, int]) -> pd.D
 
 def _rated(table: pd.DataFrame, problems: dict[str, int]) -> pd.DataFrame:
     rating = pd.to_numeric(table["rating"], errors="coerce").astype("float64")
+    if rating.isna().any():
+        written = table["rating"].astype("str").str.strip()
+        commas = rating.isna() & written.str.fullmatch(_DECIMAL_COMMA)
+        rating[commas] = written[commas].str.replace(",", ".").astype("float64")
     lost = table["rating"][rating.isna()].dropna()
     add_problem(problems, "ratings that are no number", int((lost.astype("str").str.strip() != "").sum()))
     return table.drop(columns="rating") if rating.isna().all() else table.assign(rating=rating)

@@ -12,6 +12,7 @@ from bench.messages.study import Study
 from bench.report.page.document import TuningPart
 from bench.report.row import Row
 from bench.report.table import Table
+from bench.report.verdict import began_with
 from bench.runs.store import Store
 from bench.runs.studies import TUNED, find_study, study_of
 
@@ -25,7 +26,7 @@ def untuned(table: Table, row: Row, store: Store) -> Row | None:
         study = study_of(store.roots, cell)
     except BenchError:  # the page says elsewhere that it cannot be read
         return None
-    return _only(table, cell.model, study.preset) if study else None
+    return began_with(table, study) if study else None
 
 
 def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
@@ -44,7 +45,7 @@ def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
 
 def _part(table: Table, study: Study) -> TuningPart:
     scores = [math.nan if trial.score is None else trial.score for trial in study.trials]
-    before, after = _only(table, study.model, study.preset), _only(table, study.model, TUNED)
+    before, after = began_with(table, study), _tuned(table, study.model)
     tested = None
     if before and after and study.gave(after.first.cell.config) and study.metric in table.metrics:
         tested = (before.mean("all", study.metric), after.mean("all", study.metric))
@@ -61,8 +62,8 @@ def _part(table: Table, study: Study) -> TuningPart:
     )
 
 
-def _only(table: Table, model: str, preset: str) -> Row | None:
-    """The one finished row of a model and preset without an ablation."""
+def _tuned(table: Table, model: str) -> Row | None:
+    """The one finished row of a tuned model without an ablation."""
     cells = [(row, row.first.cell) for row in table.rows if not (row.failed or row.ablation)]
-    same = [row for row, cell in cells if (cell.model, cell.preset) == (model, preset)]
+    same = [row for row, cell in cells if (cell.model, cell.preset) == (model, TUNED)]
     return same[0] if len(same) == 1 else None
