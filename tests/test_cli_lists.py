@@ -15,6 +15,7 @@ import pytest
         (["models", "info", "itemknn"], "neighbours = 100"),
         (["datasets"], "tiny"),
         (["datasets", "info", "tiny"], "reviews_tiny.json.gz"),
+        (["datasets", "info", "tiny", "--protocol", "loo"], "whose split the order of the raw file decides"),
         (["datasets", "prepare", "tiny"], "fingerprint"),
         (["run", "--help"], "--time-budget"),
         (["--version"], "bench"),

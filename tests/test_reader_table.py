@@ -167,6 +167,13 @@ def test_ratings_that_are_no_numbers_are_counted_and_their_rows_stay(read):
     assert found.problems == {"ratings that are no number": 1}
 
 
+def test_ratings_with_a_decimal_comma_are_numbers(read):
+    text = "who;what;when\na;b;3,5\nc;d;4\ne;f;1,250\n"
+    found = read(text, columns={"user": "who", "item": "what", "rating": "when"})
+    assert found.interactions["rating"].fillna(-1).tolist() == [3.5, 4, -1]
+    assert found.problems == {"ratings that are no number": 1}
+
+
 def test_column_without_any_rating_is_no_column_of_ratings(read):
     found = read(HEAD + "a,b,\nc,d,\n", columns={"user": "who", "item": "what", "rating": "when"})
     assert "rating" not in found.interactions

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import topk
-from bench.contract import UNFILLED
+from bench.contract import UNFILLED, Recommender
 from bench.testing import interactions_from
 
 SHAPES = [(1, 1), (3, 7), (5, 32), (70, 33), (200, 1000), (130, 4097)]
@@ -123,6 +123,20 @@ def test_chunk_is_planned_from_catalogue_and_budget(n_items, budget, rows):
 def test_no_scores_at_all_are_named_so():
     with pytest.raises(ValueError, match=r"score\(\) returned nothing"):
         topk.rank(lambda rows: None, interactions_from([[0]], 3), 2)
+
+
+def test_scores_of_another_shape_are_told_with_the_right_one():
+    class Short(Recommender):
+        popularity = np.arange(5)
+
+        def fit(self, train, valid, context): ...
+
+        def score(self, users, history):
+            return np.zeros((len(users), 4), np.float32)
+
+    history = interactions_from([[1], []], 5)
+    with pytest.raises(ValueError, match=r"score\(\) gave an array of shape \(2, 4\), expected \(2, 5\)"):
+        Short(None).recommend(np.arange(2), history, history, 2)
 
 
 def test_rows_without_a_history_get_what_is_popular():

@@ -355,7 +355,8 @@ def test_a_place_that_optuna_cannot_write_is_one_line(bench, tmp_path):
     for place in (tmp_path / "no" / "folder", "nothing://here"):
         done = bench(*words, "--optuna", place)
         assert done.status == 1
-        assert done.err.splitlines()[-1].startswith(f"error: --optuna {place}: ")
+        assert done.err.startswith(f"error: --optuna {place}: ")
+        assert not (tmp_path / FOLDER).exists()  # nothing was tried for it
 
 
 def test_command_prints_trials_and_the_way_on(bench, tmp_path, monkeypatch):
