@@ -102,7 +102,7 @@ def compare(
             continue
         kept = kept_columns(store, rows, group)
         gone = [metric for metric in metrics if kept and f"{group}/{metric}" not in kept]
-        unknown |= dict.fromkeys(f"{plain(group)}/{metric}" for metric in gone)
+        unknown |= dict.fromkeys(gone)
         metrics = [metric for metric in metrics if metric not in gone]
         if not metrics:
             continue
