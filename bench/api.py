@@ -85,8 +85,8 @@ def run(
     -------
     pandas.DataFrame
         One row per model of the table, columns ``model``, ``preset``, ``ablation``, ``backbone``, ``seeds``,
-        ``status``, ``reason``, costs, ``validation/METRIC@K`` of the stopping metric, and ``GROUP/METRIC@K``. Paired
-        differences to the whole model: :mod:`bench.report.ablations`.
+        ``status``, ``reason``, costs with ``parameters`` and ``epoch_seconds``, ``validation/METRIC@K`` of the stopping
+        metric, and ``GROUP/METRIC@K``. Paired differences to the whole model: :mod:`bench.report.ablations`.
 
     Raises
     ------
@@ -153,8 +153,8 @@ def numbers(name: str, value: Numbers) -> list[int]:
     found: list[int] = []
     try:
         for part in value.split(","):
-            low, _, high = part.strip().partition("-")
-            span = range(int(low), int(high or low) + 1)
+            low, dash, high = part.strip().partition("-")
+            span = range(int(low), int(high if dash else low) + 1)
             if not span:
                 raise ValueError
             if len(span) > MOST_NUMBERS - len(found):

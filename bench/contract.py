@@ -243,7 +243,8 @@ class Recommender(ABC):
     """A model. Give :meth:`fit`, and either :meth:`score` or :meth:`recommend`; the rest has defaults.
 
     The first line of the subclass's docstring is what ``bench models info`` shows. What holds of every model stands at
-    the members below, and ``bench plugin test NAME`` checks it.
+    the members below. ``bench plugin test NAME`` checks it, and ``bench doctor --leaks --models NAME`` whether a model
+    has learnt from what it must not.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig

@@ -40,6 +40,24 @@ def test_seeds_are_aggregated(make_result):
     assert row["all/ndcg@10/se_users"] == pytest.approx(0.01)
 
 
+def test_costs_of_an_epoch_and_parameters_are_told_where_they_are_known(make_result):
+    phases = {name: {"seconds": 12.0, "peak_mib": 1.0} for name in ("import", "fit", "recommend")}
+    trained = [
+        {"stage": stage, "epoch": epoch, "score": 0.1, "improved": True}
+        for stage, last in (("vectors", 2), ("lists", 4))
+        for epoch in range(1, last + 1)
+    ]
+    table = only([
+        make_result("a", 0.3, seed=1, phases=phases, validations=trained, facts={"parameters": 700}),
+        make_result("a", 0.3, seed=2, phases=phases, validations=trained[:3], facts={"parameters": 700}),
+        make_result("b", 0.2),
+    ])  # fmt: skip
+    first, second = table.frame().to_dict("records")
+    assert (first["parameters"], first["epoch_seconds"]) == (700, (12 / 6 + 12 / 3) / 2)
+    assert math.isnan(second["parameters"])
+    assert math.isnan(second["epoch_seconds"])
+
+
 def test_failed_seed_beside_finished_ones_is_told(make_result):
     table = only([make_result("a", 0.2, seed=1), make_result("a", seed=2, status="failed")])
     [row] = table.frame().to_dict("records")

@@ -390,3 +390,13 @@ def test_a_model_that_never_ends_is_ended(plugin_test):
     out, _, status = plugin_test("rough-sleeps", "--seconds", "8")
     assert status == 1
     assert "8 s were over here" in out
+
+
+def test_lists_are_asked_for_as_long_as_a_model_can_make_them():
+    class Checks(ModelChecks):
+        def configured(self):
+            return SimpleNamespace(longest_list=lambda config: config), self.options["longest"]
+
+    for longest, expected in ((12, [1, 12, 12]), (None, [1, 12, 48])):
+        Checks.options = {"longest": longest}
+        assert [Checks().length(k) for k in (1, 12, 48)] == expected

@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         status = _run(arguments)
     except KeyboardInterrupt:
-        print("interrupted: finished cells are kept, run the same command again to go on", file=sys.stderr)  # noqa: T201
+        goes_on = bool({"run", "tune"} & set(arguments[:2]))
+        way_on = ": finished cells are kept, run the same command again to go on" if goes_on else ""
+        print(f"interrupted{way_on}", file=sys.stderr)  # noqa: T201
         status = 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -146,7 +146,8 @@ def guess_columns(names: Sequence[str], path: Path, known: Mapping[str, str]) ->
     if missing:
         options = " and ".join(f"--{meaning}-column" for meaning in missing)
         raise DataError(
-            f"no column of {path} looks like the {' or the '.join(missing)} (there are {have}): name it with {options}"
+            f"no column of {path} looks like the {' or the '.join(missing)} (there are {have}): "
+            f"name it with {options}, or write a line of names above the first row if there is none"
         )
     return found
 

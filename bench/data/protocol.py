@@ -96,7 +96,7 @@ def protocol(name: str, split_seed: int | None = None, **changes: Any) -> Protoc
     """
     base, colon, number = name.partition(":")
     if base not in PROTOCOLS:
-        raise UnknownName("protocol", base, PROTOCOLS, "'bench run --help'")
+        raise UnknownName("protocol", base, PROTOCOLS, f"{', '.join(PROTOCOLS)} in 'bench run --help'")
     found, field = PROTOCOLS[base], _COUNTED.get(base, "")
     if colon and not (field and number.isdecimal()):
         raise ConfigError(f"'{name}' is no protocol: only {', '.join(f'{one}:N' for one in _COUNTED)} take a number")

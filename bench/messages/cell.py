@@ -241,6 +241,14 @@ class Result(Strict):
     """What was asked for."""
 
     @property
+    def epochs(self) -> int | None:
+        """That it was trained for, of all stages, as far as it was validated; None of a model that counts none."""
+        last: dict[str, int] = {}
+        for record in self.validations:
+            last[record.stage] = max(record.epoch, last.get(record.stage, 0))
+        return sum(last.values()) or None
+
+    @property
     def counts_from(self) -> str:
         """Of the results of a row, those of the latest code and data count."""
         return max(self.created, self.asked)

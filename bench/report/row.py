@@ -169,6 +169,19 @@ class Row:
         return float(np.mean(found)) if found else math.nan
 
     @property
+    def epoch_seconds(self) -> float:
+        """Seconds of ``fit`` for each epoch, mean over runs; not a number of a model that counts none."""
+        runs = [result for result in self.results if "fit" in result.phases]
+        found = [result.phases["fit"].seconds / result.epochs for result in runs if result.epochs]
+        return float(np.mean(found)) if found else math.nan
+
+    @property
+    def parameters(self) -> float:
+        """Of the first run, as the model tells them; not a number where it does not."""
+        told = self.first.facts.get("parameters")
+        return float(told) if isinstance(told, int) else math.nan
+
+    @property
     def peak_mib(self) -> float:
         """Largest memory of any phase."""
         return max(self.cost(phase, "peak_mib") for phase in PHASES)

@@ -79,16 +79,8 @@ def recorded(results: Iterable[Result], sizes: Mapping[str, Size]) -> list[Recor
     for result in results:
         size = result.size or sizes.get(result.cell.fingerprint)
         if result.status == "finished" and size and {"import", "fit", "recommend"} <= result.phases.keys():
-            found.append(Recorded(result.cell, size, result.phases, _epochs(result)))
+            found.append(Recorded(result.cell, size, result.phases, result.epochs or 1))
     return found
-
-
-def _epochs(result: Result) -> int:
-    """Of all stages."""
-    last: dict[str, int] = {}
-    for record in result.validations:
-        last[record.stage] = max(record.epoch, last.get(record.stage, 0))
-    return max(1, sum(last.values()))
 
 
 def forecast(cell: Cell, size: Size, records: Iterable[Recorded]) -> Forecast | None:

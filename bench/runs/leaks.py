@@ -188,7 +188,8 @@ def _judge_canary(run: _Run, result: Result) -> list[Finding]:
         hits = int(hit_matrix(items, relevant).sum())
         chance = K / (_ITEMS - train.lengths) * relevant.lengths
         limit = chance.sum() + SIGMAS * np.sqrt((chance * (1 - chance)).sum())
-        detail = f"{hits:,} hits, by chance {chance.sum():.0f}, at most {limit:.0f}"
+        detail = f"{hits:,} of the random items of that part in its lists, by chance {chance.sum():.0f}"
+        detail += f"; {limit:.0f} are too many to be chance: it has learnt from them" if hits > limit else ""
         findings.append(Finding(name, check, bool(hits <= limit), detail))
     return findings
 

@@ -85,6 +85,12 @@ class ModelChecks:
         model.fit(data.train, data.valid, LocalContext(model, data, work, seed, **context))
         return model
 
+    def length(self, k: int) -> int:
+        """``k``, or as many items as the model says that its lists can hold."""
+        model_class, config = self.configured()
+        longest = model_class.longest_list(config)
+        return k if longest is None else min(k, longest)
+
     def lists(self, model: Any, users: Users | None = None, k: int = 10) -> Recommendations:
         """What the model recommends when train is both history and excluded."""
         users = np.arange(self._data.train.n_users) if users is None else users
@@ -210,14 +216,15 @@ class ModelChecks:
     @asks("Recommender.recommend")
     def test_lists_keep_the_contract(self, fitted: Any, k: int) -> None:
         """A list is as long as can be, without an item twice or an excluded one, and its scores do not rise."""
+        k = self.length(k)
         _no_violations(self.lists(fitted, k=k), self._data.train, k)
 
     @asks("Recommender.recommend")
     def test_excluded_items_can_differ_from_the_history(self, fitted: Any) -> None:
         """What must not be recommended is what ``exclude`` says, whatever the history is."""
         users = np.arange(self._data.train.n_users)
-        found = fitted.recommend(users, self._data.train, self._data.valid, 20)
-        _no_violations(found, self._data.valid, 20)
+        found = fitted.recommend(users, self._data.train, self._data.valid, k := self.length(20))
+        _no_violations(found, self._data.valid, k)
 
     @asks("Recommender.recommend")
     def test_list_is_short_when_few_items_are_left(self, fitted: Any) -> None:

@@ -79,9 +79,10 @@ def known_to(train: Interactions, users: Ints, items: Ints) -> tuple[NDArray[np.
     """(k,) and (k,): the pairs of ``users`` (n,) and ``items`` (m,), which are distinct, that interacted, by place."""
     column = np.full(train.n_items, -1)
     column[items] = np.arange(len(items))
-    rows = train.select(users)
-    columns = column[rows.items]
-    return rows.users[columns >= 0], columns[columns >= 0]
+    some, places = np.unique(users, return_inverse=True)  # active users are in a batch many times
+    own = train.select(some)
+    known = own.where(column[own.items] >= 0).select(places)
+    return known.users, column[known.items]
 
 
 def new_to(train: Interactions, users: Ints, items: Ints) -> NDArray[np.bool_]:
