@@ -25,10 +25,12 @@ from bench.report.verdict import Verdict, below_floor
 from bench.runs.fuse import FUSED
 from bench.runs.store import Store
 
+_VALID = "valid"
+"""Head of the first metric over validation users: which rows fell from there to test, and how far."""
 WIDTH = 100
 """Columns of a terminal that a table may take."""
 _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
-"""Columns that a terminal drops after all metrics but the first."""
+"""Columns that a terminal drops after that of validation and all metrics but the first."""
 SWING = 0.1
 """Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
 
@@ -117,10 +119,10 @@ def main(table: Table, verdict: Verdict = _NOTHING) -> str:
     metrics = [head for head in heads if head in table.main_metrics]
     dropped: list[str] = []
     text = pipe(lines, heads, text_columns=2)
-    for head in (*reversed(metrics[1:]), *_LEFT_OUT_FIRST):
+    for head in (_VALID, *reversed(metrics[1:]), *_LEFT_OUT_FIRST):
         if text.index("\n") <= WIDTH:
             break
-        dropped.append(head)
+        dropped += [head] if head in heads else []
         shown = [i for i, other in enumerate(heads) if other not in dropped]
         text = pipe([[line[i] for i in shown] for line in lines], [heads[i] for i in shown], text_columns=2)
     left_out = ", ".join(head for head in heads if head in dropped)
@@ -131,13 +133,14 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     """Lines and heads of the main table."""
     metrics = table.main_metrics
     lines, below = [], below_floor(table, verdict)
+    judged = table.cell.stopping.name == metrics[0] and not all(math.isnan(row.validation) for row in table.rows)
     for row in table.rows:
         model = row.model + (f" {BELOW}" if row.name in below else "")
         splits = len(row.first.cell.protocol.folds)
         tested = f"{row.folds} of {splits}" if row.lacks else str(splits)
         name = [model, row.preset, str(row.seeds) if splits == 1 else f"{row.seeds} × {tested} splits"]
         if row.failed:
-            lines.append([*name, "", "failed", *[""] * (len(metrics) + 2)])
+            lines.append([*name, "", "failed", *[""] * (len(metrics) + judged + 2)])
             continue
         standing = verdict.standings.get((row.name, "all"))
         shown = [number(row.mean("all", metric)) for metric in metrics]
@@ -145,9 +148,10 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
         shown[0] += "" if math.isnan(half) else f" ±{number(half)}"
         mark = "= " if verdict.level(row.name, "all") else ""
         name.append(f"{mark}{standing or ''}")
+        shown += [number(row.validation)] if judged else []
         costs = [_cost(row.cost("fit", "seconds")), _cost(row.cost("recommend", "seconds")), _cost(row.peak_mib, 0)]
         lines.append([*name, *shown, *costs])
-    heads = ["model", "preset", "seeds", "rank", *metrics, "fit s", "rank s", "MiB"]
+    heads = ["model", "preset", "seeds", "rank", *metrics, *([_VALID] if judged else []), "fit s", "rank s", "MiB"]
     if verdict.compares:
         return lines, heads
     return [[*line[:3], *line[4:]] for line in lines], [*heads[:3], *heads[4:]]
