@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from scipy.sparse import csr_matrix
 from bench.data.groups import Group, popularity_groups
 from bench.data.hidden import Split
 from bench.data.protocol import Protocol
-from bench.data.visible import Visible
+from bench.data.visible import Visible, VisibleSplit
 from bench.errors import ResultsError, one_line, plain
 from bench.evaluation import metrics, violations
 from bench.evaluation.beyond import beyond
@@ -149,12 +150,24 @@ def measure(folder: Path, split: Split, groups: Sequence[Group], ks: Sequence[in
     return results
 
 
-@lru_cache(maxsize=2)
-def item_vectors(visible: Visible) -> dict[str, csr_matrix]:
+def item_vectors(visible: VisibleSplit) -> dict[str, csr_matrix]:
     """By the name of a diversity, what it compares of the items; nothing where the data set has no such field."""
-    texts = visible.item_texts()
+    return _vectors(_Texts(visible.texts_hash, visible))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Those of a split, which all splits of a data set share."""
+
+    content: str
+    visible: VisibleSplit = field(compare=False)
+
+
+@lru_cache(maxsize=2)
+def _vectors(of: _Texts) -> dict[str, csr_matrix]:
+    texts = of.visible.item_texts()
     found = {}
-    if categories := next((field for field in CATEGORIES if field in texts), None):
+    if categories := next((name for name in CATEGORIES if name in texts), None):
         found["ild"] = category_vectors(texts[categories].tolist())
     if "text" in texts:
         found["ild-text"] = text_vectors(texts["text"].tolist())
