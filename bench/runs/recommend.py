@@ -155,7 +155,8 @@ def ask(
         )
         if ended.reason:
             what = f"{cell.label}, loaded from {model}, failed: {ended.reason}"
-            raise ResultsError(f"{what}; 'bench plugin test {cell.model}' tells whether it saves and loads well")
+            doubt = f"if that does not help, 'bench plugin test {cell.model}' tells whether it saves and loads well"
+            raise ResultsError(f"{what}; remove that folder to train it again, and {doubt}")
         output = job.folders.output
         found = Recommendations(*(read_array(output / f"{part}.npy", len(users) * k) for part in ("items", "scores")))
         reasons = _explanations(output / "explanations.json", found) if explain else None
