@@ -97,6 +97,9 @@ def test_lists_are_kept_to_a_hundred_or_as_deep_as_the_model_can(start_bench, ro
     assert rows["pop"]["all/ndcg@50"] > 0
     assert rows["rough-shallow"]["all/ndcg@50"] is None
     assert rows["rough-shallow"]["all/ndcg@10"] > 0
+    words = (*RUN, "pop,rough-shallow", "--results", tmp_path / "none", "--k", "20")
+    _, err = start_bench(*words, environment={"PYTHONPATH": str(rough_site)}).communicate(timeout=60)
+    assert err == "error: lists of 12 items of rough-shallow cannot be measured at 20: give a smaller --k\n"
 
 
 @pytest.mark.slow
@@ -179,14 +182,15 @@ def test_stopping_rule_is_an_option_and_makes_a_row_of_its_own(start_bench, roug
     assert len(json.loads(out)["rows"]) == 3
 
 
+@pytest.mark.parametrize("name", ["strong", "strong:2"])
 def test_protocol_that_tests_users_a_model_cannot_know_is_refused_before_anything_runs(
-    start_bench, rough_site, tmp_path
+    start_bench, rough_site, tmp_path, name
 ):
-    words = (*RUN, "pop,rough-by-id", "--protocol", "strong", "--results", tmp_path / "results")
+    words = (*RUN, "pop,rough-by-id", "--protocol", name, "--results", tmp_path / "results")
     process = start_bench(*words, environment={"PYTHONPATH": str(rough_site)})
     _, err = process.communicate(timeout=60)
     [line] = err.splitlines()
-    assert "'strong' tests users that are not in train, and rough-by-id know users by id" in line
+    assert f"'{name}' tests users that are not in train, and rough-by-id know users by id" in line
     assert not (tmp_path / "results").exists()
 
 

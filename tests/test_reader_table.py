@@ -213,6 +213,8 @@ def test_quoted_fields_may_hold_anything(read):
 def test_card_without_a_user_column_is_an_error(read):
     with pytest.raises(BenchError, match="names no column for user"):
         read(HEAD, columns={"item": "what"})
+    with pytest.raises(BenchError, match=r"unknown entry of options.columns 'timestamp': did you mean 'time'"):
+        read(HEAD, columns={"user": "who", "item": "what", "timestamp": "when"})
 
 
 def test_texts_of_items_and_users(tmp_path):
