@@ -4,10 +4,11 @@ from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import pytest
+from pydantic import create_model
 
 from bench import ModelConfig, Search
 from bench.cli.models import _space
-from bench.runs.sampler import search_space
+from bench.runs.sampler import Sampler, search_space
 
 
 class Config(ModelConfig):
@@ -70,3 +71,37 @@ def test_spaces_are_shown(bench):
 def test_a_condition_is_shown():
     space = Config.model_json_schema()["properties"]["negatives"]["search"]
     assert _space(space) == 'from 1 to 64, if loss is "softmax"'
+
+
+@pytest.mark.parametrize(
+    ("field", "space"),
+    [
+        (Annotated[int | None, Search(2, 30)], {"low": 2, "high": 30, "type": "integer"}),
+        (Annotated[float | None, Search(0.1, 10, log=True)], {"low": 0.1, "high": 10, "type": "number"}),
+        (Annotated[int, Search(1.5, 8.2)], {"low": 2, "high": 8, "type": "integer"}),
+        (Annotated[int, Search(0.5, 8, log=True)], {"low": 1, "high": 8, "type": "integer"}),
+    ],
+)
+def test_spaces_are_of_the_type_of_their_field(field, space):
+    config = create_model("Config", __base__=ModelConfig, x=(field, None if "None" in str(field) else 4))
+    described = SimpleNamespace(model="m", config=config().model_dump(), config_schema=config.model_json_schema())
+    found = search_space(described)
+    assert {name: found["x"][name] for name in space} == space
+    sampler = Sampler(described, found, 1, together=False)
+    for number in range(12):
+        asked = sampler.ask(number)
+        assert asked == {} if number == 0 else space["low"] <= asked["x"] <= space["high"]
+        assert number == 0 or isinstance(asked["x"], int) == (space["type"] == "integer")
+        sampler.tell(number, 0.1)
+
+
+def test_a_preset_with_a_none_that_is_a_choice_is_a_point_of_the_space():
+    config = create_model(
+        "Config", __base__=ModelConfig, x=(Annotated[float | None, Search(choices=(None, 1.0))], None)
+    )
+    described = SimpleNamespace(model="m", config=config().model_dump(), config_schema=config.model_json_schema())
+    sampler = Sampler(described, search_space(described), 1, together=False)
+    assert sampler.ask(0) == {}
+    sampler.tell(0, 0.5)
+    [trial] = sampler.study.trials
+    assert (trial.params, trial.value) == ({"x": None}, 0.5)

@@ -3,18 +3,14 @@
 import json
 import re
 import time
-from types import SimpleNamespace
-from typing import Annotated
 
 import optuna
 import pytest
 import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from pydantic import create_model
 
 import bench as package
-from bench import ModelConfig, Search
 from bench.cli import progress
 from bench.data.hidden import HiddenTest
 from bench.data.infer_card import make_card
@@ -26,7 +22,6 @@ from bench.report.table import tables
 from bench.report.verdict import verdict
 from bench.runs import tune as runs_tune
 from bench.runs.plan import make_plan
-from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER
 from bench.runs.tune import at_validation, tune
@@ -266,28 +261,6 @@ def test_a_trial_that_is_no_config_has_failed_and_the_others_go_on(tiny_cards, t
     assert {trial.reason for trial in failed} == {"itemknn: fewer than the rule says"}
     assert len(study.trials) == 6
     assert told(tuned(tmp_path / "strict", trials=6)) == told(study)
-
-
-@pytest.mark.parametrize(
-    ("field", "space"),
-    [
-        (Annotated[int | None, Search(2, 30)], {"low": 2, "high": 30, "type": "integer"}),
-        (Annotated[float | None, Search(0.1, 10, log=True)], {"low": 0.1, "high": 10, "type": "number"}),
-        (Annotated[int, Search(1.5, 8.2)], {"low": 2, "high": 8, "type": "integer"}),
-        (Annotated[int, Search(0.5, 8, log=True)], {"low": 1, "high": 8, "type": "integer"}),
-    ],
-)
-def test_spaces_are_of_the_type_of_their_field(field, space):
-    config = create_model("Config", __base__=ModelConfig, x=(field, None if "None" in str(field) else 4))
-    described = SimpleNamespace(model="m", config=config().model_dump(), config_schema=config.model_json_schema())
-    found = search_space(described)
-    assert {name: found["x"][name] for name in space} == space
-    sampler = Sampler(described, found, 1, together=False)
-    for number in range(12):
-        asked = sampler.ask(number)
-        assert asked == {} if number == 0 else space["low"] <= asked["x"] <= space["high"]
-        assert number == 0 or isinstance(asked["x"], int) == (space["type"] == "integer")
-        sampler.tell(number, 0.1)
 
 
 def test_trials_at_their_limit_of_time_are_told(tiny_cards, tmp_path, monkeypatch):

@@ -29,10 +29,11 @@ class Sampler:
         self.seed, self.together = seed, together
         self.distributions = {name: _distribution(part) for name, part in space.items()}
         self.study = optuna.create_study(direction="maximize")
-        preset = {name: model.config[name] for name in space if model.config[name] is not None}
-        self.study.enqueue_trial(preset)
-        self.preset_counts = len(preset) == len(space)
-        """Whether it is a point of the space: one with a None among numbers is none."""
+        preset = {name: model.config[name] for name in space}
+        self.preset_counts = all(value is not None or "choices" in space[name] for name, value in preset.items())
+        """Whether it is a point of the space: one with a None where numbers are looked for is none."""
+        if self.preset_counts:
+            self.study.enqueue_trial(preset)
         self.asked: dict[int, optuna.Trial] = {}
 
     def ask(self, number: int) -> dict[str, Any]:
