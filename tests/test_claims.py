@@ -106,11 +106,11 @@ def test_clear_removes_no_claim_that_took_the_place_of_the_one_it_looked_at(fold
             live[0] = claim(folder)
         remove(path)
 
-    monkeypatch.setattr(claims, "remove", remove_late)
-    clear(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(claims, "remove", remove_late)
+        clear(folder)
     assert isinstance(live[0], Held)
     assert not is_claimed(folder)
-    monkeypatch.undo()
     for _ in range(30):
         change(claim(folder), boot="another")
         together = threading.Barrier(8)

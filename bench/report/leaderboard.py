@@ -119,10 +119,10 @@ def main(table: Table, verdict: Verdict = _NOTHING) -> str:
     metrics = [head for head in heads if head in table.main_metrics]
     dropped: list[str] = []
     text = pipe(lines, heads, text_columns=2)
-    for head in (_VALID, *reversed(metrics[1:]), *_LEFT_OUT_FIRST):
+    for head in [head for head in (_VALID, *reversed(metrics[1:]), *_LEFT_OUT_FIRST) if head in heads]:
         if text.index("\n") <= WIDTH:
             break
-        dropped += [head] if head in heads else []
+        dropped.append(head)
         shown = [i for i, other in enumerate(heads) if other not in dropped]
         text = pipe([[line[i] for i in shown] for line in lines], [heads[i] for i in shown], text_columns=2)
     left_out = ", ".join(head for head in heads if head in dropped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -75,6 +75,11 @@ class Table:
     def looks(self) -> list[str]:
         """Names of what is known of the lists, at all cut-offs."""
         return list(dict.fromkeys(name for row in self.rows for result in row.results for name in result.beyond))
+
+    def only(self, fits: Callable[[Cell], bool]) -> Row | None:
+        """The finished row without an ablation whose cell ``fits``; None if there is none, or more than one."""
+        found = [row for row in self.rows if not (row.failed or row.ablation) and fits(row.first.cell)]
+        return found[0] if len(found) == 1 else None
 
     def frame(self) -> pd.DataFrame:
         """One row per model; columns as :func:`bench.run` says."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from bench.errors import BenchError, ResultsError
 from bench.evaluation.intervals import ERRORS, LEAST_USERS, Sample, detectable, holm, ranks, stacked
-from bench.messages.study import Study
 from bench.report.per_user import PerUser, common_users, per_user, sample
 from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
@@ -163,17 +162,10 @@ def _of_tuning(table: Table, row: Row, store: Store) -> str:
     told = f"{row.name}: best of {len(study.trials)} trials, {study.seconds:,.0f} s of training"
     told += f", {limited} of them at their limit of time" if limited else ""
     gain = f"; {study.metric} from the preset to it, validation {before:.4f} to {best.score:.4f}"
-    untuned = began_with(table, study)
+    untuned = table.only(study.began_with)
     if metric != study.metric or untuned is None:
         return told + gain
     return f"{told}{gain}, test {untuned.mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
-
-
-def began_with(table: Table, study: Study) -> Row | None:
-    """The finished row of the config that a study began with; None if there is none, or more than one."""
-    whole = (row for row in table.rows if not (row.failed or row.ablation))
-    same = [row for row in whole if study.began_with(row.first.cell)]
-    return same[0] if len(same) == 1 else None
 
 
 def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], tuple[float, float]]:

@@ -23,9 +23,9 @@ from bench.data.sources.rows import add_problem, no_users, normalize_text, valid
 from bench.data.splits import TEST, TRAIN, VALID
 from bench.errors import DataError, UnknownName
 
-COLUMNS = ("user", "item", "time", "rating")
+_COLUMNS = ("user", "item", "time", "rating")
 """What ``options.columns`` may name of interactions."""
-_SCALARS = frozenset({"user", "item", "id", "time", "rating"})
+_SCALARS = frozenset({*_COLUMNS, "id"})
 _PARTS = {"interactions": None, "train": TRAIN, "valid": VALID, "test": TEST}
 
 
@@ -48,8 +48,8 @@ def read(
     if missing := sorted({"user", "item"} - set(columns)):
         raise DataError(f"the card names no column for {' and '.join(missing)}: add it to options.columns")
     for name in columns:
-        if name not in COLUMNS:
-            raise UnknownName("entry of options.columns", name, COLUMNS, f"what there is: {', '.join(COLUMNS)}")
+        if name not in _COLUMNS:
+            raise UnknownName("entry of options.columns", name, _COLUMNS, f"what there is: {', '.join(_COLUMNS)}")
     return RawData(
         interactions=_interactions(files, columns, encoding, problems),
         items=_texts(files.get("items"), items, encoding, problems),

@@ -12,7 +12,6 @@ from bench.messages.study import Study
 from bench.report.page.document import TuningPart
 from bench.report.row import Row
 from bench.report.table import Table
-from bench.report.verdict import began_with
 from bench.runs.store import Store
 from bench.runs.studies import TUNED, find_study, study_of
 
@@ -26,7 +25,7 @@ def untuned(table: Table, row: Row, store: Store) -> Row | None:
         study = study_of(store.roots, cell)
     except BenchError:  # the page says elsewhere that it cannot be read
         return None
-    return began_with(table, study) if study else None
+    return table.only(study.began_with) if study else None
 
 
 def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
@@ -45,7 +44,8 @@ def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
 
 def _part(table: Table, study: Study) -> TuningPart:
     scores = [math.nan if trial.score is None else trial.score for trial in study.trials]
-    before, after = began_with(table, study), _tuned(table, study.model)
+    before = table.only(study.began_with)
+    after = table.only(lambda cell: (cell.model, cell.preset) == (study.model, TUNED))
     tested = None
     if before and after and study.gave(after.first.cell.config) and study.metric in table.metrics:
         tested = (before.mean("all", study.metric), after.mean("all", study.metric))
@@ -60,10 +60,3 @@ def _part(table: Table, study: Study) -> TuningPart:
         options={plain(key): plain(json.dumps(value, ensure_ascii=False)) for key, value in options.items()},
         test=tested,
     )
-
-
-def _tuned(table: Table, model: str) -> Row | None:
-    """The one finished row of a tuned model without an ablation."""
-    cells = [(row, row.first.cell) for row in table.rows if not (row.failed or row.ablation)]
-    same = [row for row, cell in cells if (cell.model, cell.preset) == (model, TUNED)]
-    return same[0] if len(same) == 1 else None
