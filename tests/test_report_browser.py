@@ -85,7 +85,8 @@ def report(make_result, tmp_path_factory):
     known = {"dataset": cell.dataset, "fingerprint": cell.fingerprint, "metric": "ndcg@10", "seed": 1, "code": "c"}
     path = study_path(own.root, cell.dataset, "c", cell.fingerprint)
     path.parent.mkdir()
-    path.write_text(Study(model="c", preset="default", space={}, trials=trials, **known).model_dump_json())
+    study = Study(model="c", preset="default", space={}, config={"x": 1}, trials=trials, **known)
+    path.write_text(study.model_dump_json())
     paths = write(build([own.root, other.root]), root / "report.html")
     return paths[0], json.loads(paths[1].read_text())
 
