@@ -13,6 +13,7 @@ from bench.evaluation.intervals import (
     Sample,
     detectable,
     holm,
+    likely_spread,
     ranks,
     stacked,
 )
@@ -166,6 +167,95 @@ def test_a_paired_difference_is_covered_and_narrower_than_an_unpaired_one():
     assert (found.high - found.low < 1.2 * unpaired).all()
     turned = second.minus(first).interval()
     np.testing.assert_array_equal((turned.mean, turned.low, turned.high), (-found.mean, -found.high, -found.low))
+
+
+# What rows tell each other of seeds -----------------------------------------------------------------------------------
+
+
+def of_spread(rng, rows, seeds, spread, freedom):
+    """Means (S, 1) of ``rows`` rows: squared spreads are scaled inverse χ² with so many degrees of freedom."""
+    found = spread * (1.0 if math.isinf(freedom) else np.sqrt(freedom / rng.chisquare(freedom, rows)))
+    levels = rng.uniform(0.1, 0.5, rows)
+    return [
+        (level * (1 + rng.normal(0, 1, (seeds, 1)) * own))
+        for level, own in zip(levels, found * np.ones(rows), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_spreads_of_a_known_distribution_are_found_again(seeds):
+    told = likely_spread(of_spread(np.random.default_rng(seeds), 20_000, seeds, 0.02, 6.0))
+    assert told.relative[0] == pytest.approx(0.02, rel=0.02)
+    assert told.weight[0] == pytest.approx(6.0, rel=0.1)
+    assert told.weight[0] * 0.9 < told.freedom[0] < told.weight[0]
+
+
+def test_rows_that_spread_alike_have_the_mean_of_their_logarithms():
+    """By hand: of log s², less what it is short of log σ² by chance, ψ(1) − log(1) = −.5772 for three seeds."""
+    rows = [level * (1 + own * np.array([[-1.0], [0.0], [1.0]])) for level, own in [(2, 0.1), (3, 0.12), (5, 0.11)]]
+    told = likely_spread(rows)
+    expected = np.log([0.1**2, 0.12**2, 0.11**2]).mean() + 0.5772156649
+    assert told.relative[0] == pytest.approx(math.exp(expected / 2))
+    assert (told.weight[0], told.most[0]) == (math.inf, 6)
+    # One standard error more than what such rows show: trigamma(1) · √(2 / 2) = trigamma(1), so ν / 2 = 1.
+    assert told.freedom[0] == pytest.approx(2)
+    [part] = [told.beside(Part(np.array([0.1 / math.sqrt(3)]), 2), np.array([1.0]), 3)]
+    assert part.errors[0] == pytest.approx(told.relative[0] / math.sqrt(3))
+    assert part.freedom[0] == pytest.approx(4)
+
+
+def test_a_row_is_never_taken_to_spread_less_than_it_does():
+    told = likely_spread(of_spread(np.random.default_rng(0), 10, 3, 0.01, math.inf))
+    own = Part(np.array([0.5]), 2)
+    assert told.beside(own, np.array([1.0]), 3).errors[0] == 0.5
+    assert told.beside(Part(np.zeros(1), 2), np.array([1.0]), 3).errors[0] == 0
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_too_few_rows_tell_nothing(rows):
+    told = likely_spread(of_spread(np.random.default_rng(0), rows, 3, 0.01, math.inf))
+    own = Part(np.array([0.25]), 2)
+    beside = told.beside(own, np.array([1.0]), 3)
+    assert (beside.errors[0], beside.freedom[0]) == (0.25, 2)
+    single = told.of_one_seed(np.array([0.5]))
+    assert (single.errors[0], single.freedom[0]) == (0.5 * ASSUMED_SPREAD, math.inf)
+
+
+def test_rows_of_one_result_tell_once_and_those_without_spread_not_at_all():
+    """A tuned row that is the default, a row whose seeds are all alike, and one that found nothing."""
+    rows = of_spread(np.random.default_rng(1), 5, 3, 0.02, 4.0)
+    more = [*rows, rows[2], np.full((3, 1), 0.2), np.zeros((3, 1))]
+    assert likely_spread(more) == likely_spread(rows)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("spread", [0, 1, 3])
+@pytest.mark.parametrize("apart", [0, 0.6])
+def test_rows_that_tell_each_other_are_rarely_called_different(seeds, spread, apart):
+    """Tables of eight level rows, whose seeds spread alike or each by another factor; and a ninth of one seed."""
+    rng = np.random.default_rng([seeds, spread, apart > 0])
+    users = 10 + rng.normal(size=(USERS, EXPERIMENTS))
+    factors = spread * np.exp(rng.normal(0, apart, (9, EXPERIMENTS)))
+    values = [world(rng, seeds, factors[row], users) for row in range(8)]
+    told = likely_spread([one.mean(axis=1) for one in values])
+    rows = [Sample(one, deterministic=False) for one in values]
+    found = np.array([a.minus(b, told).p_values() for i, a in enumerate(rows) for b in rows[:i]])
+    chance = 3 * math.sqrt(0.05 * 0.95 / EXPERIMENTS)
+    assert np.mean(found < 0.05) <= 0.055
+    assert np.mean(found.min(axis=0) * len(found) < 0.05) <= 0.05 + chance
+    single = Sample(world(rng, 1, factors[8], users), deterministic=False)
+    assert np.mean([row.minus(single, told).p_values() < 0.05 for row in rows]) <= 0.07
+
+
+def test_what_rows_tell_each_other_tells_more_apart():
+    """Eight rows of three seeds, one of them better by six standard errors: by its own spread alone it is not told."""
+    rng = np.random.default_rng(9)
+    users = 10 + rng.normal(size=(USERS, EXPERIMENTS))
+    values = [world(rng, 3, 1, users) + (0.5 if row == 0 else 0) for row in range(8)]
+    told = likely_spread([one.mean(axis=1) for one in values])
+    rows = [Sample(one, deterministic=False) for one in values]
+    alone, beside = (rows[0].minus(rows[1], spread).p_values() * 28 < 0.05 for spread in (None, told))
+    assert np.mean(alone) < 0.25 < 0.7 < np.mean(beside)
 
 
 # Families -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import ResultsError
-from bench.evaluation.intervals import ASSUMED_SPREAD
 from bench.report import leaderboard
 from bench.report.compare import paired
 from bench.report.names import csv, markdown, slug
@@ -62,7 +61,7 @@ class Ablations:
             parts.append(leaderboard.pipe(lines, heads, text_columns=1))
         pairing = (
             f"Differences of {metric} to the whole model with 95 % intervals over users and seeds, of the seeds that "
-            f"both have; of one seed, a spread over seeds of {ASSUMED_SPREAD:.0%} is assumed."
+            f"both have; of one seed, {self.table.seed_spread('all', [metric])} is assumed."
         )
         said = "\n".join("- " + markdown(f"{r['row']}: {r['changes']}") for r in records if r["ablation"])
         title = markdown(f"{self.title} ({self.whole.first.cell.fingerprint[:8]})")
@@ -126,13 +125,13 @@ def _record(table: Table, store: Store, row: Row, whole: Row) -> dict[str, Any]:
         "fit_seconds": row.cost("fit", "seconds"),
     }
     for group in (group for group in GROUPS if group in table.groups):
-        found = (math.nan,) * 3 if row is whole else _difference(store, row, whole, group, metric)
+        found = (math.nan,) * 3 if row is whole else _difference(table, store, row, whole, group, metric)
         record[group] = row.mean(group, metric)
         record |= {f"{group}/{name}": value for name, value in zip(("difference", "low", "high"), found, strict=True)}
     return record
 
 
-def _difference(store: Store, row: Row, whole: Row, group: str, metric: str) -> tuple[float, ...]:
+def _difference(table: Table, store: Store, row: Row, whole: Row, group: str, metric: str) -> tuple[float, ...]:
     """Mean over users, low and high end of its interval, of the runs that both have; not a number if there is none."""
     pairs = {result.cell_id for result in whole.results} & {result.cell.unablated.id for result in row.results}
     own, other = (
@@ -141,7 +140,8 @@ def _difference(store: Store, row: Row, whole: Row, group: str, metric: str) -> 
     if not (own.has(group, metric) and other.has(group, metric)):
         return (math.nan,) * 3
     try:
-        interval = paired(store, own, other, [f"{group}/{metric}"]).difference.interval()
+        pair = paired(store, own, other, [f"{group}/{metric}"], table.seed_spread(group, [metric]))
+        interval = pair.difference.interval()
     except ResultsError as error:
         _log.warning("warning: %s has no difference to the whole model: %s", row.name, error)
         return (math.nan,) * 3

@@ -15,7 +15,7 @@ from bench.data.catalog import card, cards
 from bench.data.protocol import PROTOCOLS
 from bench.data.protocol import protocol as find_protocol
 from bench.errors import ResultsError, UnknownName, plain
-from bench.evaluation.intervals import ASSUMED_SPREAD, ERRORS, LEAST_USERS, Estimate, Sample, holm
+from bench.evaluation.intervals import ERRORS, LEAST_USERS, Estimate, Sample, Spread, holm
 from bench.evaluation.metrics import cut_offs, main_cut_off
 from bench.report.per_user import common_users, kept_columns, per_user, sample
 from bench.report.row import Row
@@ -106,7 +106,8 @@ def compare(
         metrics = [metric for metric in metrics if metric not in gone]
         if not metrics:
             continue
-        pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics])
+        spread = table.seed_spread(group, metrics)
+        pair = paired(store, *rows, [f"{group}/{metric}" for metric in metrics], spread)
         lines = _records(pair, group, metrics)
         if table.main_metrics[0] in metrics:
             lines[metrics.index(table.main_metrics[0])] |= _of_table(table, store, group, rows)
@@ -119,7 +120,7 @@ def compare(
         own = frame["family"] == "lines"
         frame.loc[own, "p_holm"] = holm(frame.loc[own, "p"].to_numpy(np.float64))
     head = f"A = {plain(a)}, B = {plain(b)} on {plain(dataset)} ({table.name}); runs: {runs}"
-    return Comparison(head, [_meaning(table, frame), *_of_one_seed(rows), *notes], frame)
+    return Comparison(head, [_meaning(table, frame), *_of_one_seed(table, rows), *notes], frame)
 
 
 def _records(pair: Paired, group: str, metrics: Sequence[str]) -> list[dict[str, Any]]:
@@ -141,7 +142,7 @@ def _of_table(table: Table, store: Store, group: str, rows: tuple[Row, Row]) -> 
     a, b = (found.samples.get(name) for name in names)
     if a is None or b is None or a is b:
         return {}
-    [record] = _records(Paired.of(found.n, a, b), group, table.main_metrics[:1])
+    [record] = _records(Paired.of(found.n, a, b, found.spread), group, table.main_metrics[:1])
     [p_holm] = [pair.p for pair in found.pairs if {pair.a, pair.b} == set(names)]
     return record | {"p_holm": p_holm, "family": "table"}
 
@@ -156,10 +157,10 @@ def _meaning(table: Table, frame: pd.DataFrame) -> str:
     return f"{text}:\nof {table.main_metrics[0]} over all pairs of rows, as in the table{others}"
 
 
-def _of_one_seed(rows: Sequence[Row]) -> list[str]:
+def _of_one_seed(table: Table, rows: Sequence[Row]) -> list[str]:
     names = " and ".join(row.title for row in rows if row.one_of_many_seeds)
-    spread = f"{names}: one seed, a spread over seeds of {ASSUMED_SPREAD:.0%} is assumed; --seeds 1-3 measures it"
-    return [spread] if names else []
+    spread = table.seed_spread("all", table.main_metrics[:1])
+    return [f"{names}: one seed, {spread} is assumed; --seeds 1-3 measures it"] if names else []
 
 
 class Paired(NamedTuple):
@@ -173,16 +174,18 @@ class Paired(NamedTuple):
     """a − b; its errors are not numbers below :data:`LEAST_USERS` users."""
 
     @classmethod
-    def of(cls, n: int, a: Sample, b: Sample) -> Paired:
-        """Of samples of the same ``n`` users."""
-        found = a.minus(b)
+    def of(cls, n: int, a: Sample, b: Sample, spread: Spread) -> Paired:
+        """Of samples of the same ``n`` users, in a table whose rows tell this ``spread`` over seeds."""
+        found = a.minus(b, spread)
         if n < LEAST_USERS:
             found = replace(found, users=np.full_like(found.users, np.nan))
         return cls(n, a.mean, b.mean, found)
 
 
-def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
+def paired(store: Store, a: Row, b: Row, columns: Sequence[str], spread: Spread) -> Paired:
     """Differences of two rows in ``columns``, metrics of one group such as ``all/ndcg@10``.
+
+    ``spread`` over seeds is what their table tells of these metrics.
 
     Raises
     ------
@@ -192,7 +195,7 @@ def paired(store: Store, a: Row, b: Row, columns: Sequence[str]) -> Paired:
     values = [per_user(store, row, columns) for row in (a, b)]
     users = common_users(*values)
     first, second = (sample(row, found, users) for row, found in zip((a, b), values, strict=True))
-    return Paired.of(len(users), first, second)
+    return Paired.of(len(users), first, second, spread)
 
 
 def _cut_off(table: Table, rows: tuple[Row, Row], k: int | None) -> int:

@@ -15,7 +15,7 @@ import tabulate
 
 from bench.errors import plain
 from bench.evaluation.beyond import NAMES
-from bench.evaluation.intervals import ASSUMED_SPREAD, LEAST_USERS
+from bench.evaluation.intervals import LEAST_USERS
 from bench.files import write_text
 from bench.messages.cell import Result
 from bench.report import names, replication
@@ -97,9 +97,8 @@ def reading(table: Table, verdict: Verdict) -> str:
             " rank: those that a row may have, by Holm's rule over all pairs of rows (5 %); = is level with the best."
         )
     if any(row.one_of_many_seeds for row in table.rows if not row.failed) and verdict.compares:
-        text += (
-            f" Of a row of one seed, ± holds users alone, and rank assumes a spread over seeds of {ASSUMED_SPREAD:.0%}."
-        )
+        spread = table.seed_spread("all", table.main_metrics[:1])
+        text += f" Of a row of one seed, ± holds users alone, and rank assumes {spread}."
     if any(row.seeds == 2 and not row.failed for row in table.rows) and verdict.compares:
         text += " Two seeds say little of their spread: the interval of such a row is wide, and a third helps most."
     median, least = map(number, verdict.detectable)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import plain
 from bench.evaluation.intervals import LEAST_USERS, Estimate, Part
@@ -88,6 +89,11 @@ class Row:
         return self.seeds == 1 and not self.first.cell.deterministic
 
     @property
+    def spreads(self) -> bool:
+        """Whether it has several seeds, whose lists differ."""
+        return self.seeds > 1 and not self.first.cell.deterministic
+
+    @property
     def folds(self) -> int:
         """Number of folds that were tested; 1 if the protocol has none."""
         return len({result.cell.fold for result in self.results or self.failures})
@@ -132,6 +138,11 @@ class Row:
         found = [result.groups[group].metrics if group in result.groups else {} for result in self.results]
         return [[one.get(metric, math.nan) for metric in metrics] for one in found]
 
+    def seed_means(self, group: str, metrics: Sequence[str]) -> NDArray[np.float64]:
+        """(S, m): of each seed the means of ``metrics`` over its folds."""
+        runs, seeds = np.array(self.runs(group, metrics)), np.array([result.cell.seed for result in self.results])
+        return np.stack([runs[seeds == seed].mean(axis=0) for seed in np.unique(seeds)])
+
     def half_widths(self, group: str, metrics: Sequence[str]) -> list[float]:
         """Half of the 95 % interval over users and seeds of each metric, from what results alone tell.
 
@@ -140,9 +151,8 @@ class Row:
         """
         if self.users(group) < LEAST_USERS:
             return [math.nan] * len(metrics)
-        runs, seeds = np.array(self.runs(group, metrics)), np.array([result.cell.seed for result in self.results])
-        means = np.stack([runs[seeds == seed].mean(axis=0) for seed in np.unique(seeds)])
-        many = len(means) > 1 and not self.first.cell.deterministic
+        runs, means = np.array(self.runs(group, metrics)), self.seed_means(group, metrics)
+        many = self.spreads
         parts = (Part(means.std(axis=0, ddof=1) / math.sqrt(len(means)), len(means) - 1),) if many else ()
         users = np.array([self.user_error(group, metric) for metric in metrics])
         return [float(half) for half in Estimate(runs.mean(axis=0), users, parts).half_width()]

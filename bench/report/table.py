@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.errors import plain
 from bench.evaluation import metrics
+from bench.evaluation.intervals import Spread, likely_spread
 from bench.files import content_hash
 from bench.messages.cell import Cell, GroupResult, Result
 from bench.report.names import slug
@@ -70,6 +71,12 @@ class Table:
         if self.floor is None or row.personalized is False or row.lacks or self.floor.lacks:
             return False
         return row.mean("all", self.main_metrics[0]) < self.floor.mean("all", self.main_metrics[0])
+
+    def seed_spread(self, group: str, metrics: Sequence[str]) -> Spread:
+        """What the whole models of several seeds tell of the spread over seeds of ``metrics`` in a group of users."""
+        rows = [row for row in self.rows if row.spreads and not (row.failed or row.ablation or row.lacks)]
+        measured = [row for row in rows if all(row.has(group, metric) for metric in metrics)]
+        return likely_spread([row.seed_means(group, metrics) for row in measured])
 
     @property
     def looks(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.errors import BenchError, ResultsError
-from bench.evaluation.intervals import ERRORS, LEAST_USERS, Sample, detectable, holm, ranks, stacked
+from bench.evaluation.intervals import ERRORS, LEAST_USERS, Sample, Spread, detectable, holm, ranks, stacked
 from bench.report.per_user import PerUser, common_users, per_user, sample
 from bench.report.references import Reference, matching
 from bench.report.replication import Comparison, compare
@@ -52,6 +52,8 @@ class Judged(NamedTuple):
     """Users that all of them have."""
     samples: dict[str, Sample]
     """By name of the row, of the first main metric; none of fewer than :data:`LEAST_USERS` users."""
+    spread: Spread
+    """Over seeds, as the rows tell it together."""
     pairs: list[Pair]
     """All of them."""
     detectable: tuple[float, float]
@@ -128,10 +130,11 @@ def judged(table: Table, store: Store, group: str) -> Judged:
             except ResultsError as error:
                 notes.append(f"{row.name} has no rank: {error}")
     users = common_users(*(found for _, found in values.values())) if values else np.empty(0, np.int64)
+    spread = table.seed_spread(group, [metric])
     if len(users) < LEAST_USERS:
-        return Judged(len(users), {}, [], (np.nan, np.nan), notes)
+        return Judged(len(users), {}, spread, [], (np.nan, np.nan), notes)
     samples = {name: sample(row, found, users) for name, (row, found) in values.items()}
-    return Judged(len(users), samples, *_pairs(samples), notes)
+    return Judged(len(users), samples, spread, *_pairs(samples, spread), notes)
 
 
 def below_floor(table: Table, verdict: Verdict) -> list[str]:
@@ -168,7 +171,7 @@ def _of_tuning(table: Table, row: Row, store: Store) -> str:
     return f"{told}{gain}, test {untuned.mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
 
 
-def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], tuple[float, float]]:
+def _pairs(samples: dict[str, Sample], spread: Spread) -> tuple[list[Pair], tuple[float, float]]:
     """All pairs of rows, and the differences that could be shown: see :class:`Judged`."""
     names = list(itertools.combinations(samples, 2))
     if not names:
@@ -177,7 +180,7 @@ def _pairs(samples: dict[str, Sample]) -> tuple[list[Pair], tuple[float, float]]
     number = {name: known.setdefault(one.per_user.tobytes(), len(known)) for name, one in samples.items()}
     ends = np.array([sorted((number[a], number[b])) for a, b in names])
     kinds, same = ends[:, 0] * len(known) + ends[:, 1], ends[:, 0] == ends[:, 1]
-    differences = stacked([samples[a].minus(samples[b]) for a, b in names])
+    differences = stacked([samples[a].minus(samples[b], spread) for a, b in names])
     p = np.where(same, 1.0, holm(np.where(same, np.nan, differences.p_values()), kinds))
     numbers = zip(*(column.tolist() for column in (differences.mean, differences.half_width(), p)), strict=True)
     pairs = [Pair(a, b, *found) for (a, b), found in zip(names, numbers, strict=True)]

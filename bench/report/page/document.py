@@ -194,6 +194,8 @@ class TablePart(Strict):
     """The difference that a pair would show by itself in 80 % of all cases: the median of pairs."""
     detectable_least: float
     """That of the pair of rows that is most alike."""
+    seed_spread: float | None
+    """As a share of the mean, what rows of several seeds tell of it together; null where they are too few."""
     pairs: dict[str, list[PairPart]]
     """By group, among the first :data:`bench.report.page.build.MOST_PAIRED` rows with ranks."""
     tuning: list[TuningPart]
@@ -217,7 +219,7 @@ class Page(Strict):
     least_users: int = LEAST_USERS
     """Groups of fewer have neither intervals nor ranks."""
     assumed_spread: float = ASSUMED_SPREAD
-    """Over seeds, as a share of the mean, of a row of one of many seeds."""
+    """Over seeds, as a share of the mean, of a row of one of many seeds where other rows tell nothing of it."""
     tables: list[TablePart]
     environments: list[Environment]
     left_out: list[str] = Field(default_factory=list)
