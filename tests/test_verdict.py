@@ -111,6 +111,25 @@ def test_rows_of_one_seed_are_compared_with_an_assumed_spread(kept):
     assert "rank assumes a spread over seeds of 5%" in leaderboard.markdown(table, found)
 
 
+def test_rows_of_one_seed_take_the_spread_of_those_that_have_several(kept, tiny_cards):
+    """The same rows beside four whose seeds spread by half a per cent: a tenth apart is now a difference."""
+    even = 0.001 * scores(0.0)
+    several = {
+        name: np.stack([mean * (1 + step) + even for step in (-0.005, 0, 0.005)])
+        for name, mean in {"p": 0.2, "q": 0.22, "r": 0.24, "s": 0.26}.items()
+    }
+    table, found, store = kept(a=(0.55 + even)[None], b=(0.5 + even)[None], **several)
+    assert [str(found.standings[row, "all"]) for row in "ab"] == ["1", "2"]
+    spread = table.seed_spread("all", ["ndcg@10"]).told
+    assert 0.005 < spread < 0.008  # what chance takes from the logarithms of three seeds' spreads is given back
+    said = f"the spread over seeds of other rows, {spread:.1%}"
+    assert f"rank assumes {said}" in leaderboard.markdown(table, found)
+    compared = compare(store, "a", "b", "tiny")
+    assert f"a and b: one seed, {said} is assumed" in compared.text()
+    lines = compared.frame.loc[compared.frame["group"] == "all", ["low", "high"]].to_numpy()
+    np.testing.assert_allclose(lines, lines[:1].repeat(len(lines), axis=0))
+
+
 @pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_two_seeds_are_said_to_be_few(kept, seeds):
     table, found, _ = kept(a=np.stack([scores(0.5, seed=seed) for seed in range(seeds)]), b=scores(0.2))
