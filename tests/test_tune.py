@@ -154,6 +154,49 @@ def test_what_was_not_tuned_here_is_one_line(tiny_cards, tmp_path):
         package.run("itemknn@tuned", "tiny", results=tmp_path)
 
 
+@pytest.fixture
+def other(tmp_path, rows):
+    """Card of a data set of another name."""
+    lines = [f"v{user},i{item},{time}" for user, item, time in rows]
+    (tmp_path / "other.csv").write_text("\n".join(["user,item,time", *lines]) + "\n")
+    (tmp_path / "other.yaml").write_text(make_card("other", [tmp_path / "other.csv"]))
+    return str(tmp_path / "other.yaml")
+
+
+def test_a_config_that_was_tuned_on_other_data_says_so_in_its_name(tiny_cards, tmp_path, other):
+    study = tuned(tmp_path)
+    frame = package.run("itemknn,itemknn@tuned:tiny", other, results=tmp_path).set_index("preset")
+    assert list(frame.sort_index().index) == ["default", "tuned:tiny"]
+    store = Store(tmp_path)
+    [cell] = [result.cell for result in store.results() if result.cell.preset == "tuned:tiny"]
+    assert study.best.options.items() <= cell.config.items()
+    [table] = tables(store.results())
+    [line] = [note for note in verdict(table, store).notes if "best of" in note]
+    before, after = (frame.loc[preset, "all/ndcg@10"] for preset in ("default", "tuned:tiny"))
+    assert line == (
+        f"itemknn@tuned:tiny: best of 4 trials on tiny ({study.fingerprint[:8]}); "
+        f"ndcg@10 from the preset to it, test {before:.4f} to {after:.4f}"
+    )
+    folds = package.run("itemknn@tuned:tiny", other, results=tmp_path, protocol="kfold:3")  # nothing here was tuned
+    assert list(folds["folds"]) == [3]
+
+
+def test_which_study_of_other_data_is_meant_is_clear_or_one_line(tiny_cards, tmp_path, other):
+    with pytest.raises(ConfigError, match=r"itemknn was not tuned on 'tiny': no study in .*tuning"):
+        package.run("itemknn@tuned:tiny", other, results=tmp_path)
+    own, last = tuned(tmp_path, trials=2), tuned(tmp_path, trials=1, protocol="loo")
+    assert (own.protocol, last.protocol) == ("random", "loo")
+    names = [
+        f"itemknn@tuned:tiny-{study.fingerprint[:8]}" for study in sorted((own, last), key=lambda s: s.fingerprint)
+    ]
+    with pytest.raises(ConfigError, match=f"under several protocols on tiny: write {' or '.join(names)}"):
+        package.run("itemknn@tuned:tiny", other, results=tmp_path, protocol="temporal")
+    with pytest.raises(ConfigError, match="trials on these data under another protocol have seen what is tested here"):
+        package.run(names[0], "tiny", results=tmp_path, protocol="temporal")
+    for name, protocol in ((names[0], "temporal"), ("itemknn@tuned:tiny", "loo")):
+        assert f"itemknn@{package.run(name, other, results=tmp_path, protocol=protocol)['preset'][0]}" == name
+
+
 def test_folds_cannot_be_tuned_at_once(tiny_cards, tmp_path):
     with pytest.raises(BenchError, match="'kfold:5' has several splits: tune under one"):
         tuned(tmp_path, protocol="kfold:5")

@@ -74,7 +74,7 @@ def command(
     given by --set stay as they are. All validation users count, and nothing of test is read; where a split leaves no
     validation part, a tenth of train is one for the trials. What has been tried is not tried again, so that a study
     that was stopped goes on, and the same command with --jobs 2 on two machines with one results folder shares its
-    trials. The result is MODEL@tuned:
+    trials. The result is MODEL@tuned, on other data MODEL@tuned:NAME:
 
         bench run --models MODEL,MODEL@tuned --dataset NAME
     """

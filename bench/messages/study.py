@@ -42,6 +42,8 @@ class Study(Strict):
     preset: str
     """Where it began."""
     dataset: str
+    protocol: str = ""
+    """Its name; empty in studies of before this was kept."""
     fingerprint: str
     """Of the protocol; trials have the rules of :meth:`bench.data.protocol.Protocol.at_validation`."""
     metric: str

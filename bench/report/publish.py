@@ -20,7 +20,7 @@ from bench.report.row import Row
 from bench.report.table import Table
 from bench.report.table import tables as tables_of
 from bench.runs.store import Store
-from bench.runs.studies import TUNED, study_of, study_path
+from bench.runs.studies import study_of, study_path
 
 _METRICS = 2
 """Main metrics whose values per user are kept."""
@@ -99,11 +99,8 @@ def _anywhere(result: Result) -> Result:
 
 
 def _study(row: Row, store: Store, target: Store) -> None:
-    cell = row.first.cell
-    if cell.preset != TUNED:
-        return
     try:
-        study = study_of(store.roots, cell)
+        study = study_of(store.roots, row.first.cell)
     except BenchError:  # the row stays true without it, and its table does not tell of tuning
         return
     if study is not None:

@@ -16,7 +16,7 @@ from bench.report.replication import Comparison, compare
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.runs.store import Store
-from bench.runs.studies import TUNED, study_of
+from bench.runs.studies import study_of
 
 
 class Standing(NamedTuple):
@@ -105,7 +105,7 @@ def verdict(table: Table, store: Store) -> Verdict:
         for (name, one), place in zip(own.samples.items(), _places(list(own.samples), own.pairs), strict=True):
             standings[name, group] = Standing(float(one.estimate.half_width()[0]), *place)
     notes = dict.fromkeys(note for own in groups.values() for note in own.notes)
-    tuned = [_of_tuning(table, row, store) for row in table.rows if row.first.cell.preset == TUNED]
+    tuned = [_of_tuning(table, row, store) for row in table.rows]
     found = matching(table)
     return Verdict(
         standings,
@@ -150,7 +150,7 @@ def below_floor(table: Table, verdict: Verdict) -> list[str]:
 
 
 def _of_tuning(table: Table, row: Row, store: Store) -> str:
-    """What the trials of a tuned row were, and whether test followed validation; empty if the study is gone."""
+    """What the trials of a tuned row were, and whether test followed validation; empty if there is no study."""
     cell, metric = row.first.cell, table.main_metrics[0]
     try:
         study = study_of(store.roots, cell)
@@ -162,13 +162,15 @@ def _of_tuning(table: Table, row: Row, store: Store) -> str:
     if row.failed or best is None or before is None or best.score is None:
         return ""
     limited = sum(trial.at_limit for trial in study.trials)
-    told = f"{row.name}: best of {len(study.trials)} trials, {study.seconds:,.0f} s of training"
+    own = study.fingerprint == cell.fingerprint
+    told = f"{row.name}: best of {len(study.trials)} trials"
+    told += f", {study.seconds:,.0f} s of training" if own else f" on {study.dataset} ({study.fingerprint[:8]})"
     told += f", {limited} of them at their limit of time" if limited else ""
-    gain = f"; {study.metric} from the preset to it, validation {before:.4f} to {best.score:.4f}"
+    gains = [f"validation {before:.4f} to {best.score:.4f}"] if own else []
     untuned = table.only(study.began_with)
-    if metric != study.metric or untuned is None:
-        return told + gain
-    return f"{told}{gain}, test {untuned.mean('all', metric):.4f} to {row.mean('all', metric):.4f}"
+    if metric == study.metric and untuned is not None:
+        gains.append(f"test {untuned.mean('all', metric):.4f} to {row.mean('all', metric):.4f}")
+    return f"{told}; {study.metric} from the preset to it, {', '.join(gains)}" if gains else told
 
 
 def _pairs(samples: dict[str, Sample], spread: Spread) -> tuple[list[Pair], tuple[float, float]]:

@@ -23,7 +23,7 @@ from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
 from bench.runs.hashes import code_hash
 from bench.runs.job import Job, Limits, existing_path
-from bench.runs.studies import TUNED, check_one_split, find_study
+from bench.runs.studies import TUNED, check_one_split, find_study, find_study_elsewhere, tuned_on
 from bench.runs.task import Fold, find_rules, make_task
 
 _MOST_FILES = 10_000
@@ -71,15 +71,23 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
     """
     _, rules = find_rules(spec)
     wanted = _requests(spec)
-    if any(request.preset == TUNED for request in wanted):
+    if any(tuned_on(request.preset) == "" for request in wanted):
         check_one_split(rules)
     described = _described(wanted, rules)
     task = make_task(spec)
     card, folds = task.card, task.folds
     for place, request in enumerate(wanted):
-        if request.preset == TUNED:
-            visible = next(iter(folds.values())).split.visible
-            study = find_study([results or Path()], card.name, request.model, task.fingerprint)
+        if (elsewhere := tuned_on(request.preset)) is not None:
+            visible, root = next(iter(folds.values())).split.visible, results or Path()
+            if elsewhere:
+                study = find_study_elsewhere(root, elsewhere, request.model, rules.name)
+                if study.dataset == card.name:
+                    raise ConfigError(
+                        f"{request.model}@{request.preset}: trials on these data under another protocol have seen what "
+                        f"is tested here: tune under this one, and run {request.model}@{TUNED}"
+                    )
+            else:
+                study = find_study([root], card.name, request.model, task.fingerprint)
             described[place] = _as_tuned(request, study, stops=len(visible.valid) > 0)
     raw_files = locate_local(card, spec.raw_dir)
     limits = Limits(
@@ -132,12 +140,12 @@ def _as_tuned(request: ModelRequest, study: Study, stops: bool) -> Description:
     if not stops and study.best and study.best.epochs:
         best["epochs"] = study.best.epochs
     [found] = describe([request.model_copy(update={"preset": study.preset, "options": {**best, **request.options}})])
-    return found.model_copy(update={"preset": TUNED})
+    return found.model_copy(update={"preset": request.preset})
 
 
 def _described(requests: list[ModelRequest], rules: Protocol) -> list[Description]:
     """Tuned ones as they are by default, to begin with."""
-    plain = [r.model_copy(update={"preset": None}) if r.preset == TUNED else r for r in requests]
+    plain = [r.model_copy(update={"preset": None}) if tuned_on(r.preset) is not None else r for r in requests]
     described = describe(plain)
     unfit = [model.model for model in described if not model.fold_in]
     if rules.split.of_new_users and unfit:

@@ -19,7 +19,7 @@ from bench.runs.plan import Plan, make_plan
 from bench.runs.room import Room
 from bench.runs.sampler import search_space
 from bench.runs.store import Store
-from bench.runs.studies import FOLDER, TUNED, check_one_split, find_study
+from bench.runs.studies import FOLDER, TUNED, check_one_split, find_study, tuned_on
 from bench.runs.task import find_rules
 from bench.runs.tune import at_validation
 
@@ -206,5 +206,7 @@ def _is_tuned(name: str) -> bool:
 def _untuned(name: str, spec: RunSpec) -> ModelRequest:
     """The model as it is before tuning."""
     request = ModelRequest.parse(name)
+    if tuned_on(request.preset):
+        raise ConfigError(f"{plain(name)}: a plan tunes on its own data: leave it out, and run it beside the plan")
     preset = None if request.preset == TUNED else request.preset
     return request.model_copy(update={"preset": preset, "options": spec.options.get(request.model, {})})

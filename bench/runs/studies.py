@@ -1,4 +1,4 @@
-"""Where studies lie, and the config that one of them found: ``MODEL@tuned``."""
+"""Where studies lie, and the config that one of them found: ``MODEL@tuned``, or ``MODEL@tuned:DATASET`` of others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.messages.cell import Cell
 from bench.messages.study import Study
 
 TUNED = "tuned"
-"""The preset of a tuned model."""
+"""The preset of a tuned model; with ``:DATASET`` or ``:DATASET-FINGERPRINT`` of one that was tuned on other data."""
 FOLDER = "tuning"
 """Below the results folder."""
 _LARGEST = 2**24
@@ -47,6 +47,41 @@ def find_study(results: Sequence[Path], dataset: str, model: str, fingerprint: s
     )
 
 
+def tuned_on(preset: str | None) -> str | None:
+    """The other data that a preset names, empty for those at hand; None if it is none of a tuned model."""
+    name, colon, where = (preset or "").partition(":")
+    return where if name == TUNED and bool(colon) == bool(where) else None
+
+
+def find_study_elsewhere(results: Path, where: str, model: str, protocol: str) -> Study:
+    """The study of a model on other data: ``where`` is their name, or DATASET-FINGERPRINT as in the names of files.
+
+    Of studies under several protocols, that under one of this name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or more than one.
+    ResultsError
+        If a file is damaged.
+    """
+    studies = map(read_study, sorted((results / FOLDER).glob("*.json")))
+    found = [s for s in studies if s and s.model == model and s.best and where in (s.dataset, _name(s))]
+    found = [study for study in found if study.protocol == protocol] or found
+    if len(found) == 1:
+        return found[0]
+    ways = " or ".join(f"{model}@{TUNED}:{_name(study)}" for study in found)
+    if found:
+        raise ConfigError(f"{model} was tuned under several protocols on {plain(where)}: write {ways}")
+    raise ConfigError(
+        f"{model} was not tuned on '{plain(where)}': no study in {results / FOLDER}, where 'bench tune' leaves them"
+    )
+
+
+def _name(study: Study) -> str:
+    return f"{study.dataset}-{study.fingerprint[:8]}"
+
+
 def study_of(results: Sequence[Path], cell: Cell) -> Study | None:
     """The study that a tuned cell has its config from; None if it is gone, or another one has taken its place.
 
@@ -55,11 +90,17 @@ def study_of(results: Sequence[Path], cell: Cell) -> Study | None:
     ResultsError
         If its file is damaged.
     """
-    try:
-        study = find_study(results, cell.dataset, cell.model, cell.fingerprint)
-    except ConfigError:
-        return None
-    return study if study.gave(cell.config) else None
+    elsewhere = tuned_on(cell.preset)
+    for root in results if elsewhere is not None else ():
+        try:
+            if elsewhere:
+                study = find_study_elsewhere(root, elsewhere, cell.model, cell.protocol.name)
+            else:
+                study = find_study([root], cell.dataset, cell.model, cell.fingerprint)
+        except ConfigError:
+            continue
+        return study if study.gave(cell.config) else None
+    return None
 
 
 def check_one_split(protocol: Protocol) -> None:

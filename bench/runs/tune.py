@@ -72,6 +72,7 @@ def tune(
         model=described.model,
         preset=described.preset,
         dataset=plan.cells[0].dataset,
+        protocol=whole.protocol.name,
         fingerprint=whole.cells[0].fingerprint,
         metric=metric,
         seed=seed,

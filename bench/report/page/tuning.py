@@ -18,11 +18,10 @@ from bench.runs.studies import TUNED, find_study, study_of
 
 def untuned(table: Table, row: Row, store: Store) -> Row | None:
     """The row that the study of a tuned row began with; None if there is none, or more than one."""
-    cell = row.first.cell
-    if cell.preset != TUNED or row.failed:
+    if row.failed:
         return None
     try:
-        study = study_of(store.roots, cell)
+        study = study_of(store.roots, row.first.cell)
     except BenchError:  # the page says elsewhere that it cannot be read
         return None
     return table.only(study.began_with) if study else None
