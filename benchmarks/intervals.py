@@ -29,7 +29,7 @@ RECORD = Path(__file__).parent / "records" / "intervals.json"
 Floats = NDArray[np.float64]
 USERS, EXPERIMENTS = 300, 2_000
 MEAN = 10.0
-FEW, MANY = 3, 12
+FEW, MANY = 5, 12
 SPREADS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "alike": lambda rng, rows: np.ones(rows),
     "differ": lambda rng, rows: np.exp(rng.normal(0, 0.6, rows)),

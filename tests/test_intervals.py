@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 from bench.evaluation.intervals import (
@@ -192,16 +193,17 @@ def test_spreads_of_a_known_distribution_are_found_again(seeds):
 
 def test_rows_that_spread_alike_have_the_mean_of_their_logarithms():
     """By hand: of log s², less what it is short of log σ² by chance, ψ(1) − log(1) = −.5772 for three seeds."""
-    rows = [level * (1 + own * np.array([[-1.0], [0.0], [1.0]])) for level, own in [(2, 0.1), (3, 0.12), (5, 0.11)]]
+    spreads = [0.1, 0.12, 0.11, 0.105, 0.115, 0.111, 0.109, 0.121, 0.099]
+    rows = [level * (1 + own * np.array([[-1.0], [0.0], [1.0]])) for level, own in enumerate(spreads, 1)]
     told = likely_spread(rows)
-    expected = np.log([0.1**2, 0.12**2, 0.11**2]).mean() + 0.5772156649
+    expected = 2 * np.log(spreads).mean() + 0.5772156649
     assert told.relative[0] == pytest.approx(math.exp(expected / 2))
-    assert (told.weight[0], told.most[0]) == (math.inf, 6)
-    # One standard error more than what such rows show: trigamma(1) · √(2 / 2) = trigamma(1), so ν / 2 = 1.
-    assert told.freedom[0] == pytest.approx(2)
+    assert (told.weight[0], told.most[0]) == (math.inf, 18)
+    # They may differ by one standard error of what chance would show: √(2 / 8) · ψ′(1) = π² / 12.
+    assert scipy.special.polygamma(1, told.freedom[0] / 2) == pytest.approx(math.pi**2 / 12)
     [part] = [told.beside(Part(np.array([0.1 / math.sqrt(3)]), 2), np.array([1.0]), 3)]
     assert part.errors[0] == pytest.approx(told.relative[0] / math.sqrt(3))
-    assert part.freedom[0] == pytest.approx(4)
+    assert part.freedom[0] == pytest.approx(2 + told.freedom[0])
 
 
 def test_a_row_is_never_taken_to_spread_less_than_it_does():
@@ -211,7 +213,7 @@ def test_a_row_is_never_taken_to_spread_less_than_it_does():
     assert told.beside(Part(np.zeros(1), 2), np.array([1.0]), 3).errors[0] == 0
 
 
-@pytest.mark.parametrize("rows", [0, 2])
+@pytest.mark.parametrize("rows", [0, 4])
 def test_too_few_rows_tell_nothing(rows):
     told = likely_spread(of_spread(np.random.default_rng(0), rows, 3, 0.01, math.inf))
     own = Part(np.array([0.25]), 2)

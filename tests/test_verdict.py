@@ -112,11 +112,11 @@ def test_rows_of_one_seed_are_compared_with_an_assumed_spread(kept):
 
 
 def test_rows_of_one_seed_take_the_spread_of_those_that_have_several(kept, tiny_cards):
-    """The same rows beside four whose seeds spread by half a per cent: a tenth apart is now a difference."""
+    """The same rows beside five whose seeds spread by half a per cent: a tenth apart is now a difference."""
     even = 0.001 * scores(0.0)
     several = {
         name: np.stack([mean * (1 + step) + even for step in (-0.005, 0, 0.005)])
-        for name, mean in {"p": 0.2, "q": 0.22, "r": 0.24, "s": 0.26}.items()
+        for name, mean in {"p": 0.2, "q": 0.22, "r": 0.24, "s": 0.26, "t": 0.28}.items()
     }
     table, found, store = kept(a=(0.55 + even)[None], b=(0.5 + even)[None], **several)
     assert [str(found.standings[row, "all"]) for row in "ab"] == ["1", "2"]

@@ -34,7 +34,7 @@ ASSUMED_SPREAD = 0.05
 """Standard deviation over seeds, as a share of the mean, of a row of one seed in comparisons where other rows tell
 nothing of it: the median of generative models in RecBoard, where that of models of ids is .016."""
 
-_ENOUGH_ROWS = 3
+_ENOUGH_ROWS = 5
 """Of several seeds each, from which their spreads tell what a spread is."""
 
 _NO_SPREAD = 1e-9
