@@ -115,6 +115,7 @@ def asked(context: click.Context, spec: Path | None, plan: Path | None, results:
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a cell is killed.")
 @click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")
+@click.option("--energy", is_flag=True, help="Measure what processors and GPUs take, one cell at a time.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @click.option(
     "--save-models/--no-save-models", default=None, help="Keep trained models in their cells.  [those up to 64 MiB]"

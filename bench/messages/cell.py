@@ -221,6 +221,9 @@ class Result(Strict):
     """Of the seconds of ``fit``, those of interrupted attempts that the model went on from."""
     cached_seconds: float = 0.0
     """Of the seconds of ``fit``, those that kept intermediate results took when they were made."""
+    kwh: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """That processors and GPUs of the whole machine took while its worker ran; None if it was not measured, or if a
+    part of the training was done before."""
     warnings: list[str] = []
     """What went wrong without harm to the lists, a line each."""
     personalized: bool | None = None

@@ -18,6 +18,7 @@ OF_THE_MACHINE = (
     "threads",
     "processes",
     "device",
+    "energy",
     "timeout",
     "memory_limit",
     "save_models",

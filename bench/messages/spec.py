@@ -73,6 +73,8 @@ class RunSpec(Strict):
     """CPU threads of a cell; cores / jobs by default."""
     processes: int = Field(1, ge=1)
     """That train one model together, if it is one that can; they share its CPU threads, and have a GPU each."""
+    energy: bool = False
+    """Whether the energy that the machine takes while a cell runs is measured, one cell at a time."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, …"""
     timeout: float | None = Field(None, gt=0)

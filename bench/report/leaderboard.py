@@ -29,7 +29,7 @@ _VALID = "valid"
 """Head of the first metric over validation users: which rows fell from there to test, and how far."""
 WIDTH = 100
 """Columns of a terminal that a table may take."""
-_LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "seeds")
+_LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "Wh", "seeds")
 """Columns that a terminal drops after that of validation and all metrics but the first."""
 SWING = 0.1
 """Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
@@ -133,13 +133,14 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
     metrics = table.main_metrics
     lines, below = [], below_floor(table, verdict)
     judged = table.cell.stopping.name == metrics[0] and not all(math.isnan(row.validation) for row in table.rows)
+    measured = not all(math.isnan(row.kwh) for row in table.rows)
     for row in table.rows:
         model = row.model + (f" {BELOW}" if row.name in below else "")
         splits = len(row.first.cell.protocol.folds)
         tested = f"{row.folds} of {splits}" if row.lacks else str(splits)
         name = [model, row.preset, str(row.seeds) if splits == 1 else f"{row.seeds} × {tested} splits"]
         if row.failed:
-            lines.append([*name, "", "failed", *[""] * (len(metrics) + judged + 2)])
+            lines.append([*name, "", "failed", *[""] * (len(metrics) + judged + measured + 2)])
             continue
         standing = verdict.standings.get((row.name, "all"))
         shown = [number(row.mean("all", metric)) for metric in metrics]
@@ -149,8 +150,20 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
         name.append(f"{mark}{standing or ''}")
         shown += [number(row.validation)] if judged else []
         costs = [_cost(row.cost("fit", "seconds")), _cost(row.cost("recommend", "seconds")), _cost(row.peak_mib, 0)]
+        costs += [_cost(1000 * row.kwh)] if measured else []
         lines.append([*name, *shown, *costs])
-    heads = ["model", "preset", "seeds", "rank", *metrics, *([_VALID] if judged else []), "fit s", "rank s", "MiB"]
+    heads = [
+        "model",
+        "preset",
+        "seeds",
+        "rank",
+        *metrics,
+        *([_VALID] if judged else []),
+        "fit s",
+        "rank s",
+        "MiB",
+        *(["Wh"] if measured else []),
+    ]
     if verdict.compares:
         return lines, heads
     return [[*line[:3], *line[4:]] for line in lines], [*heads[:3], *heads[4:]]

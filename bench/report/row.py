@@ -186,6 +186,12 @@ class Row:
         return float(np.mean(found)) if found else math.nan
 
     @property
+    def kwh(self) -> float:
+        """Mean over the runs that were measured; not a number if none was."""
+        found = [result.kwh for result in self.results if result.kwh is not None]
+        return float(np.mean(found)) if found else math.nan
+
+    @property
     def parameters(self) -> float:
         """Of the first run, as the model tells them; not a number where it does not."""
         told = self.first.facts.get("parameters")

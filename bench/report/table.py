@@ -111,6 +111,7 @@ class Table:
             "recommend_seconds": row.cost("recommend", "seconds"),
             "epoch_seconds": row.epoch_seconds,
             "peak_mib": row.peak_mib,
+            "kwh": row.kwh,
             "parameters": row.parameters,
             "config_hash": content_hash(first.cell.config)[:12],
             "code_hash": first.cell.code[:12],

@@ -7,11 +7,12 @@ import os
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from bench.errors import PluginError, ResultsError, one_line, plain
+from bench.errors import ConfigError, PluginError, ResultsError, one_line, plain
 from bench.evaluation import metrics
 from bench.messages.cell import Cell, GroupResult, PluginVersion, Result, now
 from bench.messages.events import Again, Event, Finished, Kept, Started, Waiting
@@ -19,6 +20,7 @@ from bench.messages.job import Outcome, Request
 from bench.plugins import find_model
 from bench.runs import claims, environment, evaluate
 from bench.runs.claims import Claim, Heart, Held, claim
+from bench.runs.energy import Meter, Spent, find_meter
 from bench.runs.hooks import LifeCycle
 from bench.runs.job import Ended, Job
 from bench.runs.outputs import adopt
@@ -61,11 +63,11 @@ def run_cells(plan: Plan, store: Store, watch: Watch, track: Sequence[str] = ())
     BenchError
         If a tracker cannot be used, before anything is run.
     """
-    hooks = LifeCycle(track)
+    hooks, meter = LifeCycle(track), _meter(plan)
     store.open_for_writing()
     sweep_scratch()
     refresh_metrics(plan, store)
-    executor = _Executor(plan, store, watch, _room(plan, store), hooks)
+    executor = _Executor(plan, store, watch, _room(plan, store), hooks, meter)
     done: dict[str, Result] = {}
     for cell in plan.cells:
         old = store.result(cell.id)
@@ -89,6 +91,16 @@ def _room(plan: Plan, store: Store) -> Room:
     return RayRoom(plan, store)
 
 
+def _meter(plan: Plan) -> Meter | None:
+    """What measures energy, if that is asked for."""
+    spec = plan.spec
+    if not spec.energy:
+        return None
+    if spec.jobs > 1 or spec.executor != "local":
+        raise ConfigError("--energy counts all that this machine does: give --jobs 1, and no other --executor")
+    return find_meter(with_gpus=any(cell.device.startswith("cuda") for cell in plan.cells))
+
+
 @dataclass
 class _Executor:
     """Runs the missing cells of a plan; all but :meth:`work` happens in the main thread."""
@@ -98,6 +110,7 @@ class _Executor:
     watch: Watch
     room: Room
     hooks: LifeCycle
+    meter: Meter | None
     waiting: dict[str, Cell] = field(default_factory=dict)
     """Cells that are not begun, or that another run works at, by id."""
     running: dict[str, Cell] = field(default_factory=dict)
@@ -296,11 +309,12 @@ class _Executor:
             processes=job.limits.processes,
         )
         users = evaluate.test_users(self.plan.folds[cell.fold].split)
-        with self.room.lend_gpus(job):
+        with self.room.lend_gpus(job), self.meter.measured() if self.meter else nullcontext(Spent()) as spent:
             ended = job.run(request, users, partial(self._put, cell))
         if self.stopped:
             raise InterruptedError
-        return ended
+        done_before = ended.outcome.resumed_seconds or ended.outcome.cached_seconds
+        return ended if done_before else replace(ended, kwh=spent.kwh)
 
     def _judge(self, job: Job) -> Measured:
         """Check and measure the lists, and keep them in the cell's folder."""
@@ -357,6 +371,7 @@ class _Executor:
                 version=plugin.version,
                 environment=plugin.environment.name if plugin.environment else "",
             ),
+            kwh=ended.kwh,
             confinement=ended.held,
             raw_checksums=self.plan.raw_checksums,
             git_revision=environment.git_revision(),

@@ -75,6 +75,8 @@ class Ended:
     """What the system held it to."""
     hardware: dict[str, Any] | None = None
     """Of the machine that it ran on; None for this one."""
+    kwh: float | None = None
+    """That the machine took meanwhile; None if it was not measured."""
 
 
 @dataclass
