@@ -84,6 +84,7 @@ def command(
     from bench.messages.planned import OF_THE_MACHINE, Budget
     from bench.runs.planned import tuning_of
     from bench.runs.sampler import check_optuna, copy_to_optuna
+    from bench.runs.task import find_rules
     from bench.runs.tune import tune
 
     fields = {name: value for name, value in given(context).items() if name not in ("plan", "place")}
@@ -114,11 +115,12 @@ def command(
 
     with CellProgress() as progress:
         for name, model in zip(spec.models, models, strict=True):
-            began = time.monotonic()
             own = spec.model_copy(update={"models": [name], "options": {model: spec.options.get(model, {})}})
-            studies.append(tune(own, trials, sampler_seed, results, progress.tell, say, prune, track))
-            if place:
-                copy_to_optuna(studies[-1], place)
+            for fold in find_rules(own)[1].folds:
+                began = time.monotonic()
+                studies.append(tune(own, trials, sampler_seed, results, progress.tell, say, prune, track, fold))
+                if place:
+                    copy_to_optuna(studies[-1], place)
     if as_json:
         click.echo(json.dumps([study.model_dump(mode="json") for study in studies], indent=2, ensure_ascii=False))
         return
@@ -154,7 +156,7 @@ def _told(study: Study, trial: Trial, trials: int, seconds: float) -> str:
     left = (wanted - trial.number - 1) * each
     time_left = f", about {clock(left)} left" if left >= 1 else ""
     took = f"({clock(trial.seconds)}{time_left})"
-    return f"{study.model} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}"
+    return f"{study.title} {trial.number + 1}/{wanted}  {score}{best}  {took}  {_config(trial)}"
 
 
 def _config(trial: Trial) -> str:
@@ -167,14 +169,14 @@ def _table(studies: list[Study]) -> str:
     """Default and best of each model."""
     from tabulate import tabulate
 
+    from bench.messages.study import TUNED
     from bench.report.leaderboard import WIDTH
-    from bench.runs.studies import TUNED
 
     lines = []
     for study in studies:
         first, best = study.trials[0].score, study.best
         lines.append([
-            study.model,
+            study.title,
             len(study.trials),
             sum(trial.score is None for trial in study.trials) or "",
             sum(trial.pruned is not None for trial in study.trials) or "",
@@ -186,5 +188,5 @@ def _table(studies: list[Study]) -> str:
     metric = f"{studies[0].metric}, validation"
     heads = ["model", "trials", "failed", "given up", "at limit", f"{metric}: preset", "best", "fit s"]
     table = tabulate(lines, headers=heads, disable_numparse=True)
-    found = [f"{study.model}@{TUNED}: {_config(study.best)}" for study in studies if study.best]
+    found = [f"{s.model}@{TUNED}{s.title.removeprefix(s.model)}: {_config(s.best)}" for s in studies if s.best]
     return "\n".join([table, "", *(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in found)])

@@ -10,6 +10,15 @@ from pydantic import Field
 from bench.messages.cell import Cell
 from bench.strict import Strict
 
+TUNED = "tuned"
+"""The preset of a tuned model; with ``:DATASET`` or ``:DATASET-FINGERPRINT`` of one that was tuned on other data."""
+
+
+def tuned_on(preset: str | None) -> str | None:
+    """The other data that a preset names, empty for those at hand; None if it is none of a tuned model."""
+    name, colon, where = (preset or "").partition(":")
+    return where if name == TUNED and bool(colon) == bool(where) else None
+
 
 class Trial(Strict):
     """One config and what it came to."""
@@ -35,7 +44,7 @@ class Trial(Strict):
 
 
 class Study(Strict):
-    """``tuning/DATASET-FINGERPRINT-MODEL.json``."""
+    """``tuning/DATASET-FINGERPRINT-MODEL.json``, of one of several splits ``…-MODEL-foldN.json``."""
 
     schema_version: int = 1
     model: str
@@ -46,6 +55,8 @@ class Study(Strict):
     """Its name; empty in studies of before this was kept."""
     fingerprint: str
     """Of the protocol; trials have the rules of :meth:`bench.data.protocol.Protocol.at_validation`."""
+    fold: int | None = None
+    """The split that it was tuned in, of several; None if there is one."""
     metric: str
     seed: int
     """Of the sampler; models have seed 1."""
@@ -62,6 +73,11 @@ class Study(Strict):
     trials: list[Trial] = []
     plan: str = ""
     """Hash of the plan that it carries out; empty if there is none."""
+
+    @property
+    def title(self) -> str:
+        """The model, and the split."""
+        return self.model if self.fold is None else f"{self.model} fold {self.fold}"
 
     @property
     def best(self) -> Trial | None:

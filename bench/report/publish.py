@@ -20,7 +20,7 @@ from bench.report.row import Row
 from bench.report.table import Table
 from bench.report.table import tables as tables_of
 from bench.runs.store import Store
-from bench.runs.studies import study_of, study_path
+from bench.runs.studies import studies_of, study_path
 
 _METRICS = 2
 """Main metrics whose values per user are kept."""
@@ -100,9 +100,9 @@ def _anywhere(result: Result) -> Result:
 
 def _study(row: Row, store: Store, target: Store) -> None:
     try:
-        study = study_of(store.roots, row.first.cell)
+        studies = studies_of(store.roots, row.cells)
     except BenchError:  # the row stays true without it, and its table does not tell of tuning
         return
-    if study is not None:
-        path = study_path(target.root, study.dataset, study.model, study.fingerprint)
+    for study in studies:
+        path = study_path(target.root, study.dataset, study.model, study.fingerprint, study.fold)
         write_text(path, study.model_dump_json(indent=2))

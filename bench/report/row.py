@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.errors import plain
 from bench.evaluation.intervals import LEAST_USERS, Estimate, Part
-from bench.messages.cell import Result
+from bench.messages.cell import Cell, Result
 
 PHASES = ("import", "fit", "recommend")
 
@@ -30,6 +30,11 @@ class Row:
     @property
     def first(self) -> Result:
         return (self.results or self.failures)[0]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """A cell of each of its folds."""
+        return list({result.cell.fold: result.cell for result in (*self.results, *self.failures)}.values())
 
     @property
     def failed(self) -> bool:

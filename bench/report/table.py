@@ -16,6 +16,7 @@ from bench.evaluation import metrics
 from bench.evaluation.intervals import Spread, likely_spread
 from bench.files import content_hash
 from bench.messages.cell import Cell, GroupResult, Result
+from bench.messages.study import tuned_on
 from bench.report.names import slug
 from bench.report.row import Row
 
@@ -220,14 +221,19 @@ def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]
 
 
 def _settings(cell: Cell) -> dict[tuple[str, str], Any]:
-    """What may tell two rows of one name apart, by kind and name: a config may have any key."""
-    whole = cell.unablated.config
+    """What may tell two rows of one name apart, by kind and name: a config may have any key.
+
+    Of a model that was tuned in each of several splits, its config does not: it is another one in each.
+    """
+    own, whole = cell.config, cell.unablated.config
+    if cell.fold is not None and tuned_on(cell.preset) == "":
+        own, whole = {}, {}
     return {
         ("", "model"): cell.model,
         ("", "preset"): cell.preset,
         ("", "ablation"): cell.ablation.name if cell.ablation else "",
-        **{("config", key): value for key, value in cell.config.items()},
-        **{("unablated", key): value for key, value in whole.items() if cell.config.get(key) != value},
+        **{("config", key): value for key, value in own.items()},
+        **{("unablated", key): value for key, value in whole.items() if own.get(key) != value},
         ("", "time_budget"): cell.time_budget,
         ("", "device"): cell.device,
         **{("stopping", key): value for key, value in cell.stopping.model_dump().items()},

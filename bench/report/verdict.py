@@ -16,7 +16,7 @@ from bench.report.replication import Comparison, compare
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.runs.store import Store
-from bench.runs.studies import study_of
+from bench.runs.studies import studies_of
 
 
 class Standing(NamedTuple):
@@ -151,26 +151,29 @@ def below_floor(table: Table, verdict: Verdict) -> list[str]:
 
 def _of_tuning(table: Table, row: Row, store: Store) -> str:
     """What the trials of a tuned row were, and whether test followed validation; empty if there is no study."""
-    cell, metric = row.first.cell, table.main_metrics[0]
+    metric = table.main_metrics[0]
     try:
-        study = study_of(store.roots, cell)
+        studies = studies_of(store.roots, row.cells)
     except BenchError:
         return ""
-    if study is None:
+    scores = [(study.trials[0].score, study.best.score if study.best else None) for study in studies]
+    known = [(before, best) for before, best in scores if before is not None and best is not None]
+    if row.failed or not studies or len(known) < len(scores):
         return ""
-    before, best = study.trials[0].score, study.best
-    if row.failed or best is None or before is None or best.score is None:
-        return ""
-    limited = sum(trial.at_limit for trial in study.trials)
-    own = study.fingerprint == cell.fingerprint
-    told = f"{row.name}: best of {len(study.trials)} trials"
-    told += f", {study.seconds:,.0f} s of training" if own else f" on {study.dataset} ({study.fingerprint[:8]})"
+    first, own = studies[0], studies[0].fingerprint == row.first.cell.fingerprint
+    trials = sorted({len(study.trials) for study in studies})
+    told = f"{row.name}: best of {' to '.join(map(str, trials[:1] + trials[1:][-1:]))} trials"
+    told += f" in each of {len(studies)} splits" if len(studies) > 1 else ""
+    spent = sum(study.seconds for study in studies)
+    told += f", {spent:,.0f} s of training" if own else f" on {first.dataset} ({first.fingerprint[:8]})"
+    limited = sum(trial.at_limit for study in studies for trial in study.trials)
     told += f", {limited} of them at their limit of time" if limited else ""
-    gains = [f"validation {before:.4f} to {best.score:.4f}"] if own else []
-    untuned = table.only(study.began_with)
-    if metric == study.metric and untuned is not None:
+    before, best = np.mean(known, axis=0)
+    gains = [f"validation {before:.4f} to {best:.4f}"] if own else []
+    untuned = table.only(first.began_with)
+    if metric == first.metric and untuned is not None:
         gains.append(f"test {untuned.mean('all', metric):.4f} to {row.mean('all', metric):.4f}")
-    return f"{told}; {study.metric} from the preset to it, {', '.join(gains)}" if gains else told
+    return f"{told}; {first.metric} from the preset to it, {', '.join(gains)}" if gains else told
 
 
 def _pairs(samples: dict[str, Sample], spread: Spread) -> tuple[list[Pair], tuple[float, float]]:

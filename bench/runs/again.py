@@ -59,8 +59,10 @@ def plan_again(results: Sequence[Result], dataset: str, raw_dir: Path | None, de
             f"{cell.dataset} under protocol '{cell.protocol.name}' is not what it was ({what}; fingerprint "
             f"{cell.fingerprint[:8]}, here {plan.cells[0].fingerprint[:8]}): give the same files with --raw-dir"
         )
-    runs = {(result.cell.fold, result.cell.seed) for result in results}
-    return replace(plan, cells=[one for one in plan.cells if (one.fold, one.seed) in runs])
+    # What was tuned in each of several splits has a config of its own in each.
+    configs = {(result.cell.fold, result.cell.seed): {"config": result.cell.config} for result in results}
+    found = [(one, configs.get((one.fold, one.seed))) for one in plan.cells]
+    return replace(plan, cells=[Cell.model_validate({**one.model_dump(), **own}) for one, own in found if own])
 
 
 def _rules(cell: Cell) -> dict[str, Any]:

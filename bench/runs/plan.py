@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.data.dataset import Dataset
 from bench.data.protocol import Protocol
@@ -16,15 +16,15 @@ from bench.files import content_hash, file_hash
 from bench.messages.cell import Ablation, Cell
 from bench.messages.description import Description, ModelRequest
 from bench.messages.spec import LIST_LENGTH, RunSpec
-from bench.messages.study import Study
+from bench.messages.study import TUNED, tuned_on
 from bench.plugins import find_model
 from bench.runs import environment
 from bench.runs.ablate import chosen, variants
 from bench.runs.describe import describe
 from bench.runs.hashes import code_hash
 from bench.runs.job import Job, Limits, existing_path
-from bench.runs.studies import TUNED, check_one_split, find_study, find_study_elsewhere, tuned_on
-from bench.runs.task import Fold, find_rules, make_task
+from bench.runs.studies import find_study, find_study_elsewhere
+from bench.runs.task import Fold, Task, find_rules, make_task
 
 _MOST_FILES = 10_000
 """In a folder that a config names; all of them are read, since they decide the lists."""
@@ -71,24 +71,15 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
     """
     _, rules = find_rules(spec)
     wanted = _requests(spec)
-    if any(tuned_on(request.preset) == "" for request in wanted):
-        check_one_split(rules)
     described = _described(wanted, rules)
     task = make_task(spec)
     card, folds = task.card, task.folds
-    for place, request in enumerate(wanted):
-        if (elsewhere := tuned_on(request.preset)) is not None:
-            visible, root = next(iter(folds.values())).split.visible, results or Path()
-            if elsewhere:
-                study = find_study_elsewhere(root, elsewhere, request.model, rules.name)
-                if study.dataset == card.name:
-                    raise ConfigError(
-                        f"{request.model}@{request.preset}: trials on these data under another protocol have seen what "
-                        f"is tested here: tune under this one, and run {request.model}@{TUNED}"
-                    )
-            else:
-                study = find_study([root], card.name, request.model, task.fingerprint)
-            described[place] = _as_tuned(request, study, stops=len(visible.valid) > 0)
+    models = []
+    for request, model in zip(wanted, described, strict=True):
+        if tuned_on(request.preset) is None:
+            models.append(_Model(model, list(folds)))
+        else:
+            models += _as_tuned(request, task, results or Path())
     raw_files = locate_local(card, spec.raw_dir)
     limits = Limits(
         timeout=spec.timeout,
@@ -97,15 +88,25 @@ def make_plan(spec: RunSpec, results: Path | None = None) -> Plan:
         confine=spec.confine,
         closed=tuple(path.resolve() for path in raw_files.paths.values()) if raw_files else (),
     )
-    return _with_cells(Plan(spec, [], folds, task.dataset, rules, limits), described)
+    return _with_cells(Plan(spec, [], folds, task.dataset, rules, limits), models)
 
 
 def same_data(plan: Plan, spec: RunSpec) -> Plan:
     """The plan of another spec, which differs in models and their options alone: the data are not prepared again."""
-    return _with_cells(replace(plan, spec=spec), _described(_requests(spec), plan.protocol))
+    described = _described(_requests(spec), plan.protocol)
+    return _with_cells(replace(plan, spec=spec), [_Model(model, list(plan.folds)) for model in described])
 
 
-def _with_cells(plan: Plan, described: Sequence[Description]) -> Plan:
+class _Model(NamedTuple):
+    """A model with one config."""
+
+    description: Description
+    folds: list[int | None]
+    """Where it has this config: one that was tuned in each split may have another in each."""
+
+
+def _with_cells(plan: Plan, models: Sequence[_Model]) -> Plan:
+    described = [model.description for model in models]
     distributed = frozenset(model.model for model in described if model.distributed)
     if plan.spec.processes > 1 and not distributed:
         names = ", ".join(sorted({model.model for model in described}))
@@ -115,8 +116,8 @@ def _with_cells(plan: Plan, described: Sequence[Description]) -> Plan:
     ablations = chosen(described, plan.spec.ablate)
     cells = [
         cell
-        for model, names in zip(described, ablations, strict=True)
-        for ablation, config in variants(model, names)
+        for model, names in zip(models, ablations, strict=True)
+        for ablation, config in variants(model.description, names)
         for cell in _cells(plan, model, ablation, config)
     ]
     return replace(plan, cells=list({cell.id: cell for cell in cells}.values()), distributed=distributed)
@@ -131,16 +132,35 @@ def _requests(spec: RunSpec) -> list[ModelRequest]:
     return [r.model_copy(update={"options": options.get(r.model, {})}) for r in requests]
 
 
-def _as_tuned(request: ModelRequest, study: Study, stops: bool) -> Description:
-    """The model with the best config of its study, and with the options of the run.
+def _as_tuned(request: ModelRequest, task: Task, results: Path) -> Iterator[_Model]:
+    """The model with the best config of its study, or, of several splits, of its study in each of them.
 
-    Where there is no validation that stops a training, it takes as many epochs as were best in the study.
+    It has the options of the run too. Where there is no validation that stops a training, it takes as many epochs as
+    were best in the study.
     """
-    best = dict(study.best.options) if study.best else {}
-    if not stops and study.best and study.best.epochs:
-        best["epochs"] = study.best.epochs
-    [found] = describe([request.model_copy(update={"preset": study.preset, "options": {**best, **request.options}})])
-    return found.model_copy(update={"preset": request.preset})
+    name, rules, elsewhere = f"{request.model}@{request.preset}", task.protocol, tuned_on(request.preset)
+    if elsewhere:
+        study = find_study_elsewhere(results, elsewhere, request.model, rules.name)
+        if study.dataset == task.card.name:
+            raise ConfigError(
+                f"{name}: trials on these data under another protocol have seen what is tested here: tune under this "
+                f"one, and run {request.model}@{TUNED}"
+            )
+        studies = [(study, list(task.folds))]
+    else:
+        if len(task.folds) > 1 and request.options:
+            raise ConfigError(f"{name} has a config of its own in each split: it takes no --set here")
+        studies = [
+            (find_study([results], task.card.name, request.model, task.fingerprint, fold), [fold])
+            for fold in task.folds
+        ]
+    for study, folds in studies:
+        best = dict(study.best.options) if study.best else {}
+        if not len(task.folds[folds[0]].split.visible.valid) and study.best and study.best.epochs:
+            best["epochs"] = study.best.epochs
+        options = {**best, **request.options}
+        [found] = describe([request.model_copy(update={"preset": study.preset, "options": options})])
+        yield _Model(found.model_copy(update={"preset": request.preset}), folds)
 
 
 def _described(requests: list[ModelRequest], rules: Protocol) -> list[Description]:
@@ -162,9 +182,9 @@ def _absolute(value: Any) -> Any:
     return value if path is None else str(path)
 
 
-def _cells(plan: Plan, model: Description, ablation: Ablation | None, config: dict[str, Any]) -> Iterator[Cell]:
-    """A model with one config, for each fold and seed."""
-    spec, folds = plan.spec, plan.folds
+def _cells(plan: Plan, of: _Model, ablation: Ablation | None, config: dict[str, Any]) -> Iterator[Cell]:
+    """A model with one config, for each of its folds and each seed."""
+    model, spec, folds = of.description, plan.spec, plan.folds
     usual = max(LIST_LENGTH, *spec.ks)
     length = min(usual, model.longest_list or usual)
     if length < min(spec.ks):
@@ -172,7 +192,7 @@ def _cells(plan: Plan, model: Description, ablation: Ablation | None, config: di
         raise ConfigError(f"{lists} cannot be measured at {min(spec.ks)}: give a smaller --k")
     code, device = code_hash(find_model(model.model)), environment.device(spec.device)
     files = {str(path): _content(path) for value in config.values() if (path := existing_path(value))}
-    for fold, seed in itertools.product(folds, [0] if model.deterministic else spec.seeds):
+    for fold, seed in itertools.product(of.folds, [0] if model.deterministic else spec.seeds):
         yield Cell(
             model=model.model,
             preset=model.preset,

@@ -9,17 +9,19 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
+from bench.data.protocol import Protocol
 from bench.errors import ConfigError, plain
 from bench.files import write_text
 from bench.messages.description import ModelRequest
 from bench.messages.planned import Budget, PlanFile, PlannedRow, hash_of
 from bench.messages.spec import RunSpec
+from bench.messages.study import TUNED, tuned_on
 from bench.runs.describe import describe
 from bench.runs.plan import Plan, make_plan
 from bench.runs.room import Room
 from bench.runs.sampler import search_space
 from bench.runs.store import Store
-from bench.runs.studies import FOLDER, TUNED, check_one_split, find_study, tuned_on
+from bench.runs.studies import FOLDER, find_study
 from bench.runs.task import find_rules
 from bench.runs.tune import at_validation
 
@@ -37,7 +39,7 @@ def make_file(spec: RunSpec, budget: Budget) -> tuple[PlanFile, Plan]:
     names = list(dict.fromkeys(spec.models))
     tunes = any(map(_is_tuned, names))
     if tunes:
-        check_one_split(find_rules(spec)[1])
+        _check_one_split(find_rules(spec)[1])
     requests = [_untuned(name, spec) for name in names]
     rows = {}
     for name, model in zip(names, describe(requests), strict=True):
@@ -197,6 +199,13 @@ def costs(made: PlanFile, plan: Plan, results: Path, *beside: Path) -> list[Cost
         basis = forecasts[0].basis if forecasts and number else ""
         found.append(Cost(name, len(cells) - done, trials, hours if number else 0.0, basis))
     return found
+
+
+def _check_one_split(protocol: Protocol) -> None:
+    if len(protocol.folds) > 1:
+        raise ConfigError(
+            f"protocol '{protocol.name}' has several splits: tune under one that has a single one, or without a plan"
+        )
 
 
 def _is_tuned(name: str) -> bool:

@@ -138,7 +138,7 @@ def copy_to_optuna(study: Study, place: str) -> None:
     ConfigError
         If it cannot be written.
     """
-    name = f"{study.dataset}-{study.fingerprint[:8]}-{study.model}"
+    name = f"{study.dataset}-{study.fingerprint[:8]}-{study.title}"
     try:
         storage = _storage(place)
         if name in optuna.get_all_study_names(storage):

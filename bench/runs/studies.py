@@ -8,26 +8,23 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.data.protocol import Protocol
 from bench.errors import ConfigError, ResultsError, plain
 from bench.files import read_regular
 from bench.messages.cell import Cell
-from bench.messages.study import Study
+from bench.messages.study import TUNED, Study, tuned_on
 
-TUNED = "tuned"
-"""The preset of a tuned model; with ``:DATASET`` or ``:DATASET-FINGERPRINT`` of one that was tuned on other data."""
 FOLDER = "tuning"
 """Below the results folder."""
 _LARGEST = 2**24
 
 
-def study_path(results: Path, dataset: str, model: str, fingerprint: str) -> Path:
-    """Of the study of a model on a split."""
-    name = re.sub(r"[^\w.]+", "-", model)
+def study_path(results: Path, dataset: str, model: str, fingerprint: str, fold: int | None = None) -> Path:
+    """Of the study of a model on a split, the ``fold`` of a protocol that has several."""
+    name = re.sub(r"[^\w.]+", "-", model) + ("" if fold is None else f"-fold{fold}")
     return results / FOLDER / f"{dataset}-{fingerprint[:8]}-{name}.json"
 
 
-def find_study(results: Sequence[Path], dataset: str, model: str, fingerprint: str) -> Study:
+def find_study(results: Sequence[Path], dataset: str, model: str, fingerprint: str, fold: int | None = None) -> Study:
     """The study of a model on a split, which has a trial that did not fail, in the first of the folders that has one.
 
     Raises
@@ -38,19 +35,13 @@ def find_study(results: Sequence[Path], dataset: str, model: str, fingerprint: s
         If its file is damaged.
     """
     for root in results:
-        study = read_study(study_path(root, dataset, model, fingerprint))
-        if study is not None and study.best is not None and study.fingerprint == fingerprint:
+        study = read_study(study_path(root, dataset, model, fingerprint, fold))
+        if study is not None and study.best is not None and (study.fingerprint, study.fold) == (fingerprint, fold):
             return study
     raise ConfigError(
-        f"{model} was not tuned on these data under this protocol: "
+        f"{model} was not tuned on these data under this protocol{'' if fold is None else f', fold {fold}'}: "
         f"'bench tune --models {model} --dataset {dataset} …' with the same options does it"
     )
-
-
-def tuned_on(preset: str | None) -> str | None:
-    """The other data that a preset names, empty for those at hand; None if it is none of a tuned model."""
-    name, colon, where = (preset or "").partition(":")
-    return where if name == TUNED and bool(colon) == bool(where) else None
 
 
 def find_study_elsewhere(results: Path, where: str, model: str, protocol: str) -> Study:
@@ -66,7 +57,8 @@ def find_study_elsewhere(results: Path, where: str, model: str, protocol: str) -
         If a file is damaged.
     """
     studies = map(read_study, sorted((results / FOLDER).glob("*.json")))
-    found = [s for s in studies if s and s.model == model and s.best and where in (s.dataset, _name(s))]
+    found = [s for s in studies if s and s.model == model and s.fold is None and s.best]
+    found = [study for study in found if where in (study.dataset, _name(study))]
     found = [study for study in found if study.protocol == protocol] or found
     if len(found) == 1:
         return found[0]
@@ -79,40 +71,37 @@ def find_study_elsewhere(results: Path, where: str, model: str, protocol: str) -
 
 
 def _name(study: Study) -> str:
+    """What tells it from studies of the model on other data."""
     return f"{study.dataset}-{study.fingerprint[:8]}"
 
 
-def study_of(results: Sequence[Path], cell: Cell) -> Study | None:
-    """The study that a tuned cell has its config from; None if it is gone, or another one has taken its place.
+def studies_of(results: Sequence[Path], cells: Sequence[Cell]) -> list[Study]:
+    """The studies that the cells of a tuned row, one of each split, have their configs from.
+
+    None if one is gone, or another one has taken its place.
 
     Raises
     ------
     ResultsError
-        If its file is damaged.
+        If a file is damaged.
     """
+    found = [_study_of(results, cell) for cell in cells]
+    whole = [study for study in found if study is not None]
+    return list({study.fold: study for study in whole}.values()) if len(whole) == len(found) else []
+
+
+def _study_of(results: Sequence[Path], cell: Cell) -> Study | None:
     elsewhere = tuned_on(cell.preset)
     for root in results if elsewhere is not None else ():
         try:
             if elsewhere:
                 study = find_study_elsewhere(root, elsewhere, cell.model, cell.protocol.name)
             else:
-                study = find_study([root], cell.dataset, cell.model, cell.fingerprint)
+                study = find_study([root], cell.dataset, cell.model, cell.fingerprint, cell.fold)
         except ConfigError:
             continue
         return study if study.gave(cell.config) else None
     return None
-
-
-def check_one_split(protocol: Protocol) -> None:
-    """Refuse a protocol of several splits: what is tuned on one of them has seen what others test.
-
-    Raises
-    ------
-    ConfigError
-        If there are several.
-    """
-    if protocol.folds != [None]:
-        raise ConfigError(f"protocol '{protocol.name}' has several splits: tune under one that has a single one")
 
 
 def read_study(path: Path) -> Study | None:

@@ -28,8 +28,8 @@ from bench.runs.plan import Plan, make_plan, same_data
 from bench.runs.pruning import floors
 from bench.runs.sampler import Sampler, search_space
 from bench.runs.store import Store
-from bench.runs.studies import FOLDER, check_one_split, read_study, study_path
-from bench.runs.task import Fold, find_rules
+from bench.runs.studies import FOLDER, read_study, study_path
+from bench.runs.task import Fold
 
 
 def tune(
@@ -41,8 +41,9 @@ def tune(
     tell: Callable[[Study, Trial], None],
     prune: bool = True,
     track: Sequence[str] = (),
+    fold: int | None = None,
 ) -> Study:
-    """Tune the one model of ``spec``; after each trial the study is written, and told.
+    """Tune the one model of ``spec``, in one ``fold`` of a protocol of several; each trial is written and told.
 
     A study that has more trials, and begins with these, stays, and is returned; unless a plan asks for the shorter one.
 
@@ -55,11 +56,10 @@ def tune(
     Raises
     ------
     ConfigError
-        If the protocol has several splits, or nothing of train that could be put aside for validation.
+        If the protocol has nothing of train that could be put aside for validation.
     DataError
         If there is nothing to validate on.
     """
-    check_one_split(find_rules(spec)[1])
     request = ModelRequest.parse(spec.models[0])
     fixed = spec.options.get(request.model, {})
     [described] = describe([request.model_copy(update={"options": fixed})])
@@ -67,13 +67,14 @@ def tune(
     metric, ks = spec.stopping.name, sorted({*spec.ks, spec.stopping.k})
     common = {"seeds": [1], "ks": ks, "groups": [], "save_models": False}
     whole = make_plan(spec.model_copy(update=common))
-    plan, store = at_validation(whole), Store(results / FOLDER)
+    plan, store = at_validation(whole, fold), Store(results / FOLDER)
     study = Study(
         model=described.model,
         preset=described.preset,
         dataset=plan.cells[0].dataset,
         protocol=whole.protocol.name,
         fingerprint=whole.cells[0].fingerprint,
+        fold=fold,
         metric=metric,
         seed=seed,
         at_once=spec.jobs,
@@ -83,7 +84,7 @@ def tune(
         config=described.config,
         plan=spec.plan,
     )
-    path = study_path(results, study.dataset, study.model, study.fingerprint)
+    path = study_path(results, study.dataset, study.model, study.fingerprint, fold)
     kept = read_study(path)
     sampler, before = Sampler(described, space, seed, together=spec.jobs > 1), list[list[ValidationRecord]]()
     wanted = trials if space else 1
@@ -91,7 +92,9 @@ def tune(
         numbers = range(first, min(first + spec.jobs, wanted))
         given_up_below = floors(before) if prune else []
         asked = {number: {**fixed, **sampler.ask(number)} for number in numbers}
-        found = {number: _cell(whole, request.model, options, given_up_below) for number, options in asked.items()}
+        found = {
+            number: _cell(whole, fold, request.model, options, given_up_below) for number, options in asked.items()
+        }
         if isinstance(refused := found.get(0), ConfigError):
             raise refused
         cells = [cell for cell in found.values() if isinstance(cell, Cell)]
@@ -119,10 +122,12 @@ def tune(
     return study
 
 
-def _cell(whole: Plan, model: str, options: dict[str, Any], floors: list[Floor]) -> Cell | ConfigError:
+def _cell(
+    whole: Plan, fold: int | None, model: str, options: dict[str, Any], floors: list[Floor]
+) -> Cell | ConfigError:
     """The trial of ``options``, or why it cannot be one: rules over several fields are not those of a space."""
     try:
-        plan = at_validation(same_data(whole, whole.spec.model_copy(update={"options": {model: options}})))
+        plan = at_validation(same_data(whole, whole.spec.model_copy(update={"options": {model: options}})), fold)
     except ConfigError as error:
         return error
     [cell] = plan.cells
@@ -132,8 +137,8 @@ def _cell(whole: Plan, model: str, options: dict[str, Any], floors: list[Floor])
     return Cell.model_validate({**cell.model_dump(), "floors": floors})
 
 
-def at_validation(plan: Plan) -> Plan:
-    """The same cells, tested on the validation part by the rules of validation.
+def at_validation(plan: Plan, number: int | None = None) -> Plan:
+    """The cells of one of its splits, tested on the validation part by the rules of validation.
 
     A split that leaves none gets one of a tenth of train; what is tuned on it is trained on all of train in the end.
 
@@ -142,14 +147,14 @@ def at_validation(plan: Plan) -> Plan:
     ConfigError, DataError
         See :func:`tune`.
     """
-    fold, rules, parts = plan.folds[None], plan.protocol, plan.folds[None].split
+    fold, rules, parts = plan.folds[number], plan.protocol, plan.folds[number].split
     if rules.fit != "train":  # of the last fit alone: the trials are those of the protocol without it
         rules = rules.model_copy(update={"fit": "train"})
-        parts = split(plan.dataset, rules)
+        parts = split(plan.dataset, rules, number)
     visible, fingerprint = parts.visible, parts.fingerprint
     if not len(visible.valid):
         rules = _carved(rules)
-        visible = split(plan.dataset, rules).visible
+        visible = split(plan.dataset, rules, number).visible
     if not len(visible.valid):
         raise DataError(f"protocol '{plan.protocol.name}' leaves no train part that one for validation could be of")
     rules = rules.at_validation().model_copy(update={"name": f"validation of {plan.protocol.name}"})
@@ -158,8 +163,8 @@ def at_validation(plan: Plan) -> Plan:
         "content": visible.content,
         "fingerprint": content_hash([fingerprint, "validation"]),
     }
-    cells = [Cell.model_validate({**cell.model_dump(), **update}) for cell in plan.cells]
-    folds: dict[int | None, Fold] = {None: Fold(Split(visible, Validation(visible)), fold.groups)}
+    cells = [Cell.model_validate({**cell.model_dump(), **update}) for cell in plan.cells if cell.fold == number]
+    folds: dict[int | None, Fold] = {number: Fold(Split(visible, Validation(visible)), fold.groups)}
     return replace(plan, cells=cells, folds=folds, protocol=rules)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
 import numpy as np
 
 from bench.errors import BenchError, ConfigError, ResultsError, plain
-from bench.messages.study import Study
+from bench.messages.study import TUNED, Study
 from bench.report.page.document import TuningPart
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.runs.store import Store
-from bench.runs.studies import TUNED, find_study, study_of
+from bench.runs.studies import find_study, studies_of
 
 
 def untuned(table: Table, row: Row, store: Store) -> Row | None:
@@ -21,23 +22,23 @@ def untuned(table: Table, row: Row, store: Store) -> Row | None:
     if row.failed:
         return None
     try:
-        study = study_of(store.roots, row.first.cell)
+        studies = studies_of(store.roots, row.cells)
     except BenchError:  # the page says elsewhere that it cannot be read
         return None
-    return table.only(study.began_with) if study else None
+    return table.only(studies[0].began_with) if studies else None
 
 
 def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
     """The studies of the table's models in all folders, and a line for each that cannot be read."""
     found, lines = [], []
-    for root in store.roots:
-        for model in dict.fromkeys(row.first.cell.model for row in table.rows):
-            try:
-                found.append(_part(table, find_study([root], table.dataset, model, table.cell.fingerprint)))
-            except ConfigError:  # it was not tuned there
-                continue
-            except ResultsError as error:
-                lines.append(f"left out: {error}")
+    models = dict.fromkeys(row.first.cell.model for row in table.rows)
+    for root, model, fold in itertools.product(store.roots, models, table.cell.protocol.folds):
+        try:
+            found.append(_part(table, find_study([root], table.dataset, model, table.cell.fingerprint, fold)))
+        except ConfigError:  # it was not tuned there
+            continue
+        except ResultsError as error:
+            lines.append(f"left out: {error}")
     return found, lines
 
 
@@ -50,7 +51,7 @@ def _part(table: Table, study: Study) -> TuningPart:
         tested = (before.mean("all", study.metric), after.mean("all", study.metric))
     options = study.best.options if study.best else {}
     return TuningPart(
-        model=plain(study.model),
+        model=plain(study.title),
         preset=plain(study.preset),
         metric=study.metric,
         scores=scores,
