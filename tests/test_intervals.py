@@ -233,18 +233,16 @@ def test_rows_of_one_result_tell_once_and_those_without_spread_not_at_all():
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize(("spread", "apart"), [(0, 0), (1, 0.6), (3, 0.6)])
 def test_rows_that_tell_each_other_are_rarely_called_different(seeds, spread, apart):
-    """Tables of eight level rows, whose seeds spread alike or each by another factor; and a ninth of one seed."""
+    """Tables of eight level rows, whose seeds spread alike or each by another factor."""
     rng, tables = np.random.default_rng([seeds, spread]), EXPERIMENTS // 2
     users = 10 + rng.normal(size=(USERS, tables))
-    factors = spread * np.exp(rng.normal(0, apart, (9, tables)))
+    factors = spread * np.exp(rng.normal(0, apart, (8, tables)))
     values = [world(rng, seeds, factors[row], users) for row in range(8)]
     told = likely_spread([one.mean(axis=1) for one in values])
     rows = [Sample(one, deterministic=False) for one in values]
     found = np.array([a.minus(b, told).p_values() for i, a in enumerate(rows) for b in rows[:i]])
     assert np.mean(found < 0.05) <= 0.055
     assert np.mean(found.min(axis=0) * len(found) < 0.05) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / tables)
-    single = Sample(world(rng, 1, factors[8], users), deterministic=False)
-    assert np.mean([row.minus(single, told).p_values() < 0.05 for row in rows]) <= 0.07
 
 
 def test_what_rows_tell_each_other_tells_more_apart():

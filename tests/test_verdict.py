@@ -111,23 +111,39 @@ def test_rows_of_one_seed_are_compared_with_an_assumed_spread(kept):
     assert "rank assumes a spread over seeds of 5%" in leaderboard.markdown(table, found)
 
 
-def test_rows_of_one_seed_take_the_spread_of_those_that_have_several(kept, tiny_cards):
-    """The same rows beside five whose seeds spread by half a per cent: a tenth apart is now a difference."""
-    even = 0.001 * scores(0.0)
-    several = {
-        name: np.stack([mean * (1 + step) + even for step in (-0.005, 0, 0.005)])
-        for name, mean in {"p": 0.2, "q": 0.22, "r": 0.24, "s": 0.26, "t": 0.28}.items()
+def several(spread):
+    """Five rows of three seeds whose means spread by so much of them, of users who hardly differ."""
+    steps = [np.array([-spread, 0, spread]) * factor for factor in (0.8, 0.9, 1, 1.1, 1.2)]
+    return {
+        name: np.stack([mean * (1 + step) + 0.001 * scores(0.0) for step in own])
+        for (name, mean), own in zip({"p": 0.2, "q": 0.22, "r": 0.24, "s": 0.26, "t": 0.28}.items(), steps, strict=True)
     }
-    table, found, store = kept(a=(0.55 + even)[None], b=(0.5 + even)[None], **several)
+
+
+def test_few_seeds_of_many_rows_tell_apart_what_those_of_two_do_not(kept, tiny_cards):
+    """Means six per cent apart, seeds that spread by one: by two seeds of two rows alone, anything is possible."""
+    even = 0.001 * scores(0.0)
+    means = {"a": 0.53, "b": 0.5}
+    two = {name: np.stack([mean * (1 + step) + even for step in (-0.01, 0.01)]) for name, mean in means.items()}
+    _, found, _ = kept(**two)
+    assert {str(found.standings[row, "all"]) for row in "ab"} == {"1–2"}
+    _, found, store = kept(**several(0.01))
     assert [str(found.standings[row, "all"]) for row in "ab"] == ["1", "2"]
-    spread = table.seed_spread("all", ["ndcg@10"]).told
-    assert 0.005 < spread < 0.008  # what chance takes from the logarithms of three seeds' spreads is given back
-    said = f"the spread over seeds of other rows, {spread:.1%}"
+    # Of other metrics too, by what results tell of their seeds.
+    lines = compare(store, "a", "b", "tiny").frame
+    whole = lines.loc[lines["group"] == "all", ["low", "high"]].to_numpy()
+    np.testing.assert_allclose(whole, whole[:1].repeat(len(whole), axis=0))
+
+
+@pytest.mark.parametrize(("spread", "assumed"), [(0.005, 0.05), (0.08, 0.10)])
+def test_what_is_assumed_of_one_seed_is_never_less_than_others_show(kept, tiny_cards, spread, assumed):
+    even = 0.001 * scores(0.0)
+    table, found, store = kept(a=(0.55 + even)[None], b=(0.45 + even)[None], **several(spread))
+    told = table.seed_spread("all", ["ndcg@10"])
+    assert told.assumed[0] == pytest.approx(assumed, abs=0.01)
+    said = f"a spread over seeds of {told.assumed[0]:.1%}".replace(".0%", "%")
     assert f"rank assumes {said}" in leaderboard.markdown(table, found)
-    compared = compare(store, "a", "b", "tiny")
-    assert f"a and b: one seed, {said} is assumed" in compared.text()
-    lines = compared.frame.loc[compared.frame["group"] == "all", ["low", "high"]].to_numpy()
-    np.testing.assert_allclose(lines, lines[:1].repeat(len(lines), axis=0))
+    assert f"a and b: one seed, {said} is assumed" in compare(store, "a", "b", "tiny").text()
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])

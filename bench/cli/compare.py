@@ -35,8 +35,9 @@ def command(
 
     A and B are rows of a leaderboard, named as there: a model, or model@preset. What both were measured by is compared.
     Users are paired, and the spread of the seeds of both rows is in the interval. Few seeds say little of their own
-    spread: that of all rows of the table counts beside it, and stands for that of a row of one seed (5 % of its value
-    where fewer than five rows have several), unless its model does not depend on seeds. A star marks what differs. Of
+    spread: that of all rows of the table counts beside it, where five have several. Of a row of one seed, 5 % of its
+    value are assumed, or what the others spread if that is more, unless its model does not depend on seeds: three seeds
+    put a measurement in its place. A star marks what differs. Of
     the metric by which the table ranks, that is the verdict of the table: Holm's rule over all pairs of its rows. The
     lines of other metrics are a family of their own: of two models that are level, 5 % have any.
     """

@@ -31,8 +31,8 @@ ERRORS = 0.05
 """In at most so many families of comparisons, anything is told apart that is truly level."""
 
 ASSUMED_SPREAD = 0.05
-"""Standard deviation over seeds, as a share of the mean, of a row of one seed in comparisons where other rows tell
-nothing of it: the median of generative models in RecBoard, where that of models of ids is .016."""
+"""Standard deviation over seeds, as a share of the mean, of a row of one seed in comparisons, unless other rows show
+more: the median of generative models in RecBoard, where that of models of ids is .016."""
 
 _ENOUGH_ROWS = 5
 """Of several seeds each, from which their spreads tell what a spread is."""
@@ -65,21 +65,18 @@ class Spread(NamedTuple):
     most: Floats
     """(m,): degrees of freedom of all rows together."""
 
-    def __str__(self) -> str:
-        """What a row of one seed is taken to spread by in the first metric, in words."""
-        assumed = f"a spread over seeds of {ASSUMED_SPREAD:.0%}"
-        return assumed if self.told is None else f"the spread over seeds of other rows, {self.told:.1%}"
-
     @property
-    def told(self) -> float | None:
-        """``relative`` of the first metric; None where too few rows tell of it."""
-        return None if math.isnan(self.relative[0]) else float(self.relative[0])
+    def assumed(self) -> Floats:
+        """(m,): of a row of one seed: :data:`ASSUMED_SPREAD`, or what the others tell, if that is more."""
+        return np.fmax(self.relative, ASSUMED_SPREAD)
+
+    def __str__(self) -> str:
+        """What is assumed of a row of one seed in the first metric, in words."""
+        return f"a spread over seeds of {self.assumed[0]:.1%}".replace(".0%", "%")
 
     def of_one_seed(self, mean: Floats) -> Part:
-        """Of a further row of this mean, (m,); where too few rows tell of it, :data:`ASSUMED_SPREAD`, as if known."""
-        known = ~np.isnan(self.relative)
-        relative = np.where(known, self.relative, ASSUMED_SPREAD)
-        return Part(relative * np.abs(mean), np.where(known, self.freedom, np.inf))
+        """Of a further row of this mean, (m,): models that are run with one seed are often not like the others."""
+        return Part(self.assumed * np.abs(mean), np.where(self.relative > ASSUMED_SPREAD, self.freedom, np.inf))
 
     def beside(self, own: Part, mean: Floats, seeds: int) -> Part:
         """What a row of this mean, (m,), adds of its own: never less than its own spread says."""
@@ -232,7 +229,7 @@ class Sample:
         """Differences to another row of the same users, which are paired; seeds are not.
 
         ``spread`` is what other rows tell of that over seeds. Where they tell nothing, a row of several seeds has its
-        own, and that of a row of one, unless its model is deterministic, is :data:`ASSUMED_SPREAD`.
+        own. Of a row of one, unless its model is deterministic, it is :attr:`Spread.assumed`.
         """
         users = _without(self.per_user - other.per_user, self.chance + other.chance)
         spread = likely_spread([]) if spread is None else spread

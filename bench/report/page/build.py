@@ -127,7 +127,7 @@ def _table(
         rows=[row_part(table, row, judged, store, names, environments) for row in table.rows],
         detectable=judged.detectable[0],
         detectable_least=judged.detectable[1],
-        seed_spread=table.seed_spread("all", table.main_metrics[:1]).told,
+        seed_spread=float(table.seed_spread("all", table.main_metrics[:1]).assumed[0]),
         pairs=_pairs(table, judged),
         tuning=studies,
         references=[_reference(card, figure) for card in judged.references for figure in card.figures],

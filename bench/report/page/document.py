@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from bench.data.protocol import Protocol
-from bench.evaluation.intervals import ASSUMED_SPREAD, LEAST_USERS
+from bench.evaluation.intervals import LEAST_USERS
 from bench.strict import Strict
 
 Numbers = list[float]
@@ -194,8 +194,8 @@ class TablePart(Strict):
     """The difference that a pair would show by itself in 80 % of all cases: the median of pairs."""
     detectable_least: float
     """That of the pair of rows that is most alike."""
-    seed_spread: float | None
-    """As a share of the mean, what rows of several seeds tell of it together; null where they are too few."""
+    seed_spread: float
+    """As a share of the mean, what is assumed of a row of one of many seeds."""
     pairs: dict[str, list[PairPart]]
     """By group, among the first :data:`bench.report.page.build.MOST_PAIRED` rows with ranks."""
     tuning: list[TuningPart]
@@ -218,8 +218,6 @@ class Page(Strict):
     """When its newest result was finished."""
     least_users: int = LEAST_USERS
     """Groups of fewer have neither intervals nor ranks."""
-    assumed_spread: float = ASSUMED_SPREAD
-    """Over seeds, as a share of the mean, of a row of one of many seeds where other rows tell nothing of it."""
     tables: list[TablePart]
     environments: list[Environment]
     left_out: list[str] = Field(default_factory=list)

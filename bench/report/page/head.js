@@ -75,16 +75,11 @@ function switches(table) {
       !group || group.name === "all" ? "" : `${named("group", group.name)}: ${rule(group.rule)}. `,
       words(state.metric === table.first ? "table.help" : "table.unranked", { metric: table.first }),
       table.rows.some((row) => row.one_of_many_seeds && !row.failures.length)
-        ? ` ${alone(table)}`
+        ? ` ${words("table.alone", { spread: `${Number((100 * table.seed_spread).toFixed(1))} %` })}`
         : "",
       table.rows.some((row) => row.seeds === 2 && !row.failures.length) ? ` ${words("table.two")}` : "",
     ),
   );
-}
-
-function alone({ seed_spread: told }) {
-  const spread = `${Number((100 * (told ?? DATA.assumed_spread)).toFixed(1))} %`;
-  return words(told === null ? "table.alone" : "table.alone.told", { spread });
 }
 
 function rankOf(metric) {
