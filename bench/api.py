@@ -45,6 +45,7 @@ class RunOptions(TypedDict, total=False):
     jobs: int
     threads: int | None
     processes: int
+    energy: bool
     device: str
     timeout: float | None
     time_budget: float | None
