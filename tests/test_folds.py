@@ -101,7 +101,7 @@ def test_repeated_splits_are_the_splits_of_their_seeds(bench, tmp_path):
     done = bench("compare", "ease", "pop", "--dataset", "tiny", "--protocol", "random:3", "--results", tmp_path)
     assert done.status == 0, done.err
     done = bench("run", "--models", "ease@tuned", "--dataset", "tiny", "--protocol", "random:3", "--results", tmp_path)
-    assert "protocol 'random:3' has several splits: tune under one that has a single one" in done.err
+    assert "ease was not tuned on these data under this protocol, fold 0: 'bench tune" in done.err
 
 
 def test_repeated_held_out_users(bench, tmp_path):

@@ -110,7 +110,7 @@ class _Executor:
     watch: Watch
     room: Room
     hooks: LifeCycle
-    meter: Meter | None
+    meter: Meter | None = None
     waiting: dict[str, Cell] = field(default_factory=dict)
     """Cells that are not begun, or that another run works at, by id."""
     running: dict[str, Cell] = field(default_factory=dict)
