@@ -216,3 +216,12 @@ def test_a_row_without_a_rank_has_an_interval_over_seeds(make_result):
     half = 4.302653 * 0.1 / math.sqrt(3)
     assert table.rows[0].half_widths("all", ["ndcg@10"])[0] == pytest.approx(half, rel=0.02)
     assert f".5000 ±{number(table.rows[0].half_widths('all', ['ndcg@10'])[0])}" in main(table)
+
+
+def test_what_went_wrong_in_some_runs_is_told_of_these(make_result):
+    """Of all runs it is told of the row."""
+    lines = {1: ["slow disk", "odd"], 2: ["slow disk"], 3: ["slow disk", "odd"]}
+    [table] = tables([make_result("a", seed=seed, warnings=own) for seed, own in lines.items()])
+    page = leaderboard.markdown(table)
+    assert "- a: slow disk\n" in page
+    assert "- a seed 1, seed 3: odd\n" in page

@@ -280,7 +280,7 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
-        lines += [f"{row.name}: {line}" for line in dict.fromkeys(w for r in row.results for w in r.warnings)]
+        lines += _warnings(row)
         lines += [
             f"{row.name}: {line}"
             for line in dict.fromkeys(plain(str(r.facts.get("caveat") or "")) for r in row.results)
@@ -300,6 +300,15 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
 
 def _listed(lines: Sequence[str], words: Words) -> str:
     return "\n".join(f"- {words(line)}" for line in lines)
+
+
+def _warnings(row: Row) -> list[str]:
+    """Each once, with the runs that had it where others had not."""
+    runs: dict[str, list[str]] = {}
+    for result in row.results:
+        for line in dict.fromkeys(result.warnings):
+            runs.setdefault(line, []).append(result.cell.run)
+    return [f"{row.name}{','.join(own) * (len(own) < len(row.results))}: {line}" for line, own in runs.items()]
 
 
 def _cost(value: float, digits: int = 1) -> str:
