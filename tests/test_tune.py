@@ -4,7 +4,6 @@ import json
 import re
 import time
 
-import numpy as np
 import optuna
 import pytest
 import yaml
@@ -196,53 +195,6 @@ def test_which_study_of_other_data_is_meant_is_clear_or_one_line(tiny_cards, tmp
         package.run(names[0], "tiny", results=tmp_path, protocol="temporal")
     for name, protocol in ((names[0], "temporal"), ("itemknn@tuned:tiny", "loo")):
         assert f"itemknn@{package.run(name, other, results=tmp_path, protocol=protocol)['preset'][0]}" == name
-
-
-def test_each_split_is_tuned_by_itself(bench, tmp_path):
-    """Validation of a fold decides for it alone: parts of it are test in the others."""
-    words = ("--dataset", "tiny", "--protocol", "kfold:3", "--results", tmp_path)
-    said = bench("tune", "--models", "itemknn", "--trials", "4", *words)
-    assert said.status == 0, said.err
-    found = [Study.model_validate_json(path.read_text()) for path in (tmp_path / FOLDER).glob("*.json")]
-    studies = {study.fold: study for study in found}
-    assert sorted(studies) == [0, 1, 2]
-    assert len({study.trials[0].score for study in studies.values()}) == 3
-    assert len({json.dumps(study.best.options) for study in found}) > 1
-    assert all(f"itemknn@tuned fold {fold}: " in said.out for fold in studies)
-    done = bench("run", "--models", "itemknn,itemknn@tuned", *words)
-    assert done.status == 0, done.err
-    tested = [result for result in Store(tmp_path).results() if result.cell.preset == "tuned"]
-    assert sorted(result.cell.fold for result in tested) == [0, 1, 2]
-    for result in tested:
-        best = studies[result.cell.fold].best
-        assert best.options.items() <= result.cell.config.items()
-        assert result.validation == pytest.approx(best.score)
-    [table] = tables(Store(tmp_path).results())
-    assert {(row.name, row.folds) for row in table.rows} == {("itemknn", 3), ("itemknn@tuned", 3)}
-    before, after = (
-        np.mean(scores) for scores in zip(*((s.trials[0].score, s.best.score) for s in found), strict=True)
-    )
-    seconds = sum(study.seconds for study in found)
-    told = f"itemknn@tuned: best of 4 trials in each of 3 splits, {seconds:,.0f} s of training; ndcg@10 from the preset"
-    assert f"{told} to it, validation {before:.4f} to {after:.4f}, test " in done.out
-    again = bench("verify", "itemknn@tuned", *words)
-    assert "equal to the digit" in again.out, again.err
-    target = tmp_path / "published"
-    assert bench("results", "publish", "--results", tmp_path, "--to", target).status == 0
-    assert len(list((target / FOLDER).glob("*-fold*.json"))) == 3
-
-
-def test_what_cannot_be_of_several_splits_is_one_line(bench, tmp_path):
-    words = ("--dataset", "tiny", "--protocol", "random:2", "--results", tmp_path)
-    assert bench("tune", "--models", "itemknn", "--trials", "1", *words).status == 0
-    done = bench("run", "--models", "itemknn@tuned", "--set", "itemknn.shrink=3", *words)
-    assert done.err.endswith("error: itemknn@tuned has a config of its own in each split: it takes no --set here\n")
-    [path] = (tmp_path / FOLDER).glob("*-fold1.json")
-    path.unlink()
-    done = bench("run", "--models", "itemknn@tuned", *words)
-    assert "error: itemknn was not tuned on these data under this protocol, fold 1: 'bench tune" in done.err
-    done = bench("plan", "--models", "itemknn@tuned", "--output", tmp_path / "plan.yaml", *words)
-    assert "several splits: tune under one that has a single one, or without a plan" in done.err
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ def tuning(table: Table, store: Store) -> tuple[list[TuningPart], list[str]]:
 def _part(table: Table, study: Study) -> TuningPart:
     scores = [math.nan if trial.score is None else trial.score for trial in study.trials]
     before = table.only(study.began_with)
-    after = table.only(lambda cell: (cell.model, cell.preset) == (study.model, TUNED))
+    # Of several splits a row has the mean, and a study is of one.
+    after = table.only(lambda cell: (cell.model, cell.preset, cell.fold) == (study.model, TUNED, None))
     tested = None
     if before and after and study.gave(after.first.cell.config) and study.metric in table.metrics:
         tested = (before.mean("all", study.metric), after.mean("all", study.metric))
