@@ -4,8 +4,8 @@
 
 Simulated: tables of rows that are level. Normal values of users, of what is of neither users nor seeds (as large), and
 of seeds, whose means spread 0, 1 and 3 times as much as the users of one seed err: in each row alike, or in each row
-by another factor, with a standard deviation of its logarithm of 0.6 (as in the published tables), or ten times as much
-in one row as in the others. The time is that of all pairs of 30 rows of 5 seeds, 30,000 users and 10 metrics, without
+by another factor, with a standard deviation of its logarithm of 0.6, or ten times as much in one row as in the others.
+The time is that of all pairs of 30 rows of 5 seeds, 30,000 users and 10 metrics, without
 reading files. Writes benchmarks/records/intervals.json.
 """
 

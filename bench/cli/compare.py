@@ -37,9 +37,9 @@ def command(
     Users are paired, and the spread of the seeds of both rows is in the interval. Few seeds say little of their own
     spread: that of all rows of the table counts beside it, where five have several. Of a row of one seed, 5 % of its
     value are assumed, or what the others spread if that is more, unless its model does not depend on seeds: three seeds
-    put a measurement in its place. A star marks what differs. Of
-    the metric by which the table ranks, that is the verdict of the table: Holm's rule over all pairs of its rows. The
-    lines of other metrics are a family of their own: of two models that are level, 5 % have any.
+    put a measurement in its place. A star marks what differs. Of the metric by which the table ranks, that is the
+    verdict of the table: Holm's rule over all pairs of its rows. The lines of other metrics are a family of their own:
+    of two models that are level, 5 % have any.
     """
     from bench.report.compare import compare
     from bench.runs.store import Store

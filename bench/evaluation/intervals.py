@@ -52,6 +52,11 @@ class Part(NamedTuple):
     freedom: float | Floats
     """Degrees of freedom of their estimate, (m,) if they differ; infinite if they are known."""
 
+    @classmethod
+    def of(cls, means: Floats) -> Part:
+        """Of the means (S, m) of at least two seeds."""
+        return cls(means.std(axis=0, ddof=1) / math.sqrt(len(means)), len(means) - 1)
+
 
 class Spread(NamedTuple):
     """What rows of several seeds tell of how far seeds spread, for m quantities: a scaled inverse χ² distribution."""
@@ -94,8 +99,9 @@ def likely_spread(rows: Sequence[Floats]) -> Spread:
 
     Estimated as by Smyth, from the logarithms of squared relative spreads. Two rules are ours. The degrees of freedom
     that count in an interval are those of spreads that differ by one standard error more than these rows show, and
-    never more than all rows together have; and no row is taken to spread less than it does. Without them two rows
-    that are level are told apart in up to 8 % of tables, with them in 5 (benchmarks/intervals.py).
+    never more than all rows together have; and no row is taken to spread less than it does. So any two rows that are
+    level are told apart in at most 5 % of tables of three seeds or five, and in 6 where one row swings
+    (benchmarks/intervals.py).
     """
     n_metrics = rows[0].shape[1] if rows else 1
     found = [_told([row[:, m] for row in rows]) for m in range(n_metrics)]
@@ -176,7 +182,10 @@ def stacked(estimates: Sequence[Estimate]) -> Estimate:
     nothing = Part(np.zeros(1), math.inf)
     parts = [(*one.seeds, *[nothing] * (most - len(one.seeds))) for one in estimates]
     seeds = (
-        Part(*(np.concatenate([np.broadcast_to(part[at], 1) for part in own]) for at in range(len(Part._fields))))
+        Part(
+            np.concatenate([part.errors for part in own]),
+            np.concatenate([np.broadcast_to(part.freedom, 1) for part in own]),
+        )
         for own in zip(*parts, strict=True)
     )
     mean, users = (np.concatenate([getattr(one, name) for one in estimates]) for name in ("mean", "users"))
@@ -218,7 +227,7 @@ class Sample:
             means = values.mean(axis=1)
             rest = values - self.per_user - (means - self.mean)[:, None]
             self.chance = (rest**2).sum(axis=(0, 1)) / ((n_seeds - 1) * (n_users - 1)) / (n_seeds * n_users)
-            self.seeds = (Part(means.std(axis=0, ddof=1) / math.sqrt(n_seeds), n_seeds - 1),)
+            self.seeds = (Part.of(means),)
 
     @property
     def estimate(self) -> Estimate:

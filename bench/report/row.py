@@ -157,8 +157,7 @@ class Row:
         if self.users(group) < LEAST_USERS:
             return [math.nan] * len(metrics)
         runs, means = np.array(self.runs(group, metrics)), self.seed_means(group, metrics)
-        many = self.spreads
-        parts = (Part(means.std(axis=0, ddof=1) / math.sqrt(len(means)), len(means) - 1),) if many else ()
+        parts = (Part.of(means),) if self.spreads else ()
         users = np.array([self.user_error(group, metric) for metric in metrics])
         return [float(half) for half in Estimate(runs.mean(axis=0), users, parts).half_width()]
 

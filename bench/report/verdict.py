@@ -161,8 +161,8 @@ def _of_tuning(table: Table, row: Row, store: Store) -> str:
     if row.failed or not studies or len(known) < len(scores):
         return ""
     first, own = studies[0], studies[0].fingerprint == row.first.cell.fingerprint
-    trials = sorted({len(study.trials) for study in studies})
-    told = f"{row.name}: best of {' to '.join(map(str, trials[:1] + trials[1:][-1:]))} trials"
+    fewest, most = (end(len(study.trials) for study in studies) for end in (min, max))
+    told = f"{row.name}: best of {fewest}{f' to {most}' if most > fewest else ''} trials"
     told += f" in each of {len(studies)} splits" if len(studies) > 1 else ""
     spent = sum(study.seconds for study in studies)
     told += f", {spent:,.0f} s of training" if own else f" on {first.dataset} ({first.fingerprint[:8]})"

@@ -154,12 +154,13 @@ def _as_tuned(request: ModelRequest, task: Task, results: Path) -> Iterator[_Mod
             (find_study([results], task.card.name, request.model, task.fingerprint, fold), [fold])
             for fold in task.folds
         ]
+    asked = []
     for study, folds in studies:
         best = dict(study.best.options) if study.best else {}
         if not len(task.folds[folds[0]].split.visible.valid) and study.best and study.best.epochs:
             best["epochs"] = study.best.epochs
-        options = {**best, **request.options}
-        [found] = describe([request.model_copy(update={"preset": study.preset, "options": options})])
+        asked.append(ModelRequest(model=request.model, preset=study.preset, options={**best, **request.options}))
+    for found, (_, folds) in zip(describe(asked), studies, strict=True):
         yield _Model(found.model_copy(update={"preset": request.preset}), folds)
 
 
