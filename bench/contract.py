@@ -163,7 +163,7 @@ class Context(Protocol):
     that is written under another name and then renamed is whole.
     """
     time_budget: float | None
-    """Seconds that ``fit`` may take, or None. A model that cannot stop early ignores it."""
+    """Processor seconds that ``fit`` may take, or None. A model that cannot stop early ignores it."""
     processes: int
     """How many processes may train the model together; 1 unless it is :attr:`Recommender.distributed`."""
 

@@ -16,6 +16,7 @@ from bench.testing import Interrupted, LocalContext, MemorySplit, block_interact
 from bench.worker import context as contexts
 from bench.worker.context import WorkerContext
 from bench.worker.kept import KeptArrays
+from bench.worker.seconds import Seconds
 
 DATA = block_interactions(n_users=40)
 
@@ -215,11 +216,13 @@ def test_data_without_validation_items_never_stops(make):
 
 
 class Clock:
+    """Of processors; by the clock on the wall all takes three times as long."""
+
     def __init__(self):
         self.now = 1000.0
 
-    def monotonic(self):
-        return self.now
+    def so_far(self):
+        return Seconds(3 * self.now, self.now)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,7 @@ class Clock:
 )
 def test_training_ends_before_an_epoch_that_would_not_end_in_time(make, monkeypatch, budget, done):
     clock = Clock()
-    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(contexts, "so_far", clock.so_far)
     context, _ = make(Scripted(), budget=budget)
     epochs = []
     for epoch in context.epochs(10):
@@ -246,7 +249,7 @@ def test_training_ends_before_an_epoch_that_would_not_end_in_time(make, monkeypa
 )  # fmt: skip
 def test_budget_is_one_for_all_stages(make, monkeypatch, budget, done):
     clock = Clock()
-    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(contexts, "so_far", clock.so_far)
     context, _ = make(Scripted(), budget=budget)
     found = []
     for stage, preparation, duration in (("a", 5, 10), ("b", 3, 20)):
@@ -287,7 +290,7 @@ def test_attempt_that_starts_anew_is_judged_anew(make, tmp_path):
     train(make(Scripted([0.9, 0.8]), record=record)[0], 2)
     second, _ = make(Scripted([0.1, 0.2]), record=record)
     assert [said.improved for said in train(second, 2)] == [True, True]
-    assert second.resumed_seconds == 0
+    assert second.resumed == Seconds()
     third, events = make(Scripted([0.3]), record=record)
     assert [third.validate().improved for _ in third.epochs(3, done=2)] == [True]
     assert [event["score"] for event in events if event["event"] == "validation"] == pytest.approx(
@@ -299,7 +302,7 @@ def test_attempt_that_starts_anew_is_judged_anew(make, tmp_path):
 def test_time_of_the_attempt_before_counts_for_who_goes_on(make, monkeypatch, tmp_path, budget, done):
     """Five epochs of 10 s then, and the rest now; an epoch that is begun is ended."""
     clock, record = Clock(), tmp_path / "epochs.jsonl"
-    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(contexts, "so_far", clock.so_far)
     first, _ = make(Scripted(), record=record)
     for _ in first.epochs(5):
         clock.now += 10
@@ -310,7 +313,7 @@ def test_time_of_the_attempt_before_counts_for_who_goes_on(make, monkeypatch, tm
         epochs.append(epoch)
         clock.now += 10
     assert epochs == list(range(6, done + 1))
-    assert second.resumed_seconds == 50
+    assert second.resumed == Seconds(150, 50)
 
 
 def test_context_of_the_published_checks_is_the_worker_s_and_can_be_interrupted(tmp_path):
@@ -351,7 +354,7 @@ def test_note_that_is_no_json_is_refused_at_once(make, value):
 
 def test_progress_of_many_steps_is_told_now_and_then(make, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(contexts.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(contexts.time, "monotonic", lambda: clock.now)
     context, events = make(Scripted())
     for step in range(1, 1001):
         clock.now += 0.02

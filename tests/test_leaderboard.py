@@ -119,8 +119,8 @@ def test_page_shows_rules_sizes_reasons_and_offences(make_result):
     page = leaderboard.markdown(table)
     for text in (
         "Per-user random 8:1:1", "split seed 2024", "all users, n = 40", ".2500 ±.0196", "gone seed 1 failed: it broke",
-        "cheat broke the contract in these slots: 1,200 excluded", "late was stopped by its time budget of 9 s",
-        "late: half read", "    bench run --models good",
+        "cheat broke the contract in these slots: 1,200 excluded",
+        "late was stopped by its time budget of 9 processor seconds", "late: half read", "    bench run --models good",
     ):  # fmt: skip
         assert text in page
     assert "head" not in leaderboard.by_group(table)  # a group without users has no column

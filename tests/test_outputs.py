@@ -15,6 +15,7 @@ from bench.runs.log import Log
 from bench.runs.outputs import adopt, clean, open_output, read_array
 from bench.runs.process import verdict
 from bench.worker.kept import KeptArrays, read_entry
+from bench.worker.seconds import Seconds
 
 
 def tree(folder):
@@ -160,19 +161,21 @@ def test_log_beyond_them_keeps_its_beginning_and_its_end(tmp_path, monkeypatch):
         "{}",
         "\xff",
         "[" * 300 + "]" * 300,
-        '{"arrays": {}, "seconds": -1}',
-        '{"arrays": {}, "seconds": 1e999}',
-        '{"arrays": {}, "seconds": NaN}',
-        '{"arrays": {"../a": "0"}, "seconds": 1}',
-        '{"arrays": {"a": "0"}, "seconds": 1}',
-        '{"arrays": {"gone": "0"}, "seconds": 1}',
+        '{"arrays": {}, "seconds": -1, "cpu_seconds": 1}',
+        '{"arrays": {}, "seconds": 1e999, "cpu_seconds": 1}',
+        '{"arrays": {}, "seconds": 1, "cpu_seconds": -1}',
+        '{"arrays": {}, "seconds": 1}',
+        '{"arrays": {}, "seconds": NaN, "cpu_seconds": 1}',
+        '{"arrays": {"../a": "0"}, "seconds": 1, "cpu_seconds": 1}',
+        '{"arrays": {"a": "0"}, "seconds": 1, "cpu_seconds": 1}',
+        '{"arrays": {"gone": "0"}, "seconds": 1, "cpu_seconds": 1}',
     ],
 )
 def test_damaged_entry_is_none(tmp_path, text):
     kept = KeptArrays(tmp_path / "none", tmp_path)
-    kept.add("vectors-1", {"a": np.arange(3)}, 2.5)
-    paths, seconds = read_entry(tmp_path / "vectors-1")
-    assert (list(paths), seconds) == (["a"], 2.5)
+    kept.add("vectors-1", {"a": np.arange(3)}, Seconds(2.5, 2))
+    paths, spent = read_entry(tmp_path / "vectors-1")
+    assert (list(paths), spent) == (["a"], Seconds(2.5, 2))
     (tmp_path / "vectors-1" / "entry.json").write_text(text, encoding="latin-1")
     with pytest.raises((OSError, ValueError)):
         read_entry(tmp_path / "vectors-1")

@@ -33,10 +33,10 @@ _BUDGET = ("trials", "trial_time", "sampler_seed", "at_once", "prune")
 @click.option("--k", "ks", help="Cut-offs of the metrics.  [5,10,20]")
 @protocol_options
 @click.option("--groups", help="More groups, as for 'bench run'.")
-@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that a model may train.")
+@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of training.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Configs to try of a model.")
 @click.option(
-    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Most seconds of a training, by the clock."
+    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of a trial's training."
 )
 @click.option("--sampler-seed", type=click.IntRange(min=0), default=1, show_default=True, help="What is tried.")
 @click.option("--at-once", type=click.IntRange(min=1), default=1, show_default=True, help="Trials asked for together.")

@@ -32,7 +32,7 @@ LATEST = 5
 @results_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the model.")
 @protocol_options
-@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds that the model may train.")
+@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of training.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @confine_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with the whole history.")

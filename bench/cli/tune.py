@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--trial-time",
     type=click.FloatRange(min=0, min_open=True),
-    help="Most seconds of a training in epochs, by the clock.",
+    help="Processor seconds of a trial's training.",
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"

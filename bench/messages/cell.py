@@ -64,7 +64,7 @@ class Cell(Strict):
     device: str
     stopping: Stopping = Stopping()
     time_budget: float | None = None
-    """Seconds that ``fit`` may take."""
+    """Processor seconds that ``fit`` may take."""
     list_length: int = LIST_LENGTH
     ablation: Ablation | None = None
     floors: list[Floor] = []
@@ -123,7 +123,8 @@ class Phase(Strict):
     peak_mib: float = Field(ge=0, allow_inf_nan=False)
     """Peak resident memory of the worker process during this phase, in MiB."""
     cpu_seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """Of processors, of the worker and of what it started and waited for; None in results of older versions."""
+    """Of processors, of the worker and of what it started and waited for; None in results of older versions. In ``fit``
+    are interrupted attempts that the model went on from, and what kept intermediate results took."""
 
     @property
     def processor_seconds(self) -> float:

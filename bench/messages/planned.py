@@ -35,7 +35,7 @@ class Budget(Strict):
     trials: int = Field(20, ge=1)
     """Configs that are tried of a model."""
     trial_time: float | None = Field(None, gt=0)
-    """Seconds that a trial may train."""
+    """Processor seconds that a trial may train."""
     sampler_seed: int = Field(1, ge=0)
     """What is tried."""
     at_once: int = Field(1, ge=1)

@@ -80,7 +80,7 @@ class RunSpec(Strict):
     timeout: float | None = Field(None, gt=0)
     """Seconds after which a cell is killed."""
     time_budget: float | None = Field(None, gt=0)
-    """Seconds that a model may train, which it ends in good order."""
+    """Processor seconds that a model may train, which it ends in good order."""
     memory_limit: float | None = Field(None, gt=0)
     """GiB of address space of a worker."""
     save_models: bool | None = None

@@ -38,7 +38,7 @@ class Trial(Strict):
     pruned: int | None = None
     """The epoch that ended its training, below the median of the trials before."""
     at_limit: bool = False
-    """Whether ``--trial-time`` ended its training: by the clock, which other work on the machine shortens."""
+    """Whether ``--trial-time`` ended its training."""
     cell: str
     """Id of its cell below ``tuning/``."""
 

@@ -290,7 +290,8 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
         if len(values) > 1 and row.spread("all", table.main_metrics[0]) > SWING * float(np.mean(values)):
             lines.append(f"{row.name}: its seeds swing, from {number(min(values))} to {number(max(values))}")
         if any(result.stopped_by_budget for result in row.results):
-            lines.append(f"{row.name} was stopped by its time budget of {row.first.cell.time_budget:g} s")
+            budget = f"{row.first.cell.time_budget:g} processor seconds"
+            lines.append(f"{row.name} was stopped by its time budget of {budget}")
     plans = sorted({row.plan for row in table.rows} - {""})
     for plan in [*plans, *([""] if plans else [])]:
         if rows := [row.name for row in table.rows if row.plan == plan]:

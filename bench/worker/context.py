@@ -22,6 +22,7 @@ from bench.messages.events import Progress, Validated, WorkerEvent
 from bench.messages.spec import Stopping
 from bench.worker.epoch_log import Epoch, EpochLog
 from bench.worker.kept import KeptArrays, entry_name
+from bench.worker.seconds import Seconds, so_far
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,10 +85,10 @@ class WorkerContext:
         self.time_budget = time_budget
         self.processes = processes
         self.stopped_by_budget = False
-        self.resumed_seconds = 0.0
-        """Time of earlier attempts that this one goes on from."""
-        self.cached_seconds = 0.0
-        """Time that kept arrays took when they were made."""
+        self.resumed = Seconds()
+        """Of earlier attempts that this one goes on from."""
+        self.reused = Seconds()
+        """That kept arrays took when they were made."""
         self.facts: dict[str, Any] = {}
         self._sizes: dict[str, int] = {}
         """Bytes of each fact."""
@@ -99,7 +100,7 @@ class WorkerContext:
         self._floors = floors
         self._protocol = protocol.at_validation()
         self._split_arrays, self._text_arrays = split_arrays, text_arrays
-        self._start = time.monotonic()
+        self._start = so_far()
         self._log = EpochLog(epoch_log)
         self._last_progress: tuple[str, float] = ("", 0.0)
         self._stages: set[str] = set()
@@ -116,13 +117,13 @@ class WorkerContext:
         self._epoch = done
         self._best = -np.inf
         self._stale = 0
-        self._earlier = 0.0
-        self._stage_start = time.monotonic()
+        self._earlier = Seconds()
+        self._stage_start = so_far()
         for epoch in self._log.until(name, done):
-            self._earlier = epoch.seconds
+            self._earlier = epoch.spent
             if epoch.score is not None:
                 self._judge(epoch.epoch, epoch.score)
-        self.resumed_seconds += self._earlier
+        self.resumed += self._earlier
 
     def _sample_users(self) -> NDArray[np.int64]:
         users = np.flatnonzero(self._visible.judged.lengths)
@@ -140,30 +141,31 @@ class WorkerContext:
             self._validated = False
             yield epoch
             self._emit(Progress(done=epoch, total=max_epochs, unit=unit))
-            seconds = self._stage_seconds()
+            stage = self._of_stage()
             if not self._validated:  # or it is in the log already, since a model may be killed right behind its save
-                self._log.add(Epoch(self._stage, epoch, seconds, None))
+                self._log.add(Epoch.of(self._stage, epoch, stage, None))
             if self.time_budget is None or epoch == max_epochs:
                 continue
-            before = self._elapsed() - seconds
-            if before + seconds * (epoch + 1) / epoch > self.time_budget:
+            before = (self._spent() - stage).processor
+            if before + stage.processor * (epoch + 1) / epoch > self.time_budget:
                 self.stopped_by_budget = True
-                self.log(f"time budget of {self.time_budget:g} s used up after {epoch} of {max_epochs} {unit}s")
+                told = f"time budget of {self.time_budget:g} processor seconds"
+                self.log(f"{told} used up after {epoch} of {max_epochs} {unit}s")
                 return
 
-    def _elapsed(self) -> float:
-        """Seconds of this ``fit``, those of earlier attempts and of kept arrays included."""
-        return time.monotonic() - self._start + self.resumed_seconds + self.cached_seconds
+    def _spent(self) -> Seconds:
+        """By this ``fit``, with earlier attempts and what kept arrays took."""
+        return so_far() - self._start + self.resumed + self.reused
 
-    def _stage_seconds(self) -> float:
-        return self._earlier + time.monotonic() - self._stage_start
+    def _of_stage(self) -> Seconds:
+        return self._earlier + so_far() - self._stage_start
 
     def validate(self) -> Validation:
         if self._epoch % self._stopping.every or not self.has_validation:
             return Validation(None, False, False)
         score = self.score()
         self._validated = True
-        self._log.add(Epoch(self._stage, self._epoch, self._stage_seconds(), score))
+        self._log.add(Epoch.of(self._stage, self._epoch, self._of_stage(), score))
         return self._judge(self._epoch, score)
 
     @property
@@ -218,14 +220,14 @@ class WorkerContext:
                 self.log(f"{entry} is computed again, what was kept cannot be read: {one_line(error)}")
                 found = None
             if found is not None:
-                self.cached_seconds += found.seconds
-                self.log(f"{entry} was computed before, in {found.seconds:.1f} s")
+                self.reused += found.spent
+                self.log(f"{entry} was computed before, in {found.spent.clock:.1f} s")
                 return found.arrays
-        before = self._elapsed()
+        before = self._spent()
         arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}
         whole = not self.stopped_by_budget and pruned_at(self._floors, self.validations) is None
         if kept is not None and whole:
-            kept.add(entry, arrays, self._elapsed() - before)
+            kept.add(entry, arrays, self._spent() - before)
         return arrays
 
     def progress(self, done: int, total: int | None, unit: str) -> None:

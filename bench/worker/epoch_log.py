@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.worker.seconds import Seconds
+
 
 class Epoch(NamedTuple):
     """The end of one epoch."""
@@ -17,8 +19,20 @@ class Epoch(NamedTuple):
     epoch: int
     seconds: float
     """Of this stage up to here, earlier attempts included."""
+    cpu_seconds: float
+    """The same of processors."""
     score: float | None
     """None if the epoch was not validated."""
+
+    @classmethod
+    def of(cls, stage: str, epoch: int, spent: Seconds, score: float | None) -> Epoch:
+        """An epoch at whose end the stage had taken ``spent``."""
+        return cls(stage, epoch, spent.clock, spent.processor, score)
+
+    @property
+    def spent(self) -> Seconds:
+        """Of this stage up to here."""
+        return Seconds(self.seconds, self.cpu_seconds)
 
 
 class EpochLog:

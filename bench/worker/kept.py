@@ -1,8 +1,8 @@
 """Intermediate results that the core keeps: entries of named arrays, read from one folder and written to another.
 
-An entry is a folder ``NAME-KEY`` with ``entry.json`` (seconds, and the SHA-256 of each array's file) and the arrays as
-``.npy``. A worker may read what earlier cells left and writes what it makes into its own output, from where the parent
-takes it over.
+An entry is a folder ``NAME-KEY`` with ``entry.json`` (seconds, by the clock and of processors, and the SHA-256 of each
+array's file) and the arrays as ``.npy``. A worker may read what earlier cells left and writes what it makes into its
+own output, from where the parent takes it over.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bench.contract import Arrays
 from bench.files import array_hash, content_hash, file_hash, new_folder, write_json
 from bench.interactions import save_array
+from bench.worker.seconds import Seconds
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
     """Arrays, and what they cost when they were made."""
 
     arrays: dict[str, NDArray[Any]]
-    seconds: float
+    spent: Seconds
 
 
 class KeptArrays:
@@ -57,20 +58,21 @@ class KeptArrays:
         folder = next((f / entry for f in (self._write, self._read) if (f / entry).is_dir()), None)
         if folder is None:
             return None
-        paths, seconds = read_entry(folder)
-        return Entry({name: np.load(path, allow_pickle=False) for name, path in paths.items()}, seconds)
+        paths, spent = read_entry(folder)
+        return Entry({name: np.load(path, allow_pickle=False) for name, path in paths.items()}, spent)
 
-    def add(self, entry: str, arrays: Arrays, seconds: float) -> None:
+    def add(self, entry: str, arrays: Arrays, spent: Seconds) -> None:
         """Write an entry, whole or not at all."""
         with new_folder(self._write / entry) as folder:
             for name, array in arrays.items():
                 save_array(folder / f"{name}.npy", array)
             hashes = {name: file_hash(folder / f"{name}.npy") for name in arrays}
-            write_json(folder / "entry.json", {"seconds": seconds, "arrays": hashes})
+            took = {"seconds": spent.clock, "cpu_seconds": spent.processor}
+            write_json(folder / "entry.json", {**took, "arrays": hashes})
 
 
-def read_entry(folder: Path) -> tuple[dict[str, Path], float]:
-    """The files of an entry's arrays by name, all as they were written, and its seconds.
+def read_entry(folder: Path) -> tuple[dict[str, Path], Seconds]:
+    """The files of an entry's arrays by name, all as they were written, and what they took.
 
     Raises
     ------
@@ -78,8 +80,10 @@ def read_entry(folder: Path) -> tuple[dict[str, Path], float]:
         If it is damaged, or is no entry at all.
     """
     told = json.loads(_regular(folder / "entry.json", 2**24).read_text(encoding="utf-8"))
-    hashes, seconds = (told.get("arrays"), told.get("seconds")) if isinstance(told, dict) else (None, None)
-    if not (isinstance(hashes, dict) and isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+    told = told if isinstance(told, dict) else {}
+    hashes, given = told.get("arrays"), [told.get(name) for name in ("seconds", "cpu_seconds")]
+    took = [one for one in given if isinstance(one, int | float) and 0 <= one < math.inf]
+    if not (isinstance(hashes, dict) and len(took) == len(given)):
         raise ValueError(f"{folder} is no entry")
     paths = {}
     for name, expected in hashes.items():
@@ -88,7 +92,7 @@ def read_entry(folder: Path) -> tuple[dict[str, Path], float]:
         paths[name] = _regular(folder / f"{name}.npy")
         if file_hash(paths[name]) != expected:
             raise ValueError(f"{paths[name]} is not what was written")
-    return paths, float(seconds)
+    return paths, Seconds(*took)
 
 
 def _regular(path: Path, most: float = math.inf) -> Path:

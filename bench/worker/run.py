@@ -12,7 +12,6 @@ import os
 import resource
 import shutil
 import sys
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from bench.worker.config import make_config
 from bench.worker.context import Emit, WorkerContext
 from bench.worker.kept import KeptArrays
 from bench.worker.reason import reason_of
+from bench.worker.seconds import so_far
 
 
 def main(folders: JobFolders, events: int) -> int:
@@ -118,8 +118,9 @@ class _Job:
         if status == "done":  # after a failure there may be no memory left to look them up
             told["packages"] = _packages(self.cell.model)
         if self.context is not None:
-            names = ("stopped_by_budget", "resumed_seconds", "cached_seconds", "facts", "validations")
-            told |= {name: getattr(self.context, name) for name in names}
+            told |= {name: getattr(self.context, name) for name in ("stopped_by_budget", "facts", "validations")}
+            told["resumed_seconds"] = self.context.resumed.clock
+            told["cached_seconds"] = self.context.reused.clock
         return Outcome.model_validate(told)
 
     def _fit(self, model: Recommender) -> None:
@@ -144,11 +145,9 @@ class _Job:
         )
         with self._measured("fit"):
             model.fit(self.split.train, self.split.valid, self.context)
+        before = self.context.resumed + self.context.reused
         fit = self.phases["fit"]
-        seconds = fit.seconds + self.context.resumed_seconds + self.context.cached_seconds
-        told: dict[str, float | None] = {"seconds": seconds}
-        if self.context.resumed_seconds:
-            told["cpu_seconds"] = None  # those of earlier attempts are not known
+        told = {"seconds": fit.seconds + before.clock, "cpu_seconds": (fit.cpu_seconds or 0.0) + before.processor}
         self.phases["fit"] = fit.model_copy(update=told)
 
     def _recommend(self, model: Recommender) -> Recommendations:
@@ -201,16 +200,11 @@ class _Job:
     def _measured(self, phase: str) -> Iterator[None]:
         self.emit(PhaseBegan.model_validate({"name": phase}))
         _reset_peak()
-        start, cpu_start = time.perf_counter(), _cpu_seconds()
+        start = so_far()
         yield
-        seconds, cpu_seconds = time.perf_counter() - start, _cpu_seconds() - cpu_start
+        took = so_far() - start
         peak = _peak_mib() + (self.request.processes - 1) * _peak_of_others_mib()
-        self.phases[phase] = Phase(seconds=seconds, peak_mib=peak, cpu_seconds=cpu_seconds)
-
-
-def _cpu_seconds() -> float:
-    """Of this process and of those that it has started and waited for, in user and system mode."""
-    return sum(os.times()[:4])
+        self.phases[phase] = Phase(seconds=took.clock, peak_mib=peak, cpu_seconds=took.processor)
 
 
 def _reset_peak() -> None:

@@ -220,8 +220,8 @@ def test_what_is_kept_gives_the_same_lists_with_its_cost(tiny, tmp_path):
     kinds = sorted(path.name.rsplit("-", 1)[0] for path in (tmp_path / "kept").iterdir())
     assert kinds == ["identifiers", "unseen-vectors", "vectors"]
     again, after = tiny.fit(tmp_path / "again", kept=tmp_path / "kept", score="both")
-    assert (before.cached_seconds, len(before.scores) > 1) == (0, True)
-    assert after.cached_seconds > 0
+    assert (before.reused.clock, len(before.scores) > 1) == (0, True)
+    assert after.reused.clock > 0
     assert len(after.scores) == 1  # the generator's; no vectors were trained
     found, expected = tiny.lists(again), tiny.lists(made)
     np.testing.assert_array_equal(found.items, expected.items)

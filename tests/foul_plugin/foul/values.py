@@ -66,8 +66,8 @@ def validations_are_set(context):
 
 
 def seconds_are_set(context):
-    context.cached_seconds = -1e300
-    context.resumed_seconds = math.nan
+    context.resumed = type(context.resumed)(math.nan, math.inf)
+    context.reused = type(context.reused)(-1e300, -1e300)
 
 
 def _kept():
