@@ -254,5 +254,3 @@ def test_what_cannot_be_of_several_splits_is_one_line(bench, tmp_path):
     path.unlink()
     done = bench("run", "--models", "itemknn@tuned", *words)
     assert "error: itemknn was not tuned on these data under this protocol, fold 1: 'bench tune" in done.err
-    done = bench("plan", "--models", "itemknn@tuned", "--output", tmp_path / "plan.yaml", *words)
-    assert "several splits: tune under one that has a single one, or without a plan" in done.err

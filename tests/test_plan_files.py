@@ -194,8 +194,29 @@ def test_a_plan_without_tuned_rows_tunes_nothing(bench, tmp_path):
     assert "tunes no model: 'bench run --plan' carries it out" in done.err
 
 
-def test_what_cannot_be_tuned_is_not_planned(bench, tmp_path):
-    words = ("--dataset", "tiny", "--protocol", "kfold", "--output", tmp_path / "p.yaml", "--results", tmp_path)
-    assert "has several splits: tune under one" in bench("plan", "--models", "pop,itemknn@tuned", *words).err
+def test_a_plan_for_several_splits_is_carried_out_in_each(bench, tmp_path):
+    results, plan = ("--results", tmp_path), tmp_path / "p.yaml"
+    words = ("--dataset", "tiny", "--protocol", "kfold:3", "--trials", "2", "--output", plan, *results)
+    assert bench("plan", "--models", "itemknn,itemknn@tuned", *words).status == 0
+    rows = json.loads(bench("estimate", "--plan", plan, "--json", *results).out)
+    assert [(row["row"], row["runs"], row["trials"]) for row in rows] == [("itemknn", 3, 0), ("itemknn@tuned", 3, 6)]
+    assert bench("tune", "--plan", plan, *results).status == 0
+    studies = sorted((tmp_path / FOLDER).glob("*.json"))
+    whole = studies[1].read_text()
+    studies[1].write_text(json.dumps({**json.loads(whole), "plan": "of another"}))
+    assert "itemknn was not tuned to the end by plan" in bench("run", "--plan", plan, *results).err
+    studies[1].write_text(whole)
+    assert bench("run", "--plan", plan, *results).status == 0
+    assert sorted((result.cell.name, result.cell.fold) for result in Store(tmp_path).results()) == [
+        (name, fold) for name in ("itemknn", "itemknn@tuned") for fold in range(3)
+    ]
+
+
+def test_what_cannot_be_tuned_is_not_planned(bench, own_card, tmp_path):
+    own = own_card([(f"u{user}", f"i{item}", 100) for user in range(9) for item in range(2)])
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"own": own.model_dump(mode="json", exclude={"name"})}))
+    words = ("--dataset", tmp_path / "own.yaml", "--output", tmp_path / "p.yaml", "--results", tmp_path)
+    done = bench("plan", "--models", "itemknn,itemknn@tuned", *words)
+    assert "leaves no train part that one for validation could be of" in done.err
     assert not (tmp_path / "p.yaml").exists()
-    assert bench("plan", "--models", "pop,itemknn", *words).status == 0
+    assert bench("plan", "--models", "itemknn", *words).status == 0

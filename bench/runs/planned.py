@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from bench.data.protocol import Protocol
 from bench.errors import ConfigError, plain
 from bench.files import write_text
 from bench.messages.description import ModelRequest
@@ -22,7 +21,6 @@ from bench.runs.room import Room
 from bench.runs.sampler import search_space
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER, find_study
-from bench.runs.task import find_rules
 from bench.runs.tune import at_validation
 
 _AGAIN = "make a new plan with 'bench plan'"
@@ -38,8 +36,6 @@ def make_file(spec: RunSpec, budget: Budget) -> tuple[PlanFile, Plan]:
     """
     names = list(dict.fromkeys(spec.models))
     tunes = any(map(_is_tuned, names))
-    if tunes:
-        _check_one_split(find_rules(spec)[1])
     requests = [_untuned(name, spec) for name in names]
     rows = {}
     for name, model in zip(names, describe(requests), strict=True):
@@ -50,8 +46,8 @@ def make_file(spec: RunSpec, budget: Budget) -> tuple[PlanFile, Plan]:
         )
     untuned = list(dict.fromkeys(name.removesuffix(f"@{TUNED}") for name in names))
     plan = make_plan(spec.model_copy(update={"models": untuned}))
-    if tunes:
-        at_validation(plan)  # refuses what leaves nothing to validate on
+    for fold in plan.folds if tunes else ():
+        at_validation(plan, fold)  # refuses what leaves nothing to validate on
     made = PlanFile(
         run=spec.model_copy(update={"models": names}),
         tuning=budget if tunes else None,
@@ -139,18 +135,22 @@ def tuning_of(made: PlanFile, spec: RunSpec) -> RunSpec:
 
 
 def untuned(made: PlanFile, results: Path) -> list[str]:
-    """The models that a plan tunes, and that were not tuned by it to the end."""
+    """The models that a plan tunes, and that were not tuned by it to the end in each of its splits."""
     found = []
     for name in filter(_is_tuned, made.rows):
         model = ModelRequest.parse(name).model
-        try:
-            study = find_study([results], made.dataset, model, made.fingerprint)
-        except ConfigError:
-            study = None
         wanted = made.tuning.trials if made.tuning and made.rows[name].space else 1
-        if study is None or study.plan != made.hash or len(study.trials) < wanted:
+        if not all(_by_plan(made, results, model, fold, wanted) for fold in made.protocol.folds):
             found.append(model)
     return found
+
+
+def _by_plan(made: PlanFile, results: Path, model: str, fold: int | None, trials: int) -> bool:
+    try:
+        study = find_study([results], made.dataset, model, made.fingerprint, fold)
+    except ConfigError:
+        return False
+    return study.plan == made.hash and len(study.trials) >= trials
 
 
 def check_studies(made: PlanFile, results: Path) -> None:
@@ -174,6 +174,7 @@ class Cost(NamedTuple):
     runs: int
     """Cells that have no result yet."""
     trials: int
+    """In all splits together."""
     hours: float | None
     """Of processors; None if nothing is known."""
     basis: str
@@ -192,20 +193,13 @@ def costs(made: PlanFile, plan: Plan, results: Path, *beside: Path) -> list[Cost
         request, tuned = ModelRequest.parse(name), _is_tuned(name)
         cells = [c for c in plan.cells if c.model == request.model and c.preset == row.preset]
         done = 0 if tuned else sum((r := store.result(c.id)) is not None and r.status == "finished" for c in cells)
-        trials = (made.tuning.trials if row.space else 1) if tuned and made.tuning else 0
+        trials = (made.tuning.trials if row.space else 1) * len(plan.folds) if tuned and made.tuning else 0
         number = len(cells) - done + trials
         forecasts = [one for cell in cells if (one := room.forecast(cell)) is not None]
         hours = number * statistics.mean(one.seconds for one in forecasts) / 3600 if forecasts else None
         basis = forecasts[0].basis if forecasts and number else ""
         found.append(Cost(name, len(cells) - done, trials, hours if number else 0.0, basis))
     return found
-
-
-def _check_one_split(protocol: Protocol) -> None:
-    if len(protocol.folds) > 1:
-        raise ConfigError(
-            f"protocol '{protocol.name}' has several splits: tune under one that has a single one, or without a plan"
-        )
 
 
 def _is_tuned(name: str) -> bool:
