@@ -126,6 +126,16 @@ def test_page_shows_rules_sizes_reasons_and_offences(make_result):
     assert "head" not in leaderboard.by_group(table)  # a group without users has no column
 
 
+@pytest.mark.parametrize(("head", "tail", "gap"), [(0.3, 0.25, "+.0500"), (0.2, 0.25, "-.0500")])
+def test_how_far_the_long_tail_is_behind_has_a_column(make_result, head, tail, gap):
+    groups = make_result("a", 0.25).groups
+    told = {name: groups["all"].model_copy(update={"metrics": {"ndcg@10": mean}, "n": 20 + len(name)})
+            for name, mean in (("long tail", tail), ("head", head))}  # fmt: skip
+    shown = leaderboard.by_group(only([make_result("a", 0.25, groups={"all": groups["all"], **told})]))
+    heads, _, row = ([cell.strip() for cell in line.split("|")] for line in shown.splitlines())
+    assert dict(zip(heads, row, strict=True))["head − tail"] == gap
+
+
 def test_terminal_is_at_most_100_columns_wide(make_result):
     shown = leaderboard.terminal(only([make_result("lightgcn", 0.25)]), Store(Path("results")))
     assert max(len(line) for line in shown.splitlines()) <= 100

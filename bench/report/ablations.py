@@ -85,7 +85,7 @@ def _line(record: dict[str, Any], group: str) -> list[str]:
     if record["status"] != "finished":
         return [record["row"], "failed", "", "", ""]
     found = [record[f"{group}/{name}"] for name in ("difference", "low", "high")]
-    difference, low, high = ("" if value is None else f"{value:+.4f}".replace("0.", ".", 1) for value in found)
+    difference, low, high = ("" if value is None else leaderboard.signed(value) for value in found)
     score, seconds = (math.nan if value is None else value for value in (record[group], record["fit_seconds"]))
     interval = f"[{low}, {high}]" if low else ""
     return [record["row"], leaderboard.number(score), difference, interval, f"{seconds:.1f}"]

@@ -31,6 +31,8 @@ WIDTH = 100
 """Columns of a terminal that a table may take."""
 _LEFT_OUT_FIRST = ("MiB", "rank s", "fit s", "Wh", "seeds")
 """Columns that a terminal drops after that of validation and all metrics but the first."""
+_GAP = ("head", "long tail")
+"""Groups whose difference has a column."""
 SWING = 0.1
 """Standard deviation over seeds, as a share of the mean, beyond which a row bears a mark."""
 
@@ -170,7 +172,7 @@ def _main(table: Table, verdict: Verdict) -> tuple[list[list[str]], list[str]]:
 
 
 def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None) -> str:
-    """The first metric of the main table for each group of users, and its spread over seeds and folds.
+    """The first metric of the main table for each group of users, how far the long tail is behind, and its spread.
 
     In blocks below each other where it is wider than ``width``.
     """
@@ -178,7 +180,9 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
     rows = [row for row in table.rows if not row.failed]
     if not rows:
         return ""
-    columns: dict[str | None, str] = {name: f"{plain(name)} (n={n:,})" for name, (_, n) in table.groups.items()}
+    columns: dict[Any, str] = {name: f"{plain(name)} (n={n:,})" for name, (_, n) in table.groups.items()}
+    if table.groups.keys() >= set(_GAP):
+        columns[_GAP] = "head − tail"
     if any(len(row.results) > 1 for row in rows):
         columns[None] = "sd of runs"
     left = max(len(metric), *(len(row.title) for row in rows)) + 4
@@ -242,10 +246,12 @@ def blocks(heads: Mapping[Key, str], width: float) -> list[list[Key]]:
     return found
 
 
-def _by_group_cell(row: Row, group: str | None, metric: str, verdict: Verdict) -> str:
-    """The mean of a group, or the spread over runs where none is named."""
+def _by_group_cell(row: Row, group: Any, metric: str, verdict: Verdict) -> str:
+    """The mean of a group; of two, the difference; of None, the spread over runs."""
     if group is None:
         return number(row.spread("all", metric))
+    if group == _GAP:
+        return signed(row.mean(group[0], metric) - row.mean(group[1], metric))
     if 0 < row.users(group) < LEAST_USERS:
         return f"({number(row.mean(group, metric))})"
     return ("= " if verdict.level(row.name, group) else "") + number(row.mean(group, metric))
@@ -320,6 +326,11 @@ def _cost(value: float, digits: int = 1) -> str:
 def number(value: float) -> str:
     """Four decimals without the leading zero."""
     return "–" if math.isnan(value) else f"{value:.4f}".removeprefix("0")
+
+
+def signed(difference: float) -> str:
+    """The same of a difference of two metrics, with its sign."""
+    return "–" if math.isnan(difference) else f"{difference:+.4f}".replace("0.", ".", 1)
 
 
 def pipe(lines: Sequence[Sequence[str]], heads: Sequence[str], text_columns: int) -> str:
