@@ -77,16 +77,31 @@ def test_variants_are_told_apart_by_what_differs(make_result):
         make_result("a", 0.2, config={"l2": 2.0, "k": 5}),
         make_result("b", 0.1, config={"x": 1}),
     ])  # fmt: skip
-    assert [row.name for row in table.rows] == ["a [l2=1.0]", "a [l2=2.0]", "b"]
+    assert [row.name for row in table.rows] == ["a [l2=1]", "a [l2=2]", "b"]
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [({"device": "cpu"}, {"device": "cuda"}), ({"time_budget": 5.0}, {"time_budget": None})], ids=str
+    ("one", "other"), [({"device": "cpu"}, {"device": "cuda"}), ({"time_budget": 5.5}, {"time_budget": None})], ids=str
 )
 def test_device_and_budget_make_variants(make_result, one, other):
     table = only([make_result("a", 0.2, **one), make_result("a", 0.1, **other)])
     [(key, value)] = one.items()
     assert [row.name for row in table.rows] == [f"a [{key}={value}]", f"a [{key}={other[key]}]"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "told"),
+    [
+        ((0.30000000000000004, 0.1), ("0.3", "0.1")),
+        ((0.0032984712, 0.0032991), ("0.003298", "0.003299")),
+        ((0.1, 0.10000000000000002), ("0.10000000000000001", "0.10000000000000002")),
+        ((1e-5, None), ("1e-05", "None")),
+    ],
+    ids=str,
+)
+def test_numbers_in_names_are_as_long_as_tells_them_apart(make_result, rates, told):
+    table = only([make_result("a", 0.2 + n / 100, config={"rate": rate}) for n, rate in enumerate(rates)])
+    assert {row.name for row in table.rows} == {f"a [rate={rate}]" for rate in told}
 
 
 def test_presets_have_rows_of_their_own(make_result):

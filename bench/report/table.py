@@ -248,13 +248,26 @@ def _told_apart(rows: list[list[Result]]) -> list[Row]:
         twins = [r[0].cell for r in rows if plain(r[0].cell.name) == plain(cell.name)]
         own, others = _settings(cell), [_settings(twin) for twin in twins]
         differing = [
-            f"{key}={value}" if kind in ("", "config") else f"{kind} {key}={value}"
+            f"{key}={told}" if kind in ("", "config") else f"{kind} {key}={told}"
             for (kind, key), value in own.items()
-            if any(other.get((kind, key)) != value for other in others)
+            if (told := _told_from(value, [other.get((kind, key)) for other in others]))
         ]
         finished, failed = ([r for r in results if r.status == status] for status in ("finished", "failed"))
         made.append(Row(finished, failed, f" [{plain(', '.join(differing))}]" if differing else ""))
     return made
+
+
+def _told_from(value: Any, others: list[Any]) -> str:
+    """A value, of a number as few digits, at least three, as tell it from the others; empty if they all are equal."""
+    different = [other for other in others if other != value]
+    if not different:
+        return ""
+    numbers = [other for other in different if isinstance(other, int | float)]
+    for digits in range(3, 18) if isinstance(value, float) else ():
+        text = f"{value:.{digits}g}"
+        if text not in {f"{other:.{digits}g}" for other in numbers}:
+            return text
+    return str(value)
 
 
 def _ordered(rows: list[Row]) -> list[Row]:
