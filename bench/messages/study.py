@@ -85,10 +85,14 @@ class Study(Strict):
         done = [trial for trial in self.trials if trial.score is not None and trial.pruned is None]
         return max(done, key=lambda trial: trial.score or 0.0, default=None)
 
+    @property
+    def found(self) -> dict[str, Any]:
+        """The config of the best trial; of studies of before it was kept, what was changed of the preset."""
+        return {**(self.config or {}), **(self.best.options if self.best else {})}
+
     def gave(self, config: Mapping[str, Any]) -> bool:
         """Whether a config is that of the best trial, which may have ended before the epochs that were asked for."""
-        best = {**(self.config or {}), **(self.best.options if self.best else {})}
-        return all(config.get(name) == value for name, value in best.items() if name != "epochs")
+        return all(config.get(name) == value for name, value in self.found.items() if name != "epochs")
 
     def began_with(self, cell: Cell) -> bool:
         """Whether the first trial had the config of a cell, as far as that is known: a default may have changed."""

@@ -135,8 +135,8 @@ def _requests(spec: RunSpec) -> list[ModelRequest]:
 def _as_tuned(request: ModelRequest, task: Task, results: Path) -> Iterator[_Model]:
     """The model with the best config of its study, or, of several splits, of its study in each of them.
 
-    It has the options of the run too. Where there is no validation that stops a training, it takes as many epochs as
-    were best in the study.
+    That config is whole, so that a default that was changed since is not taken; the options of the run come on top.
+    Where there is no validation that stops a training, it takes as many epochs as were best in the study.
     """
     name, rules, elsewhere = f"{request.model}@{request.preset}", task.protocol, tuned_on(request.preset)
     if elsewhere:
@@ -156,7 +156,7 @@ def _as_tuned(request: ModelRequest, task: Task, results: Path) -> Iterator[_Mod
         ]
     asked = []
     for study, folds in studies:
-        best = dict(study.best.options) if study.best else {}
+        best = study.found
         if not len(task.folds[folds[0]].split.visible.valid) and study.best and study.best.epochs:
             best["epochs"] = study.best.epochs
         asked.append(ModelRequest(model=request.model, preset=study.preset, options={**best, **request.options}))
