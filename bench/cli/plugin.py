@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 import time
 import tomllib
@@ -144,11 +145,16 @@ def test_plugin(name: str, changes: tuple[str, ...], seconds: float) -> None:
     from bench.messages.description import ModelRequest
     from bench.testing.session import Checked, check_model
 
+    found_before: set[str] = set()
+
     def tell(one: Checked) -> None:
         if one.outcome == "not run":  # they are counted at the end
             return
-        click.echo(f"{one.outcome:7} {one.name}")
-        if one.detail:
+        alike = re.sub(r"\d+", "0", one.detail.rpartition("; found: ")[2])
+        again = one.detail and alike in found_before
+        found_before.add(alike)
+        click.echo(f"{one.outcome:7} {one.name}" + (", as before" if again else ""))
+        if one.detail and not again:
             click.echo(textwrap.indent(textwrap.fill(one.detail, 92, break_on_hyphens=False), " " * 8))
 
     model = ModelRequest.parse(name).model
