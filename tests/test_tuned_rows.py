@@ -38,8 +38,12 @@ def test_a_tuned_row_has_the_config_that_was_found_whatever_the_default_is_now(t
     before = {**study.config, "shrink": 7.5} if fields == "all" else None
     changed = study.trials[0].model_copy(update={"options": {"neighbours": 3}, "score": 1.0})
     path.write_text(study.model_copy(update={"config": before, "trials": [changed]}).model_dump_json())
-    [cell] = make_plan(RunSpec(models=["itemknn@tuned"], dataset="tiny"), tmp_path).cells
+    spec = RunSpec(models=["itemknn@tuned"], dataset="tiny")
+    [cell] = make_plan(spec, tmp_path).cells
     assert (cell.config["neighbours"], cell.config["shrink"]) == (3, 7.5 if before else study.config["shrink"])
+    path.write_text(study.model_copy(update={"config": {"gone": 1}}).model_dump_json())
+    with pytest.raises(ConfigError, match=r"its study, which .* makes anew: unknown config key"):
+        make_plan(spec, tmp_path)
 
 
 def test_what_tuning_brought_is_told_of_the_config_that_it_began_with(tiny_cards, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from bench.data.dataset import Dataset
 from bench.data.protocol import Protocol
 from bench.data.raw import locate_local
-from bench.errors import ConfigError
+from bench.errors import ConfigError, UnknownName
 from bench.files import content_hash, file_hash
 from bench.messages.cell import Ablation, Cell
 from bench.messages.description import Description, ModelRequest
@@ -160,7 +160,11 @@ def _as_tuned(request: ModelRequest, task: Task, results: Path) -> Iterator[_Mod
         if not len(task.folds[folds[0]].split.visible.valid) and study.best and study.best.epochs:
             best["epochs"] = study.best.epochs
         asked.append(ModelRequest(model=request.model, preset=study.preset, options={**best, **request.options}))
-    for found, (_, folds) in zip(describe(asked), studies, strict=True):
+    try:
+        described = describe(asked)
+    except (ConfigError, UnknownName) as error:
+        raise ConfigError(f"{name} with the config of its study, which 'bench tune' makes anew: {error}") from error
+    for found, (_, folds) in zip(described, studies, strict=True):
         yield _Model(found.model_copy(update={"preset": request.preset}), folds)
 
 
