@@ -238,6 +238,12 @@ def test_each_split_is_tuned_by_itself(bench, tmp_path):
     assert f"{told} to it, validation {before:.4f} to {after:.4f}, test " in done.out
     [page] = build([tmp_path]).tables
     assert [(part.model, part.test) for part in page.tuning] == [(f"itemknn fold {fold}", None) for fold in range(3)]
+    [row] = [row for row in page.rows if row.preset == "tuned"]
+    configs = [result.cell.config for result in sorted(tested, key=lambda result: result.cell.fold)]
+    for name, value in row.source.config.items():
+        values = [config[name] for config in configs]
+        assert value == (values if len(set(map(str, values))) > 1 else values[0])
+    assert any(isinstance(value, list) for value in row.source.config.values())
     again = bench("verify", "itemknn@tuned", *words)
     assert "equal to the digit" in again.out, again.err
     target = tmp_path / "published"

@@ -76,7 +76,7 @@ def _source(table: Table, row: Row, environments: list[Environment]) -> Source:
         runs=[_run(result) for result in row.results],
         created=newest.created,
         commands=list(dict.fromkeys(plain(result.command) for result in every if result.command)),
-        config=inert(cell.config),
+        config=inert(_config(row)),
         changes=_changes(table, row),
         code=cell.code,
         content=cell.content,
@@ -100,9 +100,16 @@ def _changes(table: Table, row: Row) -> list[Change]:
     same = [one.config for one in cells if one.model == cell.model and one.preset == "default" and not one.ablation]
     if not same:
         return []
-    before, now = same[0], cell.config
+    before, now = same[0], _config(row)
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     return [Change(field=plain(key), before=inert(before.get(key)), now=inert(now.get(key))) for key in keys]
+
+
+def _config(row: Row) -> dict[str, Any]:
+    """Of a model that was tuned in each of several splits, where they differ all values in the order of the splits."""
+    configs = list({result.cell.fold: result.cell.config for result in (*row.results, *row.failures)}.values())
+    values = {key: [config.get(key) for config in configs] for config in configs for key in config}
+    return {key: found[0] if found.count(found[0]) == len(found) else found for key, found in values.items()}
 
 
 def inert(value: Any) -> Any:
