@@ -111,6 +111,30 @@ def tiny_cards(tiny, monkeypatch):
     return tiny
 
 
+@pytest.fixture
+def tuned(tiny_cards):
+    """Tune a model on ``tiny``: ``tuned(folder, trials=2)`` is the study."""
+    from bench.messages.spec import RunSpec
+    from bench.runs.tune import tune
+
+    def call(folder, model="itemknn", trials=4, seed=1, **fields):
+        spec = RunSpec(models=[model], dataset="tiny", **fields)
+        return tune(spec, trials, seed, folder, lambda cell, event: None, lambda study, trial: None)
+
+    return call
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """``clock.now``, by which a model's context counts: processor seconds, each of which takes three on the wall."""
+    from bench.worker import context
+    from bench.worker.seconds import Seconds
+
+    clock = types.SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(context, "so_far", lambda: Seconds(3 * clock.now, clock.now))
+    return clock
+
+
 @pytest.fixture(scope="session")
 def make_result():
     """A result with given fields of itself or of its cell; ``score`` becomes every metric of every group."""

@@ -215,23 +215,11 @@ def test_data_without_validation_items_never_stops(make):
     assert all(event["event"] == "progress" for event in events)
 
 
-class Clock:
-    """Of processors; by the clock on the wall all takes three times as long."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def so_far(self):
-        return Seconds(3 * self.now, self.now)
-
-
 @pytest.mark.parametrize(
     ("budget", "done"),
     [(None, 10), (1000.0, 10), (100.0, 10), (99.0, 9), (35.0, 3), (30.0, 3), (29.0, 2), (1.0, 1)],
 )
-def test_training_ends_before_an_epoch_that_would_not_end_in_time(make, monkeypatch, budget, done):
-    clock = Clock()
-    monkeypatch.setattr(contexts, "so_far", clock.so_far)
+def test_training_ends_before_an_epoch_that_would_not_end_in_time(make, clock, budget, done):
     context, _ = make(Scripted(), budget=budget)
     epochs = []
     for epoch in context.epochs(10):
@@ -247,9 +235,7 @@ def test_training_ends_before_an_epoch_that_would_not_end_in_time(make, monkeypa
     [(None, (4, 4)), (200, (4, 4)), (128, (4, 4)), (127, (4, 3)), (88, (4, 2)), (87, (4, 1)), (45, (4, 1)),
      (44, (3, 1)), (1, (1, 1))],
 )  # fmt: skip
-def test_budget_is_one_for_all_stages(make, monkeypatch, budget, done):
-    clock = Clock()
-    monkeypatch.setattr(contexts, "so_far", clock.so_far)
+def test_budget_is_one_for_all_stages(make, clock, budget, done):
     context, _ = make(Scripted(), budget=budget)
     found = []
     for stage, preparation, duration in (("a", 5, 10), ("b", 3, 20)):
@@ -299,10 +285,9 @@ def test_attempt_that_starts_anew_is_judged_anew(make, tmp_path):
 
 
 @pytest.mark.parametrize(("budget", "done"), [(None, 10), (100, 10), (99, 9), (71, 7), (70, 7), (69, 6), (1, 6)])
-def test_time_of_the_attempt_before_counts_for_who_goes_on(make, monkeypatch, tmp_path, budget, done):
+def test_time_of_the_attempt_before_counts_for_who_goes_on(make, clock, tmp_path, budget, done):
     """Five epochs of 10 s then, and the rest now; an epoch that is begun is ended."""
-    clock, record = Clock(), tmp_path / "epochs.jsonl"
-    monkeypatch.setattr(contexts, "so_far", clock.so_far)
+    record = tmp_path / "epochs.jsonl"
     first, _ = make(Scripted(), record=record)
     for _ in first.epochs(5):
         clock.now += 10
@@ -352,8 +337,7 @@ def test_note_that_is_no_json_is_refused_at_once(make, value):
     assert context.facts == {}
 
 
-def test_progress_of_many_steps_is_told_now_and_then(make, monkeypatch):
-    clock = Clock()
+def test_progress_of_many_steps_is_told_now_and_then(make, monkeypatch, clock):
     monkeypatch.setattr(contexts.time, "monotonic", lambda: clock.now)
     context, events = make(Scripted())
     for step in range(1, 1001):

@@ -9,7 +9,6 @@ import pytest
 from bench.interactions import Recommendations
 from bench.messages.spec import Stopping
 from bench.testing import LocalContext, block_interactions
-from bench.worker import context as contexts
 from bench.worker.kept import KeptArrays
 from bench.worker.seconds import Seconds
 
@@ -21,16 +20,6 @@ class Silent:
 
     def recommend(self, users, history, exclude, k):
         return Recommendations(np.full((len(users), k), -1, np.int32), np.zeros((len(users), k), np.float32))
-
-
-class Clock:
-    """Of processors; by the clock on the wall all takes three times as long."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def so_far(self):
-        return Seconds(3 * self.now, self.now)
 
 
 @pytest.fixture
@@ -48,9 +37,7 @@ def never():
     raise AssertionError("it was computed again")
 
 
-def test_kept_arrays_are_computed_once_and_their_seconds_count(keeping, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(contexts, "so_far", clock.so_far)
+def test_kept_arrays_are_computed_once_and_their_seconds_count(keeping, clock):
     made = {"vectors": np.arange(6, dtype=np.float32).reshape(2, 3).T, "codes": np.array([[1], [2]], np.int8)}
 
     def compute():
@@ -67,9 +54,7 @@ def test_kept_arrays_are_computed_once_and_their_seconds_count(keeping, monkeypa
     assert (first.reused, second.reused) == (Seconds(), Seconds(75, 25))
 
 
-def test_seconds_of_kept_arrays_belong_to_the_time_budget(keeping, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(contexts, "so_far", clock.so_far)
+def test_seconds_of_kept_arrays_belong_to_the_time_budget(keeping, clock):
 
     def compute():
         clock.now += 25
@@ -99,9 +84,7 @@ def test_arrays_of_other_inputs_are_others(keeping, change):
     assert keeping().cached("vectors", {"width": 3}, never)["a"] == 0
 
 
-def test_what_a_time_budget_cut_short_is_not_kept(keeping, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(contexts, "so_far", clock.so_far)
+def test_what_a_time_budget_cut_short_is_not_kept(keeping, clock):
     context = keeping(time_budget=15.0)
 
     def compute():

@@ -27,11 +27,6 @@ from bench.runs.studies import FOLDER
 from bench.runs.tune import at_validation, tune
 
 
-def tuned(folder, model="itemknn", trials=4, seed=1, **fields):
-    spec = RunSpec(models=[model], dataset="tiny", **fields)
-    return tune(spec, trials, seed, folder, lambda cell, event: None, lambda study, trial: None)
-
-
 def told(study):
     return [(trial.number, trial.options, trial.score, trial.cell) for trial in study.trials]
 
@@ -46,7 +41,7 @@ def no_test(monkeypatch):
     monkeypatch.setattr(HiddenTest, "test", property(read))
 
 
-def test_a_study_that_was_stopped_is_that_of_an_undisturbed_run(tiny_cards, tmp_path, no_test):
+def test_a_study_that_was_stopped_is_that_of_an_undisturbed_run(tiny_cards, tmp_path, no_test, tuned):
     whole = tuned(tmp_path / "whole")
     for trials in (1, 4):
         parts = tuned(tmp_path / "parts", trials=trials)
@@ -57,7 +52,7 @@ def test_a_study_that_was_stopped_is_that_of_an_undisturbed_run(tiny_cards, tmp_
     assert told(other)[1:] != told(whole)[1:]
 
 
-def test_the_first_trial_is_the_preset_and_others_are_within_the_space(tiny_cards, tmp_path, no_test):
+def test_the_first_trial_is_the_preset_and_others_are_within_the_space(tiny_cards, tmp_path, no_test, tuned):
     study = tuned(tmp_path, options={"itemknn": {"shrink": 7}})
     assert study.trials[0].options == {"shrink": 7}
     assert set(study.space) == {"neighbours"}
@@ -67,7 +62,7 @@ def test_the_first_trial_is_the_preset_and_others_are_within_the_space(tiny_card
     assert study.best.score == max(trial.score for trial in study.trials)
 
 
-def test_a_trial_is_scored_over_all_validation_users_by_the_rules_of_validation(tiny_cards, tmp_path, no_test):
+def test_a_trial_is_scored_over_all_validation_users_by_the_rules_of_validation(tiny_cards, tmp_path, no_test, tuned):
     study = tuned(tmp_path, trials=1)
     [result] = Store(tmp_path / FOLDER).results()
     assert (result.cell.protocol.history, result.cell.protocol.exclude) == ("train", "train")
@@ -75,18 +70,18 @@ def test_a_trial_is_scored_over_all_validation_users_by_the_rules_of_validation(
     assert study.trials[0].score == result.groups["all"].metrics["ndcg@10"]
 
 
-def test_every_row_has_the_validation_score_that_a_trial_of_the_same_config_has(tiny_cards, tmp_path):
+def test_every_row_has_the_validation_score_that_a_trial_of_the_same_config_has(tiny_cards, tmp_path, tuned):
     """Of a trial it is measured by the parent, as test is; of a row the worker says it, as of an epoch."""
     study = tuned(tmp_path, trials=1)
     frame = package.run("itemknn", "tiny", results=tmp_path)
     assert frame["validation/ndcg@10"].tolist() == pytest.approx([study.trials[0].score], abs=1e-12)
 
 
-def test_a_model_without_a_space_has_one_trial(tiny_cards, tmp_path, no_test):
+def test_a_model_without_a_space_has_one_trial(tiny_cards, tmp_path, no_test, tuned):
     assert len(tuned(tmp_path, model="pop").trials) == 1
 
 
-def test_a_study_that_is_gone_through_again_is_whole_all_the_time(tiny_cards, tmp_path):
+def test_a_study_that_is_gone_through_again_is_whole_all_the_time(tiny_cards, tmp_path, tuned):
     whole, seen = told(tuned(tmp_path)), []
     [path] = (tmp_path / FOLDER).glob("*.json")
 
@@ -131,7 +126,7 @@ def test_where_no_validation_part_is_a_tenth_of_train_is_one_and_the_end_is_trai
     assert not set(pairs(parts.train)) & set(pairs(parts.valid))
 
 
-def test_what_the_last_fit_is_on_does_not_change_the_trials(tiny_cards, tmp_path, no_test):
+def test_what_the_last_fit_is_on_does_not_change_the_trials(tiny_cards, tmp_path, no_test, tuned):
     plain, whole = tuned(tmp_path), tuned(tmp_path, fit="train+valid")
     assert told(plain) == told(whole)
     assert whole.fingerprint != plain.fingerprint
@@ -163,7 +158,7 @@ def test_nothing_to_validate_on_is_one_line(own_card, tmp_path):
         tune(RunSpec(models=["ease"], dataset=str(tmp_path / "own.yaml")), 1, 1, tmp_path, print, print)
 
 
-def test_trials_asked_for_together_do_not_depend_on_who_ran_them(tiny_cards, tmp_path, no_test):
+def test_trials_asked_for_together_do_not_depend_on_who_ran_them(tiny_cards, tmp_path, no_test, tuned):
     """Those of a batch are asked for before any of them has a score."""
     two = tuned(tmp_path, trials=4, jobs=2)
     assert two.at_once == 2
@@ -172,7 +167,7 @@ def test_trials_asked_for_together_do_not_depend_on_who_ran_them(tiny_cards, tmp
     assert told(tuned(tmp_path, trials=4, jobs=2)) == told(two)
 
 
-def test_nothing_is_held_against_a_trial_that_failed(tiny_cards, tmp_path, monkeypatch):
+def test_nothing_is_held_against_a_trial_that_failed(tiny_cards, tmp_path, monkeypatch, tuned):
     """It is made again, and the trials after it would be asked other things before and after that."""
     validations = [ValidationRecord(stage="", epoch=epoch, score=0.9, improved=epoch == 1) for epoch in range(1, 9)]
     failed, held, run_cells = (
@@ -188,7 +183,7 @@ def test_nothing_is_held_against_a_trial_that_failed(tiny_cards, tmp_path, monke
     assert held == [0, 0, 0]
 
 
-def test_a_trial_that_is_no_config_has_failed_and_the_others_go_on(tiny_cards, tmp_path, monkeypatch):
+def test_a_trial_that_is_no_config_has_failed_and_the_others_go_on(tiny_cards, tmp_path, monkeypatch, tuned):
     """As with a rule over two fields, which a space cannot know."""
     same_data = runs_tune.same_data
 
@@ -208,7 +203,7 @@ def test_a_trial_that_is_no_config_has_failed_and_the_others_go_on(tiny_cards, t
     assert told(tuned(tmp_path / "strict", trials=6)) == told(study)
 
 
-def test_trials_at_their_limit_of_time_are_told(tiny_cards, tmp_path, monkeypatch):
+def test_trials_at_their_limit_of_time_are_told(tiny_cards, tmp_path, monkeypatch, tuned):
     cut, run_cells = {"stopped_by_budget": True}, runs_tune.run_cells
     with monkeypatch.context() as patched:
         patched.setattr(

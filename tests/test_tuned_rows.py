@@ -13,15 +13,9 @@ from bench.report.verdict import verdict
 from bench.runs.plan import make_plan
 from bench.runs.store import Store
 from bench.runs.studies import FOLDER
-from bench.runs.tune import tune
 
 
-def tuned(folder, model="itemknn", trials=4, seed=1, **fields):
-    spec = RunSpec(models=[model], dataset="tiny", **fields)
-    return tune(spec, trials, seed, folder, lambda cell, event: None, lambda study, trial: None)
-
-
-def test_the_tuned_model_stands_beside_the_default_one(tiny_cards, tmp_path):
+def test_the_tuned_model_stands_beside_the_default_one(tiny_cards, tmp_path, tuned):
     study = tuned(tmp_path)
     frame = package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path).set_index("preset")
     assert set(frame.index) == {"default", "tuned"}
@@ -32,7 +26,7 @@ def test_the_tuned_model_stands_beside_the_default_one(tiny_cards, tmp_path):
 
 
 @pytest.mark.parametrize("fields", ["all", "what was changed"])
-def test_a_tuned_row_has_the_config_that_was_found_whatever_the_default_is_now(tiny_cards, tmp_path, fields):
+def test_a_tuned_row_has_the_config_that_was_found_whatever_the_default_is_now(tiny_cards, tmp_path, fields, tuned):
     study = tuned(tmp_path)
     [path] = (tmp_path / FOLDER).glob("*.json")
     before = {**study.config, "shrink": 7.5} if fields == "all" else None
@@ -46,7 +40,7 @@ def test_a_tuned_row_has_the_config_that_was_found_whatever_the_default_is_now(t
         make_plan(spec, tmp_path)
 
 
-def test_what_tuning_brought_is_told_of_the_config_that_it_began_with(tiny_cards, tmp_path):
+def test_what_tuning_brought_is_told_of_the_config_that_it_began_with(tiny_cards, tmp_path, tuned):
     """Not of the default, where the study began with another config."""
     tuned(tmp_path, options={"itemknn": {"shrink": 7}})
     package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path)
@@ -61,7 +55,7 @@ def test_what_tuning_brought_is_told_of_the_config_that_it_began_with(tiny_cards
     assert f", test {began.mean('all', 'ndcg@10'):.4f} to 0." in line
 
 
-def test_a_study_that_took_the_place_of_another_is_not_told_of_the_older_row(tiny_cards, tmp_path):
+def test_a_study_that_took_the_place_of_another_is_not_told_of_the_older_row(tiny_cards, tmp_path, tuned):
     study = tuned(tmp_path)
     package.run("itemknn,itemknn@tuned", "tiny", results=tmp_path)
     [table] = tables(Store(tmp_path).results())
@@ -72,7 +66,7 @@ def test_a_study_that_took_the_place_of_another_is_not_told_of_the_older_row(tin
     assert not any("trials" in note for note in verdict(table, Store(tmp_path)).notes)
 
 
-def test_what_was_not_tuned_here_is_one_line(tiny_cards, tmp_path):
+def test_what_was_not_tuned_here_is_one_line(tiny_cards, tmp_path, tuned):
     tuned(tmp_path, trials=1)
     with pytest.raises(
         BenchError, match="itemknn was not tuned on these data under this protocol: 'bench tune --models"
@@ -95,7 +89,7 @@ def other(tmp_path, rows):
     return str(tmp_path / "other.yaml")
 
 
-def test_a_config_that_was_tuned_on_other_data_says_so_in_its_name(tiny_cards, tmp_path, other):
+def test_a_config_that_was_tuned_on_other_data_says_so_in_its_name(tiny_cards, tmp_path, other, tuned):
     study = tuned(tmp_path)
     frame = package.run("itemknn,itemknn@tuned:tiny", other, results=tmp_path).set_index("preset")
     assert list(frame.sort_index().index) == ["default", "tuned:tiny"]
@@ -113,7 +107,7 @@ def test_a_config_that_was_tuned_on_other_data_says_so_in_its_name(tiny_cards, t
     assert list(folds["folds"]) == [3]
 
 
-def test_which_study_of_other_data_is_meant_is_clear_or_one_line(tiny_cards, tmp_path, other):
+def test_which_study_of_other_data_is_meant_is_clear_or_one_line(tiny_cards, tmp_path, other, tuned):
     with pytest.raises(ConfigError, match=r"itemknn was not tuned on 'tiny': no study in .*tuning"):
         package.run("itemknn@tuned:tiny", other, results=tmp_path)
     own, last = tuned(tmp_path, trials=2), tuned(tmp_path, trials=1, protocol="loo")
@@ -130,7 +124,7 @@ def test_which_study_of_other_data_is_meant_is_clear_or_one_line(tiny_cards, tmp
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_a_tuned_row_with_the_config_of_the_default_is_not_trained_again(tiny_cards, tmp_path, together):
+def test_a_tuned_row_with_the_config_of_the_default_is_not_trained_again(tiny_cards, tmp_path, together, tuned):
     tuned(tmp_path, trials=1)
     if not together:
         package.run("itemknn", "tiny", results=tmp_path)
@@ -150,7 +144,7 @@ def test_a_tuned_row_with_the_config_of_the_default_is_not_trained_again(tiny_ca
     assert trained.warnings == []
 
 
-def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp_path):
+def test_the_table_says_what_tuning_brought_at_validation_and_at_test(bench, tmp_path, tuned):
     """A model that only learnt the validation part would gain there and lose at test."""
     bench("tune", "--models", "itemknn", "--dataset", "tiny", "--trials", "3", "--results", tmp_path)
     done = bench("run", "--models", "itemknn,itemknn@tuned", "--dataset", "tiny", "--results", tmp_path)

@@ -94,6 +94,12 @@ set_option = click.option(
     "--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change a model's config; repeatable."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+time_budget_option = click.option(
+    "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of training."
+)
+trial_time_option = click.option(
+    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of a trial's training."
+)
 confine_option = click.option(
     "--unconfined", is_flag=True, help="Do not confine workers; rows say so.  [confined on Linux]"
 )

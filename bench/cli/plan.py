@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import protocol_options, raw_dir_option, results_option, set_option
+from bench.cli.options import (
+    protocol_options,
+    raw_dir_option,
+    results_option,
+    set_option,
+    time_budget_option,
+    trial_time_option,
+)
 from bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,11 +40,9 @@ _BUDGET = ("trials", "trial_time", "sampler_seed", "at_once", "prune")
 @click.option("--k", "ks", help="Cut-offs of the metrics.  [5,10,20]")
 @protocol_options
 @click.option("--groups", help="More groups, as for 'bench run'.")
-@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of training.")
+@time_budget_option
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Configs to try of a model.")
-@click.option(
-    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of a trial's training."
-)
+@trial_time_option
 @click.option("--sampler-seed", type=click.IntRange(min=0), default=1, show_default=True, help="What is tried.")
 @click.option("--at-once", type=click.IntRange(min=1), default=1, show_default=True, help="Trials asked for together.")
 @click.option("--prune/--no-prune", default=True, help="Give up a trial behind the median of those before.  [prune]")

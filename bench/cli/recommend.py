@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import confine_option, protocol_options, raw_dir_option, results_option, set_option
+from bench.cli.options import (
+    confine_option,
+    protocol_options,
+    raw_dir_option,
+    results_option,
+    set_option,
+    time_budget_option,
+)
 from bench.cli.run import given
 from bench.errors import ConfigError
 
@@ -32,7 +39,7 @@ LATEST = 5
 @results_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the model.")
 @protocol_options
-@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of training.")
+@time_budget_option
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @confine_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with the whole history.")

@@ -17,6 +17,7 @@ from bench.cli.options import (
     raw_dir_option,
     results_option,
     set_option,
+    time_budget_option,
     track_option,
 )
 from bench.cli.plan import carried_out, plan_option
@@ -113,7 +114,7 @@ def asked(context: click.Context, spec: Path | None, plan: Path | None, results:
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.  [cores / jobs]")
 @click.option("--processes", type=click.IntRange(min=1), help="Train one model together, a GPU each.  [1]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a cell is killed.")
-@click.option("--time-budget", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of training.")
+@time_budget_option
 @click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")
 @click.option("--energy", is_flag=True, help="Measure what processors and GPUs take, one cell at a time.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")

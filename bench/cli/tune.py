@@ -19,6 +19,7 @@ from bench.cli.options import (
     results_option,
     set_option,
     track_option,
+    trial_time_option,
 )
 from bench.cli.plan import carried_out, plan_option
 from bench.errors import ConfigError
@@ -38,11 +39,7 @@ if TYPE_CHECKING:
 @raw_dir_option
 @results_option
 @protocol_options
-@click.option(
-    "--trial-time",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Processor seconds of a trial's training.",
-)
+@trial_time_option
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"
 )

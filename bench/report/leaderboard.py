@@ -45,6 +45,7 @@ _MOST_OTHERS = 5
 _NOTHING = Verdict()
 """Where values per user are not at hand."""
 
+_Column = str | tuple[str, str] | None  # of :func:`_by_group_cell`
 Key = TypeVar("Key")
 Words = Callable[[str], str]
 """Makes a stranger's text fit for the page: :func:`bench.errors.plain` or :func:`bench.report.names.markdown`."""
@@ -180,7 +181,7 @@ def by_group(table: Table, verdict: Verdict = _NOTHING, width: int | None = None
     rows = [row for row in table.rows if not row.failed]
     if not rows:
         return ""
-    columns: dict[Any, str] = {name: f"{plain(name)} (n={n:,})" for name, (_, n) in table.groups.items()}
+    columns: dict[_Column, str] = {name: f"{plain(name)} (n={n:,})" for name, (_, n) in table.groups.items()}
     if table.groups.keys() >= set(_GAP):
         columns[_GAP] = "head − tail"
     if any(len(row.results) > 1 for row in rows):
@@ -246,11 +247,11 @@ def blocks(heads: Mapping[Key, str], width: float) -> list[list[Key]]:
     return found
 
 
-def _by_group_cell(row: Row, group: Any, metric: str, verdict: Verdict) -> str:
+def _by_group_cell(row: Row, group: _Column, metric: str, verdict: Verdict) -> str:
     """The mean of a group; of two, the difference; of None, the spread over runs."""
     if group is None:
         return number(row.spread("all", metric))
-    if group == _GAP:
+    if isinstance(group, tuple):
         return signed(row.mean(group[0], metric) - row.mean(group[1], metric))
     if 0 < row.users(group) < LEAST_USERS:
         return f"({number(row.mean(group, metric))})"
@@ -330,7 +331,7 @@ def number(value: float) -> str:
 
 def signed(difference: float) -> str:
     """The same of a difference of two metrics, with its sign."""
-    return "–" if math.isnan(difference) else f"{difference:+.4f}".replace("0.", ".", 1)
+    return "–" if math.isnan(difference) else ("-" if difference < 0 else "+") + number(abs(difference))
 
 
 def pipe(lines: Sequence[Sequence[str]], heads: Sequence[str], text_columns: int) -> str:

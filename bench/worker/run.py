@@ -147,7 +147,7 @@ class _Job:
             model.fit(self.split.train, self.split.valid, self.context)
         before = self.context.resumed + self.context.reused
         fit = self.phases["fit"]
-        told = {"seconds": fit.seconds + before.clock, "cpu_seconds": (fit.cpu_seconds or 0.0) + before.processor}
+        told = {"seconds": fit.seconds + before.clock, "cpu_seconds": fit.processor_seconds + before.processor}
         self.phases["fit"] = fit.model_copy(update=told)
 
     def _recommend(self, model: Recommender) -> Recommendations:

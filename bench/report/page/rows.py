@@ -107,7 +107,8 @@ def _changes(table: Table, row: Row) -> list[Change]:
 
 def _config(row: Row) -> dict[str, Any]:
     """Of a model that was tuned in each of several splits, where they differ all values in the order of the splits."""
-    configs = list({result.cell.fold: result.cell.config for result in (*row.results, *row.failures)}.values())
+    by_fold = {result.cell.fold or 0: result.cell.config for result in (*row.results, *row.failures)}
+    configs = [by_fold[fold] for fold in sorted(by_fold)]
     values = {key: [config.get(key) for config in configs] for config in configs for key in config}
     return {key: found[0] if found.count(found[0]) == len(found) else found for key, found in values.items()}
 
