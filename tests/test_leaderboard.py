@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from bench.report import leaderboard
-from bench.report.leaderboard import main, notes, number
+from bench.report.leaderboard import main, notes
+from bench.report.numbers import number
 from bench.report.table import tables
 from bench.report.verdict import Verdict
 from bench.runs.store import Store
@@ -78,6 +79,43 @@ def test_variants_are_told_apart_by_what_differs(make_result):
         make_result("b", 0.1, config={"x": 1}),
     ])  # fmt: skip
     assert [row.name for row in table.rows] == ["a [l2=1]", "a [l2=2]", "b"]
+
+
+def test_names_hold_the_fewest_settings_and_the_rest_stands_below(make_result):
+    configs = [
+        {"size": 64, "rate": 0.3, "draws": 8, "decay": 0.1},
+        {"size": 128, "rate": 0.3, "draws": 8, "decay": 0.1},
+        {"size": 64, "rate": 0.2, "draws": 4, "decay": 0.0},
+    ]
+    table = only([make_result("a", 0.3 - n / 10, config=config) for n, config in enumerate(configs)])
+    assert [row.name for row in table.rows] == [
+        "a [size=64, rate=0.3, 2 more]",
+        "a [size=128, 3 more]",
+        "a [rate=0.2, 3 more]",
+    ]
+    page = leaderboard.markdown(table)
+    assert "- a [rate=0.2, 3 more] has size=64, rate=0.2, draws=4, decay=0" in page
+    assert "- a [size=64, rate=0.3, 2 more] has size=64, rate=0.3, draws=8, decay=0.1" in page
+
+
+def test_row_that_only_lacks_settings_of_others_is_named_by_all_it_has(make_result):
+    """As of a config that has more fields since."""
+    shared = {"size": 1, "rate": 2, "decay": 3}
+    table = only([
+        make_result("a", 0.3, config=shared),
+        make_result("a", 0.2, config={**shared, "new": 4}),
+        make_result("a", 0.1, config={"size": 9, "rate": 9, "decay": 9}),
+    ])  # fmt: skip
+    names = [row.name for row in table.rows]
+    assert names == ["a [size=1, 2 more]", "a [new=4, 3 more]", "a [size=9, 2 more]"]
+
+
+def test_configs_that_differ_have_names_that_differ(make_result):
+    draw = random.Random(1)
+    for _ in range(100):
+        configs = {tuple(draw.choices(range(3), k=5)) for _ in range(draw.randint(2, 7))}
+        table = only([make_result("a", config=dict(zip("vwxyz", config, strict=True))) for config in configs])
+        assert len({row.name for row in table.rows}) == len(configs)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.messages.study import Study, Trial
-from bench.report.leaderboard import number
+from bench.report.numbers import number
 from bench.report.page.build import build
 from bench.report.page.files import write
 from bench.runs.store import Store

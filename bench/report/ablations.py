@@ -15,6 +15,7 @@ from bench.errors import ResultsError
 from bench.report import leaderboard
 from bench.report.compare import paired
 from bench.report.names import csv, markdown, slug
+from bench.report.numbers import number, signed
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.runs.store import Store
@@ -85,10 +86,10 @@ def _line(record: dict[str, Any], group: str) -> list[str]:
     if record["status"] != "finished":
         return [record["row"], "failed", "", "", ""]
     found = [record[f"{group}/{name}"] for name in ("difference", "low", "high")]
-    difference, low, high = ("" if value is None else leaderboard.signed(value) for value in found)
+    difference, low, high = ("" if value is None else signed(value) for value in found)
     score, seconds = (math.nan if value is None else value for value in (record[group], record["fit_seconds"]))
     interval = f"[{low}, {high}]" if low else ""
-    return [record["row"], leaderboard.number(score), difference, interval, f"{seconds:.1f}"]
+    return [record["row"], number(score), difference, interval, f"{seconds:.1f}"]
 
 
 def ablations(table: Table, store: Store) -> list[Ablations]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from bench.errors import ResultsError, plain
 from bench.evaluation.conventions import CONVENTIONS, GAIN, OURS, Convention, means
-from bench.report.leaderboard import number, pipe
+from bench.report.leaderboard import pipe
+from bench.report.numbers import number
 from bench.report.row import Row
 from bench.runs.evaluate import read_lists, read_scores, test_users
 from bench.runs.store import Store

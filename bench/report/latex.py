@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bench.errors import plain
 from bench.report.across import Across
-from bench.report.leaderboard import number
+from bench.report.numbers import number
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.report.verdict import Verdict

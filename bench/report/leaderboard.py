@@ -19,6 +19,7 @@ from bench.evaluation.intervals import LEAST_USERS
 from bench.files import write_text
 from bench.messages.cell import Result
 from bench.report import names, replication
+from bench.report.numbers import number, signed
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.report.verdict import Verdict, below_floor
@@ -287,6 +288,7 @@ def notes(table: Table, verdict: Verdict) -> list[str]:
         if found := row.violations():
             text = ", ".join(f"{number:,} {kind}" for kind, number in found.items())
             lines.append(f"{row.name} broke the contract in these slots: {text}; they count as misses")
+        lines += [f"{row.name} has {row.differing}"] if row.differing else []
         lines += _warnings(row)
         lines += [
             f"{row.name}: {line}"
@@ -322,16 +324,6 @@ def _warnings(row: Row) -> list[str]:
 def _cost(value: float, digits: int = 1) -> str:
     """Nothing where it is not known, as of lists that were made elsewhere."""
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def number(value: float) -> str:
-    """Four decimals without the leading zero."""
-    return "–" if math.isnan(value) else f"{value:.4f}".removeprefix("0")
-
-
-def signed(difference: float) -> str:
-    """The same of a difference of two metrics, with its sign."""
-    return "–" if math.isnan(difference) else ("-" if difference < 0 else "+") + number(abs(difference))
 
 
 def pipe(lines: Sequence[Sequence[str]], heads: Sequence[str], text_columns: int) -> str:

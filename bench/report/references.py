@@ -13,6 +13,7 @@ from bench.data.filters import filters_of
 from bench.data.protocol import Exclusion, Parts, Protocol
 from bench.data.split_rules import AnySplit
 from bench.files import packaged
+from bench.report.numbers import number
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.strict import Strict
@@ -95,11 +96,6 @@ class Figure(Strict):
         cell = row.first.cell
         needed = self.row.get(cell.model)
         return needed is not None and not row.ablation and all(cell.config.get(k) == v for k, v in needed.items())
-
-
-def number(value: float) -> str:
-    """Four decimals without the leading zero."""
-    return f"{value:.4f}".removeprefix("0")
 
 
 class Reference(Named):

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from bench.errors import plain
-from bench.report.references import Figure, Reference, number
+from bench.report.numbers import number
+from bench.report.references import Figure, Reference
 from bench.report.row import Row
 from bench.report.table import Table
 from bench.strict import Strict

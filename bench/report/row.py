@@ -26,6 +26,8 @@ class Row:
     """The failed ones, which have no numbers."""
     variant: str = ""
     """What tells its config from that of other rows of the same model and preset."""
+    differing: str = ""
+    """All in which it differs from them, where ``variant`` does not say it."""
 
     @property
     def first(self) -> Result:

@@ -11,14 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import plain
 from bench.evaluation import metrics
 from bench.evaluation.intervals import Spread, likely_spread
 from bench.files import content_hash
 from bench.messages.cell import Cell, GroupResult, Result
-from bench.messages.study import tuned_on
 from bench.report.names import slug
 from bench.report.row import Row
+from bench.report.variants import settings_of, told_apart
 
 _MAIN = ("ndcg", "recall", "mrr", "hit")
 
@@ -151,7 +150,7 @@ def tables(results: Iterable[Result]) -> list[Table]:
     for key in sorted(split):
         rows, left_out = _comparable(split[key])
         whole, incomplete = _whole(rows)
-        made.append(Table(_ordered(_told_apart(whole)), [*left_out, *incomplete]))
+        made.append(Table(_ordered(told_apart(whole)), [*left_out, *incomplete]))
     return made
 
 
@@ -180,7 +179,7 @@ def current(results: Iterable[Result]) -> list[list[Result]]:
     grouped: dict[tuple[str, ...], list[Result]] = {}
     for result in sorted(results, key=lambda result: (result.counts_from, result.cell_id)):
         cell = result.cell
-        settings = sorted(([*key, value] for key, value in _settings(cell).items()), key=lambda part: part[:2])
+        settings = sorted(([*key, value] for key, value in settings_of(cell).items()), key=lambda part: part[:2])
         grouped.setdefault((cell.dataset, cell.fingerprint, content_hash(settings)), []).append(result)
     rows = []
     for found in grouped.values():
@@ -218,56 +217,6 @@ def _comparable(rows: list[list[Result]]) -> tuple[list[list[Result]], list[str]
                 lines[f"{result.cell.name} was measured with another group '{name}' of the same name"] = None
             found[-1].append(result.model_copy(update={"groups": same}))
     return found, sorted(lines)
-
-
-def _settings(cell: Cell) -> dict[tuple[str, str], Any]:
-    """What may tell two rows of one name apart, by kind and name: a config may have any key.
-
-    Of a model that was tuned in each of several splits, its config does not: it is another one in each.
-    """
-    own, whole = cell.config, cell.unablated.config
-    if cell.fold is not None and tuned_on(cell.preset) == "":
-        own, whole = {}, {}
-    return {
-        ("", "model"): cell.model,
-        ("", "preset"): cell.preset,
-        ("", "ablation"): cell.ablation.name if cell.ablation else "",
-        **{("config", key): value for key, value in own.items()},
-        **{("unablated", key): value for key, value in whole.items() if own.get(key) != value},
-        ("", "time_budget"): cell.time_budget,
-        ("", "device"): cell.device,
-        **{("stopping", key): value for key, value in cell.stopping.model_dump().items()},
-    }
-
-
-def _told_apart(rows: list[list[Result]]) -> list[Row]:
-    """Rows with a variant ``[key=value]`` where one name stands in the table with several settings."""
-    made = []
-    for results in rows:
-        cell = results[0].cell
-        twins = [r[0].cell for r in rows if plain(r[0].cell.name) == plain(cell.name)]
-        own, others = _settings(cell), [_settings(twin) for twin in twins]
-        differing = [
-            f"{key}={told}" if kind in ("", "config") else f"{kind} {key}={told}"
-            for (kind, key), value in own.items()
-            if (told := _told_from(value, [other.get((kind, key)) for other in others]))
-        ]
-        finished, failed = ([r for r in results if r.status == status] for status in ("finished", "failed"))
-        made.append(Row(finished, failed, f" [{plain(', '.join(differing))}]" if differing else ""))
-    return made
-
-
-def _told_from(value: Any, others: list[Any]) -> str:
-    """A value, of a number as few digits, at least three, as tell it from the others; empty if they all are equal."""
-    different = [other for other in others if other != value]
-    if not different:
-        return ""
-    numbers = [other for other in different if isinstance(other, int | float)]
-    for digits in range(3, 18) if isinstance(value, float) else ():
-        text = f"{value:.{digits}g}"
-        if text not in {f"{other:.{digits}g}" for other in numbers}:
-            return text
-    return str(value)
 
 
 def _ordered(rows: list[Row]) -> list[Row]:
