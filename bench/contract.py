@@ -77,9 +77,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class ModelConfig(BaseModel):
-    """Base of every model's config: unknown keys are errors, and the docstring under a field is its description."""
+    """Base of every model's config: unknown keys and numbers that are not finite are errors, and the docstring under a
+    field is its description.
+    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,12 +95,21 @@ set_option = click.option(
     "--set", "changes", multiple=True, metavar="MODEL.KEY=VALUE", help="Change a model's config; repeatable."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-time_budget_option = click.option(
-    "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of training."
-)
-trial_time_option = click.option(
-    "--trial-time", type=click.FloatRange(min=0, min_open=True), help="Processor seconds of a trial's training."
-)
+
+
+class _Positive(click.FloatRange):
+    """A number above 0 that is one: a range alone lets nan and inf pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+POSITIVE = _Positive(min=0, min_open=True)
+time_budget_option = click.option("--time-budget", type=POSITIVE, help="Processor seconds of training.")
+trial_time_option = click.option("--trial-time", type=POSITIVE, help="Processor seconds of a trial's training.")
 confine_option = click.option(
     "--unconfined", is_flag=True, help="Do not confine workers; rows say so.  [confined on Linux]"
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import config_options, set_option
+from bench.cli.options import POSITIVE, config_options, set_option
 from bench.errors import ConfigError, plain
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ def _missing(folder: Path) -> list[str]:
 @command.command("test")
 @click.argument("name")
 @set_option
-@click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="For all checks."
-)
+@click.option("--seconds", type=POSITIVE, default=30.0, show_default=True, help="For all checks.")
 def test_plugin(name: str, changes: tuple[str, ...], seconds: float) -> None:
     """Check on small data whether the model NAME, or NAME@PRESET, keeps the contract. Exit status 1 if it does not.
 

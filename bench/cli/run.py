@@ -10,6 +10,7 @@ import click
 import yaml
 
 from bench.cli.options import (
+    POSITIVE,
     config_options,
     confine_option,
     files,
@@ -113,9 +114,9 @@ def asked(context: click.Context, spec: Path | None, plan: Path | None, results:
 @click.option("--address", help="Of a Ray cluster.  [$RAY_ADDRESS, or one that is begun here]")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a cell.  [cores / jobs]")
 @click.option("--processes", type=click.IntRange(min=1), help="Train one model together, a GPU each.  [1]")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds after which a cell is killed.")
+@click.option("--timeout", type=POSITIVE, help="Seconds after which a cell is killed.")
 @time_budget_option
-@click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a cell.")
+@click.option("--memory-limit", type=POSITIVE, help="GiB of address space of a cell.")
 @click.option("--energy", is_flag=True, help="Measure what processors and GPUs take, one cell at a time.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @click.option(

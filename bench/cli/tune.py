@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import (
+    POSITIVE,
     confine_option,
     protocol_options,
     raw_dir_option,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     "--jobs", type=click.IntRange(min=1), help="Trials asked for together, and run at a time by all processes.  [1]"
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a trial.  [cores]")
-@click.option("--memory-limit", type=click.FloatRange(min=0, min_open=True), help="GiB of address space of a trial.")
+@click.option("--memory-limit", type=POSITIVE, help="GiB of address space of a trial.")
 @click.option("--device", help="auto, cpu, cuda, …  [auto]")
 @click.option("--patience", type=click.IntRange(min=1), help="Validations without a better score that end a training.")
 @click.option("--optuna", "place", metavar="FILE|URL", help="Copy the studies there, for optuna-dashboard.")

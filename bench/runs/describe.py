@@ -20,7 +20,7 @@ from bench.runs.hashes import hashes
 from bench.runs.outputs import read_output
 from bench.runs.process import Child, Rights, run_to_end, verdict
 
-_FORM = 3
+_FORM = 4
 """Goes up when the form of an answer changes."""
 _PATIENCE = 300.0
 """Seconds that a plugin may take to be imported and to answer."""
