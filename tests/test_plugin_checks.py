@@ -3,7 +3,9 @@
 import importlib.util
 import inspect
 import os
+import pickle
 import re
+import zipfile
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from bench import Recommendations, Recommender
 from bench.messages.cell import Phase
 from bench.testing import ModelChecks, WorkerChecks
 from bench.testing.asks import asks, line_of
+from bench.testing.pickles import is_pickle
 
 CHECKS = {
     name: check
@@ -111,6 +114,54 @@ class Forgetful(Good):
         self.links = np.array(self.links)[::-1]
 
 
+class Pickler(Good):
+    """Keeps what it knows as a pickle."""
+
+    def save(self, folder):
+        (folder / "model.bin").write_bytes(pickle.dumps([self.links, self.popularity]))
+
+    def load(self, folder, device):
+        self.links, self.popularity = pickle.loads((folder / "model.bin").read_bytes())
+
+
+class Objects(Pickler):
+    """Keeps it as an array of objects."""
+
+    def save(self, folder):
+        together = np.empty(2, object)
+        together[0], together[1] = self.links, self.popularity
+        np.save(folder / "model.npy", together, allow_pickle=True)
+
+    def load(self, folder, device):
+        self.links, self.popularity = np.load(folder / "model.npy", allow_pickle=True)
+
+
+class Packed(Pickler):
+    """Keeps it in a file as torch.save makes them."""
+
+    def save(self, folder):
+        with zipfile.ZipFile(folder / "model.pt", "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps([self.links, self.popularity]))
+
+    def load(self, folder, device):
+        with zipfile.ZipFile(folder / "model.pt") as archive:
+            self.links, self.popularity = pickle.loads(archive.read("archive/data.pkl"))
+
+
+class Mumbler(Good):
+    """Explains a list, and not its items."""
+
+    def explain(self, users, history, recommendations):
+        return [[{"why": "because"}] for _ in users]
+
+
+class Wordless(Good):
+    """Explains by numbers that JSON has not."""
+
+    def explain(self, users, history, recommendations):
+        return [[{"score": np.float32(1)} for item in row if item >= 0] for row in recommendations.items]
+
+
 class Untidy(Good):
     """Writes where it is run."""
 
@@ -169,6 +220,8 @@ BROKEN = {
     "test_same_seed_gives_identical_lists": [Moody],
     "test_another_seed_matters_unless_deterministic": [Seeded],
     "test_saved_model_gives_identical_lists": [Forgetful],
+    "test_saves_without_pickle": [Pickler, Objects, Packed],
+    "test_explains_each_item_of_a_list": [Mumbler, Wordless],
     "test_writes_only_into_its_folder": [Untidy],
     "test_lists_keep_the_contract": [Stubborn, NoCold],
     "test_users_without_a_history_get_lists": [NoCold, Blank],
@@ -216,6 +269,7 @@ def test_an_error_in_fit_is_told_with_the_line_of_the_model(tmp_path_factory):
 
 MODEL_CHECKS = [name for name in vars(ModelChecks) if name.startswith("test_")]
 ONE_FAULT = (SameForAll, Modest, ByNumber, ById, Moody, Seeded, Blank, Forgetful, Untidy, Crowd, Undescribed)
+ONE_FAULT += (Pickler, Objects, Packed, Mumbler, Wordless)
 
 
 def named_check(model_class):
@@ -237,6 +291,22 @@ def test_a_model_with_one_fault_breaks_one_check(model_class, tmp_path_factory):
 @pytest.mark.parametrize("check", MODEL_CHECKS)
 def test_a_good_model_breaks_none(check, tmp_path_factory):
     run(check, Good, tmp_path_factory)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (pickle.dumps({"a": 1}, protocol=2), True),
+        (pickle.dumps(None), True),
+        ((640).to_bytes(8, "little") + b'{"w":{"dtype":"F32"}}', False),  # as files of safetensors may begin
+        (b'{"items": 3}', False),
+        (b"", False),
+    ],
+    ids=["protocol 2", "of nothing", "safetensors", "json", "empty"],
+)
+def test_pickles_are_known_by_their_first_instructions(tmp_path, content, found):
+    (tmp_path / "file").write_bytes(content)
+    assert is_pickle(tmp_path / "file") is found
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -371,8 +441,8 @@ def test_checks_that_need_a_fitted_model_are_one_line(plugin_test):
     names = ["has the members of a model", "can be fitted", "runs in a confined process"]
     assert [name.removesuffix(", as before") for name in failed] == names
     assert " ".join(out.split()).count("RuntimeError: the model broke in two lines (rough/models.py:70)") == 1
-    assert re.search(r"^not run 23 checks need a fitted model$", out, re.MULTILINE)
-    assert "\n3 of 31 checks of rough-raises failed, " in out
+    assert re.search(r"^not run 25 checks need a fitted model$", out, re.MULTILINE)
+    assert "\n3 of 33 checks of rough-raises failed, " in out
 
 
 @pytest.mark.slow

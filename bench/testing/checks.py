@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bench.contract import Recommender, Search
 from bench.evaluation import metrics, violations
+from bench.files import write_json
 from bench.interactions import UNFILLED, Interactions, Recommendations
 from bench.messages.description import ModelRequest
 from bench.testing.asks import asks
@@ -27,7 +28,9 @@ from bench.testing.local import (
     ndcg,
     renumbered,
 )
+from bench.testing.pickles import is_pickle
 from bench.worker.describe import configured
+from bench.worker.explanations import explanations
 
 Users = NDArray[np.int64]
 
@@ -357,6 +360,22 @@ class ModelChecks:
         loaded = self.model()
         loaded.load(tmp_path, "cpu")
         _identical(self.lists(loaded), self.lists(fitted))
+
+    @asks("Recommender.save")
+    def test_saves_without_pickle(self, fitted: Any, tmp_path: Path) -> None:
+        """What a model saves holds no pickle, which runs code where it is loaded."""
+        fitted.save(tmp_path)
+        files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file()]
+        pickled = [str(path.relative_to(tmp_path)) for path in files if is_pickle(path)]
+        assert not pickled, f"a pickle in {', '.join(pickled)}"
+
+    @asks("Recommender.explain")
+    def test_explains_each_item_of_a_list(self, fitted: Any, tmp_path: Path) -> None:
+        """A model that explains has a mapping for each filled slot, ready to be written as JSON."""
+        if self.model_class().explains():
+            users = np.arange(self._data.train.n_users)
+            found = explanations(fitted, users, self._data.train, self.lists(fitted))
+            write_json(tmp_path / "explanations.json", found)
 
 
 def _no_violations(found: Recommendations, exclude: Interactions, k: int) -> None:

@@ -13,7 +13,7 @@ import resource
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -25,13 +25,14 @@ from bench.contract import Recommender
 from bench.data.visible import VisibleSplit
 from bench.errors import PluginError, plain
 from bench.files import write_json, write_text
-from bench.interactions import UNFILLED, Recommendations, save_array
+from bench.interactions import Recommendations, save_array
 from bench.messages.cell import Phase
 from bench.messages.events import Failed, PhaseBegan, Progress, WorkerEvent
 from bench.messages.job import USERS_AT_ONCE, JobFolders, Outcome, Request
 from bench.plugins import find_model, load_model
 from bench.worker.config import make_config
 from bench.worker.context import Emit, WorkerContext
+from bench.worker.explanations import explanations
 from bench.worker.kept import KeptArrays
 from bench.worker.reason import reason_of
 from bench.worker.seconds import so_far
@@ -188,13 +189,8 @@ class _Job:
         users = np.load(self.folders.input / "users.npy")
         if not model.explains():
             raise PluginError(f"{self.cell.model} does not explain its recommendations")
-        reasons = model.explain(users, self.split.inputs(self.cell.protocol, users).history, found)
-        expected = (found.items != UNFILLED).sum(axis=1).tolist()
-        if [len(row) for row in reasons] != expected or not all(isinstance(r, Mapping) for row in reasons for r in row):
-            raise PluginError(
-                "explain() should give a mapping for each filled slot of each user's list: fix the plugin"
-            )
-        write_json(self.folders.output / "explanations.json", [[dict(reason) for reason in row] for row in reasons])
+        history = self.split.inputs(self.cell.protocol, users).history
+        write_json(self.folders.output / "explanations.json", explanations(model, users, history, found))
 
     @contextmanager
     def _measured(self, phase: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
+import safetensors.torch
 from numpy.typing import NDArray
 from recbole.model.abstract_recommender import AbstractRecommender
 
@@ -49,8 +49,10 @@ class RecBoleModel(Recommender):
         return scores(self._built, users, history)
 
     def save(self, folder: Path) -> None:
-        """Write ``state.pt`` (tensors only), the train arrays and ``facts.json``."""
-        torch.save(training.get_state(self._built.model), folder / "state.pt")
+        """Write ``state.safetensors``, the train arrays and ``facts.json``."""
+        state = training.get_state(self._built.model)
+        tensors = {f"{part}.{name}": value.contiguous() for part in state for name, value in state[part].items()}
+        safetensors.torch.save_file(tensors, folder / "state.safetensors")
         save_interactions(folder, "train", self._train)
         (folder / "facts.json").write_text(json.dumps({"seed": self._seed, "items": self._train.n_items}))
 
@@ -58,7 +60,11 @@ class RecBoleModel(Recommender):
         """Build the model anew and restore its state."""
         facts = json.loads((folder / "facts.json").read_text())
         self._build(load_interactions(folder, "train", facts["items"]), facts["seed"], device)
-        training.set_state(self._built.model, torch.load(folder / "state.pt", map_location=device, weights_only=True))
+        state: training.State = {"weights": {}, "other": {}}
+        for key, value in safetensors.torch.load_file(folder / "state.safetensors", device=device).items():
+            part, _, name = key.partition(".")
+            state[part][name] = value
+        training.set_state(self._built.model, state)
 
     def _build(self, train: Interactions, seed: int, device: str) -> None:
         self._train, self._seed = train, seed
