@@ -122,7 +122,7 @@ def test_a_new_neural_model_runs_at_once_beside_ours(in_process, tmp_path, kind)
 def test_a_new_model_keeps_the_contract(in_process, kind):
     out, err, status = in_process(kind, "plugin", "test", f"my-idea-{kind}", "--seconds", "200")
     assert status == 0, out + err
-    assert "none of 31 checks" in out
+    assert "none of 33 checks" in out
 
 
 @pytest.mark.slow
