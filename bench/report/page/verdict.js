@@ -2,7 +2,8 @@
 function introduction(table) {
   const { split, history: known, exclude, candidates } = table.protocol;
   const ratios = (split.ratios ?? split.user_ratios ?? []).join(":");
-  const kind = split.kind === "ratio" ? `ratio.${split.order}` : split.kind;
+  const kinds = { ratio: `ratio.${split.order}`, "leave-out": split.k === 1 ? "leave-one-out" : "leave-out" };
+  const kind = kinds[split.kind] ?? split.kind;
   const said = [
     words(`split.${kind}`, { ...split, ratios, share: Math.round(100 * (split.fold_in_ratio ?? 0)) }),
     words(`known.${known}`),
