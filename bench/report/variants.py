@@ -40,11 +40,11 @@ def told_apart(rows: list[list[Result]]) -> list[Row]:
     It holds as few of what differs as tell the row from its twins, and how many more there are.
     """
     made = []
-    for results in rows:
-        name = plain(results[0].cell.name)
-        twins = [settings_of(r[0].cell) for r in rows if r is not results and plain(r[0].cell.name) == name]
+    settings = [(plain(results[0].cell.name), settings_of(results[0].cell)) for results in rows]
+    for results, (name, own) in zip(rows, settings, strict=True):
+        twins = [other for called, other in settings if called == name and other is not own]
         same: dict[str, set[int]] = {}  # of each setting that differs, the twins that have it too
-        for (kind, key), value in settings_of(results[0].cell).items():
+        for (kind, key), value in own.items():
             if told := _told_from(value, [twin.get((kind, key)) for twin in twins]):
                 text = plain(f"{key}={told}" if kind in ("", "config") else f"{kind} {key}={told}")
                 same[text] = {number for number, twin in enumerate(twins) if twin.get((kind, key)) == value}

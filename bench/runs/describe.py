@@ -21,7 +21,7 @@ from bench.runs.outputs import read_output
 from bench.runs.process import Child, Rights, run_to_end, verdict
 
 _FORM = 4
-"""Goes up when the form of an answer changes."""
+"""Goes up when the form of an answer changes, or what a config may hold."""
 _PATIENCE = 300.0
 """Seconds that a plugin may take to be imported and to answer."""
 
