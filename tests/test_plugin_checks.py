@@ -300,13 +300,14 @@ def test_a_good_model_breaks_none(check, tmp_path_factory):
     [
         (pickle.dumps({"a": 1}, protocol=2), True),
         (pickle.dumps(None), True),
-        ((640).to_bytes(8, "little") + b'{"w":{"dtype":"F32"}}', False),  # as files of safetensors may begin
+        ((640).to_bytes(8, "little") + b'{"w":{"dtype":"F32"}} .', False),  # as files of safetensors may begin
+        (b"\x80\x04no", False),
         (b'{"items": 3}', False),
         (b"", False),
     ],
-    ids=["protocol 2", "of nothing", "safetensors", "json", "empty"],
+    ids=["protocol 2", "of nothing", "safetensors", "no end", "json", "empty"],
 )
-def test_pickles_are_known_by_their_first_instructions(tmp_path, content, found):
+def test_pickles_are_known_by_how_they_begin_and_end(tmp_path, content, found):
     (tmp_path / "file").write_bytes(content)
     assert is_pickle(tmp_path / "file") is found
 
