@@ -40,6 +40,7 @@ def last_line(done):
         ([*RUN, "ease", "--set", "ease.l3=1"], "unknown config key of ease 'l3': did you mean 'l2'"),
         ([*RUN, "ease", "--set", "ease.l2=much"], "l2 = 'much'"),
         ([*RUN, "ease", "--set", "ease.l2=nan"], "l2 = 'nan': Input should be a finite number"),
+        ([*RUN, "ease", "--set", "ease.l2=.inf"], "ease.l2 = inf: give a finite number"),
         ([*RUN, "ease", "--set", "ease.l2=1e999"], "l2 = '1e999': Input should be a finite number"),
         ([*RUN, "ease", "--set", "ease.l2"], "--set takes MODEL.KEY=VALUE"),
         ([*RUN, "ease", "--set", "ease.l2=[1"], "YAML"),
@@ -85,7 +86,7 @@ def test_mistake_is_one_line(bench, words, said):
     assert said in message(bench(*words))
 
 
-@pytest.mark.parametrize("content", ["- a", "ease: 3", "ease: {l2: [", "\x00"])
+@pytest.mark.parametrize("content", ["- a", "ease: 3", "ease: {l2: [", "ease: {l2: .nan}", "\x00"])
 def test_bad_config_file(bench, tmp_path, content):
     (tmp_path / "options.yaml").write_text(content)
     message(bench(*RUN, "ease", "--config", tmp_path / "options.yaml"))
