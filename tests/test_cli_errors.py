@@ -92,6 +92,11 @@ def test_bad_config_file(bench, tmp_path, content):
     message(bench(*RUN, "ease", "--config", tmp_path / "options.yaml"))
 
 
+def test_infinity_in_a_file_of_a_run_does_not_become_none(bench, tmp_path):
+    (tmp_path / "run.yaml").write_text("models: [ease]\ndataset: tiny\noptions: {ease: {l2: .inf}}")
+    assert "ease.l2 = inf: give a finite number" in message(bench("run", "--spec", tmp_path / "run.yaml"))
+
+
 @pytest.mark.parametrize(
     "words", [(*RUN, "pop"), ("leaderboard",), ("compare", "a", "b", "--dataset", "tiny")], ids=lambda w: w[0]
 )

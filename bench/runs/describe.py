@@ -6,6 +6,7 @@ The parent never imports model code. Answers are kept by the bytes of the plugin
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ def answers(requests: Sequence[ModelRequest]) -> list[dict[str, Any]]:
         if isinstance(code, PluginError):  # its package is not there
             found[i] = {"error": str(code), "kind": "PluginError"}
             continue
+        if wrong := _not_finite(requests[i]):
+            found[i] = {"error": wrong, "kind": "ConfigError"}
+            continue
         paths[i] = _path(plugin, code, requests[i])
         kept = _kept(paths[i])
         if kept is not None:
@@ -65,6 +69,14 @@ def answers(requests: Sequence[ModelRequest]) -> list[dict[str, Any]]:
             if "error" not in answer:
                 write_json(paths[i], answer)
     return [found[i] for i in range(len(requests))]
+
+
+def _not_finite(request: ModelRequest) -> str:
+    """What is wrong with an option that JSON, by which a model is asked for, would make None; empty if nothing is."""
+    for key, value in request.options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{request.model}.{key} = {value}: give a finite number"
+    return ""
 
 
 def _kept(path: Path) -> dict[str, Any] | None:
