@@ -23,7 +23,7 @@ def block(kind):
         return SASRecBlock(SIZE, HEADS, 16, 0.5, 0.5)
     if kind == "bsarec":
         return BSARecBlock(SIZE, HEADS, 16, 0.5, 0.5, length=LENGTH, frequencies=3, filter_share=0.7)
-    return HSTUBlock(SIZE, HEADS, HEAD, 0.5, LENGTH)
+    return HSTUBlock(SIZE, HEADS, HEAD, 0.5, LENGTH, to_next=kind == "hstu to next")
 
 
 def network(kind, **options):
@@ -92,27 +92,28 @@ def bsarec(layer, x, times):
 
 
 def hstu(layer, x, times):
+    seen_at = [*times[1:], times[-1]] if layer.to_next else times
     gate, value, query, key = silu(layer.inputs(layer.norm(x))).split(HEADS * HEAD, dim=1)
     found = torch.zeros_like(value)
     for place in range(len(x)):
         for head in range(HEADS):
             part = slice(head * HEAD, (head + 1) * HEAD)
             for i in range(place + 1):
-                seconds = int(times[place] - times[i])
+                seconds = int(seen_at[place] - times[i])
                 bias = layer.by_distance[place - i] + layer.by_time[int(2 * math.log2(1 + seconds))]
                 weight = silu(query[place, part] @ key[i, part] + bias) / LENGTH
                 found[place, part] += weight * value[i, part]
     return x + layer.output(layer_norm(found, (HEADS * HEAD,)) * gate)
 
 
-LITERAL = {"sasrec": sasrec, "bsarec": bsarec, "hstu": hstu}
+LITERAL = {"sasrec": sasrec, "bsarec": bsarec, "hstu": hstu, "hstu to next": hstu}
 TIMES = [np.cumsum(np.random.default_rng(n).integers(0, 10**6, len(s))) for n, s in enumerate(SEQUENCES)]
 
 
 @pytest.mark.parametrize("positions", ["start", "end", "none"])
 @pytest.mark.parametrize("kind", LITERAL)
 def test_forward_pass_is_the_literal_one(kind, positions):
-    norm = "behind" if kind == "hstu" else "before"
+    norm = "behind" if kind.startswith("hstu") else "before"
     found = network(kind, positions=positions, norm=norm)
     last, whole = states(found, SEQUENCES, TIMES)
     for sequence, times, of_last, of_all in zip(SEQUENCES, TIMES, last, whole, strict=True):
@@ -136,7 +137,7 @@ def changed_later(kind):
     return (before - after).abs()
 
 
-@pytest.mark.parametrize("kind", ["sasrec", "hstu"])
+@pytest.mark.parametrize("kind", ["sasrec", "hstu", "hstu to next"])
 def test_a_place_does_not_know_what_comes_later(kind):
     change = changed_later(kind)
     assert change[:3].max() == 0
@@ -178,3 +179,16 @@ def test_scores_by_cosine_are_within_the_temperature():
     scores = last @ found.item_vectors().T
     expected = torch.nn.functional.cosine_similarity(last[:, None], found.items.weight[None, :N_ITEMS], dim=2) / 0.1
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_items_drop_out_in_training_alone():
+    torch.manual_seed(0)
+    found = Network(1000, 64, LENGTH, 1, 0.0, lambda: block("sasrec"), item_dropout=0.25)
+    weights, some = found.items.weight[:1000], torch.tensor([7, 3, 7])
+    for vectors, whole in ((found.item_vectors(), weights), (found.item_vectors(some), weights[some])):
+        kept = vectors != 0
+        torch.testing.assert_close(vectors[kept], whole[kept] / 0.75)
+        assert kept.float().mean() == pytest.approx(0.75, abs=0.1)
+    found.eval()
+    assert torch.equal(found.item_vectors(), weights)
+    assert torch.equal(found.item_vectors(some), weights[some])

@@ -60,7 +60,18 @@ class Rows:
     @cached_property
     def time_buckets(self) -> Tensor:
         """(R, W, W): of the seconds between two places, 2 buckets for each doubling, below :data:`TIME_BUCKETS`."""
-        apart = (self.times[:, :, None] - self.times[:, None, :]).abs().double()
+        return self._time_buckets(self.times)
+
+    @cached_property
+    def time_buckets_of_next(self) -> Tensor:
+        """(R, W, W): as :attr:`time_buckets`, but from the time of the item behind the first place.
+
+        Behind the latest place of a sequence nothing is known: its own time counts.
+        """
+        return self._time_buckets(torch.where(self.ages > 0, self.times.roll(-1, 1), self.times))
+
+    def _time_buckets(self, seen_at: Tensor) -> Tensor:
+        apart = (seen_at[:, :, None] - self.times[:, None, :]).abs().double()
         return (2 * torch.log2(1 + apart)).long().clamp(max=TIME_BUCKETS - 1)
 
 

@@ -33,7 +33,9 @@ class SequenceConfig(ModelConfig):
     """Attention heads of a block; they share the dimensions."""
     dropout: Annotated[float, Search(0.0, 0.7)] = Field(0.5, ge=0, lt=1)
     """Of states."""
-    positions: Positions = "start"
+    item_dropout: Annotated[float, Search(0.0, 0.5)] = Field(0.0, ge=0, lt=1)
+    """Of the vectors of items that states are compared with."""
+    positions: Annotated[Positions, Search(choices=("start", "end"))] = "start"
     """From where places are counted for their learnt vectors: from the oldest item, from the latest (where packed, the
     latest of the training sequence), or ``none``."""
     initializer_range: float = Field(0.02, gt=0)
@@ -114,3 +116,6 @@ class HSTUConfig(SequenceConfig):
     """Of AdamW, for all weights."""
     temperature: Annotated[float | None, Search(choices=(None, 0.05, 0.07, 0.1))] = Field(None, gt=0)
     """If given, scores are cosines, divided by it, as in the authors' code; products otherwise."""
+    times: Annotated[Literal["own", "next"], Search(choices=("own", "next"))] = "own"
+    """From when a place looks back at earlier ones: its own time, or, as in the authors' code, that of the item behind
+    it, which it predicts; the latest place, behind which nothing is known, from its own."""

@@ -76,12 +76,14 @@ class HSTUBlock(nn.Module):
     """Attention without soft-max, gated (Zhai et al., HSTU, ICML 2024, equations 1 to 3).
 
     The weights SiLU(query · key + bias) are divided by ``length``; the bias has a part for the distance in places and
-    one for the distance in time.
+    one for the distance in time, from the time of a place or, with ``to_next``, from that of the place behind it.
     """
 
-    def __init__(self, size: int, heads: int, head_size: int, dropout: float, length: int) -> None:
+    def __init__(
+        self, size: int, heads: int, head_size: int, dropout: float, length: int, *, to_next: bool = False
+    ) -> None:
         super().__init__()
-        self.heads, self.inner, self.length = heads, heads * head_size, length
+        self.heads, self.inner, self.length, self.to_next = heads, heads * head_size, length, to_next
         self.norm = nn.LayerNorm(size)
         self.inputs = nn.Linear(size, 4 * self.inner)
         self.output = nn.Linear(self.inner, size)
@@ -94,7 +96,8 @@ class HSTUBlock(nn.Module):
         width = rows.items.shape[1]
         place = torch.arange(width, device=rows.items.device)
         distance = (place[:, None] - place).clamp(0, self.length - 1)
-        return self.by_distance[distance] + self.by_time[rows.time_buckets]
+        buckets = rows.time_buckets_of_next if self.to_next else rows.time_buckets
+        return self.by_distance[distance] + self.by_time[buckets]
 
     def forward(self, x: Tensor, rows: Rows, at: Tensor) -> Tensor:
         n_rows, width, _ = x.shape

@@ -49,6 +49,7 @@ class SequenceModel(NextItemModel):
             config.layers,
             self.input_dropout,
             self.make_block,
+            item_dropout=config.item_dropout,
             positions=config.positions,
             initial_range=config.initializer_range,
             **self.network_options(),
@@ -130,4 +131,4 @@ class HSTU(SequenceModel):
     def make_block(self) -> nn.Module:
         """Gated attention."""
         c = self.config
-        return HSTUBlock(c.embedding_size, c.heads, c.head_size, c.dropout, c.max_length)
+        return HSTUBlock(c.embedding_size, c.heads, c.head_size, c.dropout, c.max_length, to_next=c.times == "next")

@@ -22,6 +22,8 @@ class Network(next_item.Network):
     ----------
     make_block
         Makes one block; see :mod:`bench_neural.sequences.layers`.
+    item_dropout
+        In training, of the vectors of items that states are compared with.
     positions
         From where places are counted for their vectors: from the oldest item, or from the latest one.
     initial_range
@@ -42,6 +44,7 @@ class Network(next_item.Network):
         dropout: float,
         make_block: Callable[[], nn.Module],
         *,
+        item_dropout: float = 0.0,
         positions: Positions = "start",
         initial_range: float = 0.02,
         temperature: float | None = None,
@@ -52,7 +55,7 @@ class Network(next_item.Network):
         self.items = nn.Embedding(n_items + 1, size)
         self.places = nn.Embedding(length, size)
         self.before, self.behind = (nn.LayerNorm(size) if norm == where else None for where in ("before", "behind"))
-        self.dropout = Dropout(dropout)
+        self.dropout, self.item_dropout = Dropout(dropout), Dropout(item_dropout)
         self.blocks = nn.ModuleList([make_block() for _ in range(layers)])
         self.apply(lambda module: _initialize(module, initial_range))
         if self.before is None:
@@ -80,7 +83,7 @@ class Network(next_item.Network):
 
     def item_vectors(self, items: Tensor | None = None) -> Tensor:
         """(n, d): of ``items`` (n,), or of all."""
-        vectors = self.items.weight[: self.n_items] if items is None else self.items(items)
+        vectors = self.item_dropout(self.items.weight[: self.n_items] if items is None else self.items(items))
         return vectors if self.temperature is None else normalize(vectors, dim=-1)
 
 
