@@ -98,6 +98,12 @@ def test_names_hold_the_fewest_settings_and_the_rest_stands_below(make_result):
     assert "- a [size=64, rate=0.3, 2 more] has size=64, rate=0.3, draws=8, decay=0.1" in page
 
 
+def test_of_settings_that_tell_as_much_older_rows_lack_the_other(make_result):
+    configs = [{"added": 0, "later": 0, "size": 128}, {"size": 64}]
+    table = only([make_result("a", 0.3 - n / 10, config=config) for n, config in enumerate(configs)])
+    assert [row.name for row in table.rows] == ["a [size=128, 2 more]", "a [size=64]"]
+
+
 def test_row_that_only_lacks_settings_of_others_is_named_by_all_it_has(make_result):
     """As of a config that has more fields since."""
     shared = {"size": 1, "rate": 2, "decay": 3}

@@ -44,11 +44,13 @@ def told_apart(rows: list[list[Result]]) -> list[Row]:
     for results, (name, own) in zip(rows, settings, strict=True):
         twins = [other for called, other in settings if called == name and other is not own]
         same: dict[str, set[int]] = {}  # of each setting that differs, the twins that have it too
+        lacks: dict[str, int] = {}  # and how many have no such setting, as those of an older version of the model
         for (kind, key), value in own.items():
             if told := _told_from(value, [twin.get((kind, key)) for twin in twins]):
                 text = plain(f"{key}={told}" if kind in ("", "config") else f"{kind} {key}={told}")
                 same[text] = {number for number, twin in enumerate(twins) if twin.get((kind, key)) == value}
-        chosen = _fewest(same, len(twins)) if len(same) > _ALL else list(same)
+                lacks[text] = sum((kind, key) not in twin for twin in twins)
+        chosen = _fewest(same, lacks, len(twins)) if len(same) > _ALL else list(same)
         more = len(same) - len(chosen)
         variant = ", ".join([*chosen, *([f"{more} more"] if more else [])])
         finished, failed = ([r for r in results if r.status == status] for status in ("finished", "failed"))
@@ -56,12 +58,15 @@ def told_apart(rows: list[list[Result]]) -> list[Row]:
     return made
 
 
-def _fewest(same: Mapping[str, set[int]], n: int) -> list[str]:
-    """Settings of a row that tell it from its ``n`` twins: always the next that the most of those left have not."""
+def _fewest(same: Mapping[str, set[int]], lacks: Mapping[str, int], n: int) -> list[str]:
+    """Settings of a row that tell it from its ``n`` twins: always the next that the most of those left have not.
+
+    Of several, that which the fewest twins lack: another value says more than none.
+    """
     chosen: set[str] = set()
     left = set(range(n))
     while left:
-        best = min(same, key=lambda text: len(left & same[text]))
+        best = min(same, key=lambda text: (len(left & same[text]), lacks[text]))
         if left <= same[best]:  # twins that lack what this row has not either
             break
         chosen.add(best)
