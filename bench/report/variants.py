@@ -37,20 +37,20 @@ def settings_of(cell: Cell) -> dict[tuple[str, str], Any]:
 def told_apart(rows: list[list[Result]]) -> list[Row]:
     """Rows with a variant ``[key=value]`` where one name stands in the table with several settings.
 
-    It holds as few of what differs as tell the row from its twins, and how many more there are.
+    It holds as few of what differs as tell the row from its twins, and how many more there are. What twins have not at
+    all, as those of an older version of the model, stands last.
     """
     made = []
     settings = [(plain(results[0].cell.name), settings_of(results[0].cell)) for results in rows]
     for results, (name, own) in zip(rows, settings, strict=True):
         twins = [other for called, other in settings if called == name and other is not own]
         same: dict[str, set[int]] = {}  # of each setting that differs, the twins that have it too
-        lacks: dict[str, int] = {}  # and how many have no such setting, as those of an older version of the model
-        for (kind, key), value in own.items():
+        for kind, key in sorted(own, key=lambda setting: sum(setting not in twin for twin in twins)):
+            value = own[kind, key]
             if told := _told_from(value, [twin.get((kind, key)) for twin in twins]):
                 text = plain(f"{key}={told}" if kind in ("", "config") else f"{kind} {key}={told}")
                 same[text] = {number for number, twin in enumerate(twins) if twin.get((kind, key)) == value}
-                lacks[text] = sum((kind, key) not in twin for twin in twins)
-        chosen = _fewest(same, lacks, len(twins)) if len(same) > _ALL else list(same)
+        chosen = _fewest(same, len(twins)) if len(same) > _ALL else list(same)
         more = len(same) - len(chosen)
         variant = ", ".join([*chosen, *([f"{more} more"] if more else [])])
         finished, failed = ([r for r in results if r.status == status] for status in ("finished", "failed"))
@@ -58,15 +58,12 @@ def told_apart(rows: list[list[Result]]) -> list[Row]:
     return made
 
 
-def _fewest(same: Mapping[str, set[int]], lacks: Mapping[str, int], n: int) -> list[str]:
-    """Settings of a row that tell it from its ``n`` twins: always the next that the most of those left have not.
-
-    Of several, that which the fewest twins lack: another value says more than none.
-    """
+def _fewest(same: Mapping[str, set[int]], n: int) -> list[str]:
+    """Settings of a row that tell it from its ``n`` twins: always the next that the most of those left have not."""
     chosen: set[str] = set()
     left = set(range(n))
     while left:
-        best = min(same, key=lambda text: (len(left & same[text]), lacks[text]))
+        best = min(same, key=lambda text: len(left & same[text]))
         if left <= same[best]:  # twins that lack what this row has not either
             break
         chosen.add(best)
